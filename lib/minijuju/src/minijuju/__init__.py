@@ -1,0 +1,1 @@
+"""Juju on one machine: controller, uniter, hook commands and juju's verbs."""

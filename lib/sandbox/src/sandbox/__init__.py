@@ -1,0 +1,1 @@
+"""Run one container as a process: image, mounts, identity, limits, adoption."""

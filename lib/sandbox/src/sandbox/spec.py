@@ -1,0 +1,100 @@
+"""What to run: the image, the mounts, the identity and the limits of one container.
+
+Plain data, so that it can be written to disk and read back by the process that adopts the
+container after its owner died.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A process image: an environment on the host, mounted read-only where its Containerfile puts it.
+
+    Attributes:
+        reference: what pods and charms call it, `process.local/NAME@sha256:HEX`.
+        path: the environment's folder on the host.
+        prefix: where it appears inside the container, for example `/opt/venv`.
+        env: the environment variables that the image sets (PATH among them).
+        preload: modules that a warm interpreter of this image imports before it forks.
+    """
+
+    reference: str
+    path: Path
+    prefix: str = "/opt/venv"
+    env: Mapping[str, str] = field(default_factory=dict)
+    preload: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A folder or file of the host that appears at `target` (absolute) inside the container."""
+
+    source: Path
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on a container, enforced by `sandbox.limits`; None means unbounded.
+
+    Attributes:
+        memory: bytes of resident memory over the whole process tree.
+        deadline: seconds from the start until the container is killed.
+    """
+
+    memory: int | None = None
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One container.
+
+    Attributes:
+        command: the argument list; its first word is looked up on the container's PATH.
+        env: exactly the environment of the command (the image's own is merged below it).
+        cwd: the working directory inside.
+        image: the process image, or None for the machine's own `/usr` alone.
+        root: a folder that becomes the container's writable `/` and persists; None for a
+            fresh one below the container's folder.
+        mounts: further folders and files, in order; a later one may lie inside an earlier one.
+        hosts: names by address, written to the container's `/etc/hosts`.
+        hostname: the container's host name.
+        limits: bounds on memory and time.
+        output: the file that standard output and error are appended to.
+        warm: True if a Python command may start as a fork of a warm interpreter.
+    """
+
+    command: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str = "/"
+    image: Image | None = None
+    root: Path | None = None
+    mounts: tuple[Mount, ...] = ()
+    hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    hostname: str = "localhost"
+    limits: Limits = Limits()
+    output: Path | None = None
+    warm: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a container ended.
+
+    Attributes:
+        code: the exit code as a shell would report it (128 + signal for a killed one).
+        reason: `Completed`, `Error`, `OOMKilled`, `DeadlineExceeded`, or `Lost` when nothing on
+            disk tells how it ended (the machine was restarted, say).
+        finished: seconds since the epoch.
+    """
+
+    code: int
+    reason: str
+    finished: float

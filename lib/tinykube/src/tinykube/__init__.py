@@ -1,0 +1,1 @@
+"""The Kubernetes API on one machine, and a node that runs pods as processes."""

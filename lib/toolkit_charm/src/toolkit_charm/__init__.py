@@ -1,0 +1,1 @@
+"""What the charms share: relation data models, config, layers and the base class."""

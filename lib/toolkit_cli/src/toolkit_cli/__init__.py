@@ -1,0 +1,1 @@
+"""The newcomer's commands: up, demo, status, open, env, pack, down, test, doctor."""

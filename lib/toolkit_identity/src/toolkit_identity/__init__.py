@@ -1,0 +1,1 @@
+"""Tokens, hosts and origins: verified the same way by every image."""

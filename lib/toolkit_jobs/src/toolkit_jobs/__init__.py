@@ -1,0 +1,1 @@
+"""What the workloads share: make a pod from options and a spec, follow it, read its logs."""

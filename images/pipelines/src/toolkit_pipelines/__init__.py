@@ -1,0 +1,1 @@
+"""The pipelines service: the KFP v2beta1 API and the engine that runs its pipelines as pods."""

@@ -1,0 +1,1 @@
+"""Where experiments, pipelines, runs and their events are kept."""

@@ -1,0 +1,206 @@
+"""What the store offers, and the records it gives.
+
+`toolkit_pipelines.store.sql.SqlStore` implements it. All methods are blocking, short
+(milliseconds) and safe to call from any thread; on an event loop call them through
+`asyncio.to_thread`. What a method changes is durable and visible to every reader when it returns.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..events import Event, Json, RunPhase
+
+
+class StoreError(Exception):
+    """The root of this module's errors."""
+
+
+class NotFoundError(StoreError):
+    """There is no such record. The message names it."""
+
+
+class AlreadyExistsError(StoreError):
+    """A record of that name or id exists. The message names it."""
+
+
+class ConflictError(StoreError):
+    """Someone else appended to the run: read its events again, then decide again."""
+
+
+class InUseError(StoreError):
+    """The record cannot be deleted while others depend on it. The message says which."""
+
+
+class Storage(enum.StrEnum):
+    """Whether a record is shown by default (v2beta1 `storage_state`)."""
+
+    AVAILABLE = "AVAILABLE"
+    ARCHIVED = "ARCHIVED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """A named group of runs. Times are seconds since the epoch."""
+
+    experiment_id: str
+    display_name: str
+    description: str = ""
+    namespace: str = ""
+    created: float
+    last_run_created: float | None = None
+    storage: Storage = Storage.AVAILABLE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """A named pipeline, which has versions."""
+
+    pipeline_id: str
+    name: str
+    display_name: str
+    description: str = ""
+    namespace: str = ""
+    created: float
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One version of a pipeline. `spec` is the digest of its spec."""
+
+    pipeline_version_id: str
+    pipeline_id: str
+    name: str
+    display_name: str
+    description: str = ""
+    created: float
+    spec: str
+    code_source_url: str = ""
+    package_url: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run.
+
+    The first group is given at creation and by `archive`; the second is derived from its events
+    (see `events.advance`) and changes only with them.
+
+    Attributes:
+        spec: the digest of the pipeline spec that it runs.
+        pipeline_id: the stored pipeline it came from, or "" if the spec came with the run.
+        pipeline_version_id: that pipeline's version, or "".
+        parameters: as given; defaults are not filled in.
+        sequence: the number of its events.
+        history: each phase with the time it began.
+    """
+
+    run_id: str
+    experiment_id: str
+    display_name: str
+    description: str = ""
+    namespace: str = ""
+    service_account: str = ""
+    pipeline_id: str = ""
+    pipeline_version_id: str = ""
+    spec: str
+    parameters: Mapping[str, Json] = field(default_factory=dict)
+    pipeline_root: str = ""
+    created: float
+    storage: Storage = Storage.AVAILABLE
+
+    sequence: int = 0
+    phase: RunPhase = RunPhase.PENDING
+    message: str = ""
+    updated: float = 0.0
+    finished: float | None = None
+    history: tuple[tuple[RunPhase, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRecord:
+    """Something to deliver elsewhere, exactly the same however often it is computed.
+
+    Attributes:
+        key: identifies the delivery; a second record with the same key is dropped.
+        run_id: the run that it is about.
+        body: JSON data for whoever delivers it.
+    """
+
+    key: str
+    run_id: str
+    body: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEntry:
+    """A record that waits; entries of one run are delivered in the order of `entry_id`."""
+
+    entry_id: int
+    record: OutboxRecord
+    created: float
+
+
+Recorder = Callable[[Sequence[Event]], Sequence[OutboxRecord]]
+"""Pure: the records that newly appended events give. Called inside the transaction."""
+
+
+class EventStore(Protocol):
+    """What the engine uses of the store."""
+
+    def append(
+        self, run_id: str, events: Sequence[Event], expected_sequence: int
+    ) -> tuple[Event, ...]:
+        """Record events at the end of a run's list, all or none, and give them numbered.
+
+        The run's derived columns and the outbox change in the same transaction.
+
+        Raises:
+            ConflictError: the run does not have exactly `expected_sequence` events.
+            NotFoundError: there is no such run.
+        """
+        ...
+
+    def events(self, run_id: str, after: int = 0) -> tuple[Event, ...]:
+        """Give a run's events in order, those with a sequence above `after`.
+
+        Raises:
+            NotFoundError: there is no such run.
+            ValueError: a stored event cannot be read; the message names it.
+        """
+        ...
+
+    def run(self, run_id: str) -> Run:
+        """Give a run's row; NotFoundError if there is none."""
+        ...
+
+    def active_runs(self) -> tuple[str, ...]:
+        """Give the ids of runs that have not ended, oldest first."""
+        ...
+
+    def spec(self, digest: str) -> bytes:
+        """Give a spec's text as it was uploaded (YAML or JSON); NotFoundError if there is none."""
+        ...
+
+    def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
+        """Call back with the run's id after each append or deletion; give the way to stop it.
+
+        The callback runs in the thread that appended, after the commit, and must not block: hand
+        over with `loop.call_soon_threadsafe`. It hears of this process's writes only.
+        """
+        ...
+
+    def outbox(
+        self, limit: int = 100, *, excluding: Sequence[str] = ()
+    ) -> tuple[OutboxEntry, ...]:
+        """Give the oldest waiting records, without those of the runs in `excluding`."""
+        ...
+
+    def delivered(self, entry_ids: Sequence[int]) -> None:
+        """Drop records that were delivered."""
+        ...

@@ -15,7 +15,6 @@ from typing import Any
 
 import minijuju.pebble
 from sandbox.images import ImageStore
-
 from toolkit_cli.errors import ToolkitError
 from toolkit_cli.pack import Target, pack
 from toolkit_cli.progress import Reporter, task

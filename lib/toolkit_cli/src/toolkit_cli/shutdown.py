@@ -10,7 +10,6 @@ from pathlib import Path
 import minijuju.daemon
 import sandbox.images
 import tinykube.daemon
-
 from toolkit_cli.errors import ToolkitError
 from toolkit_cli.progress import Reporter, task
 from toolkit_cli.source import Source

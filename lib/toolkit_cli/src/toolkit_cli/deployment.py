@@ -1,0 +1,346 @@
+"""Bring the bundle up on this machine, and tell what runs where."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import minijuju.daemon
+import tinykube.config
+import tinykube.daemon
+from minijuju.client import Client, RpcError
+from toolkit_cli import builds, doctor, shutdown, tokens
+from toolkit_cli.errors import ToolkitError
+from toolkit_cli.progress import Reporter, task
+from toolkit_cli.source import Source
+
+POLL = 0.3
+GONE_WRONG = ("error", "blocked")
+PATIENCE = 60.0  # seconds that a unit may be blocked or in error before `up` gives up
+PYTHON_IMAGES = ("python:3*", "python", "registry.access.redhat.com/ubi*/python-3*")
+PORT_NAMES = {"metadata": "MLFLOW_TRACKING_URI", "pipelines": "KF_PIPELINES_ENDPOINT"}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a component answers, and the file with its token."""
+
+    application: str
+    url: str
+    token_file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """One row of the summary."""
+
+    name: str
+    status: str
+    message: str
+    units: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What runs where.
+
+    Attributes:
+        state: `running`, `stopped` (its data is there) or `absent`.
+    """
+
+    model: str
+    state: str
+    applications: tuple[Application, ...] = ()
+    hints: tuple[str, ...] = field(default=())
+
+    @property
+    def active(self) -> bool:
+        """True if everything is there and active."""
+        return bool(self.applications) and all(a.status == "active" for a in self.applications)
+
+
+class Deployment:
+    """The bundle in one model of this machine's controller."""
+
+    def __init__(self, source: Source, model: str) -> None:
+        self.source = source
+        self.model = model
+        self.client = Client()
+
+    # -- up ------------------------------------------------------------------------------------
+
+    def up(self, report: Reporter, *, overlays: Sequence[Path], timeout: float) -> None:
+        """Build what is missing, deploy or bring up to date, wait until all is active.
+
+        An interrupt ends what this call has started.
+
+        Raises:
+            ToolkitError: something is missing, a build failed, or it did not become active.
+        """
+        self._preflight(overlays)
+        was_running = minijuju.daemon.running()
+        try:
+            references = builds.build_all(self.source, report)
+            self._start_substrate(report, references)
+            self._apply(report, overlays)
+            self._wait(report, timeout)
+            self._keep_tokens(report)
+        except KeyboardInterrupt:
+            if not was_running:
+                shutdown.down(report)
+            raise
+
+    def _preflight(self, overlays: Sequence[Path]) -> None:
+        missing = [str(file) for file in overlays if not file.is_file()]
+        if missing:
+            raise ToolkitError(f"no such overlay: {', '.join(missing)}")
+        fatal = [finding for finding in doctor.examine() if finding.fatal]
+        if fatal:
+            lines = [
+                f"{finding.subject}: {finding.found}\n  {finding.remedy}" for finding in fatal
+            ]
+            raise ToolkitError("this machine is not ready\n" + "\n".join(lines))
+
+    def _start_substrate(self, report: Reporter, references: dict[str, str]) -> None:
+        with task(report, "tinykube") as said:
+            self._map_images(references["step"])
+            try:
+                started = tinykube.daemon.start()
+            except (OSError, RuntimeError) as error:
+                raise ToolkitError(f"tinykube did not start: {error}") from error
+            said.append("started" if started else "is running")
+        with task(report, "minijuju") as said:
+            kubeconfig = tinykube.daemon.data_folder() / "kubeconfig"
+            try:
+                started = minijuju.daemon.ensure(kubeconfig=kubeconfig)
+            except (OSError, RuntimeError) as error:
+                raise ToolkitError(f"minijuju did not start: {error}") from error
+            said.append("started" if started else "is running")
+
+    def _map_images(self, step: str) -> None:
+        """Let the usual Python images stand for the step image; entries of the user stay first."""
+        file = tinykube.daemon.data_folder() / "config.yaml"
+        config = yaml.safe_load(file.read_text()) if file.exists() else None
+        config = config or {}
+        entries = [
+            entry for entry in config.get("images", []) if entry.get("match") not in PYTHON_IMAGES
+        ]
+        entries += [{"match": match, "image": step} for match in PYTHON_IMAGES]
+        if config.get("images") != entries:
+            config["images"] = entries
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            temporary = file.with_suffix(".new")
+            temporary.write_text(yaml.safe_dump(config, sort_keys=False))
+            temporary.replace(file)
+
+    def _apply(self, report: Reporter, overlays: Sequence[Path]) -> None:
+        if self.model not in self._models():
+            self._juju(report, "model", "add-model", self.model, "--no-switch")
+        existing = set(self._status()["applications"])
+        layers = [self.source.desktop_overlay, *overlays]
+        arguments = ["deploy", str(self.source.bundle), "--model", self.model, "--trust"]
+        for layer in layers:
+            arguments += ["--overlay", str(layer)]
+        self._juju(report, "deploy", *arguments)
+        for name in sorted(existing):
+            self._refresh(report, name)
+
+    def _refresh(self, report: Reporter, name: str) -> None:
+        """Bring one application up to its packed charm and its built images, if they changed."""
+        folder = next((f for f in self.source.charms() if f.name == name), None)
+        if folder is None:
+            return
+        overlay = yaml.safe_load(self.source.desktop_overlay.read_text())
+        resources = overlay["applications"].get(name, {}).get("resources", {})
+        paths = {
+            key: str((self.source.desktop_overlay.parent / value).resolve())
+            for key, value in resources.items()
+        }
+        archive = folder / f"{name}.charm"
+        changed = self.client.call(
+            "changed", model=self.model, application=name, path=str(archive), resources=paths
+        )
+        if not changed:
+            return
+        arguments = ["refresh", name, "--model", self.model, "--path", str(archive)]
+        for key, path in paths.items():
+            arguments += ["--resource", f"{key}={path}"]
+        self._juju(report, f"refresh {name}", *arguments)
+
+    def _juju(self, report: Reporter, name: str, *arguments: str) -> None:
+        """Run one of minijuju's own commands, its output as progress."""
+        with task(report, name) as said:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "minijuju.cli", *arguments],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            lines: list[str] = []
+            try:
+                for line in process.stdout or ():
+                    lines.append(line.rstrip())
+                    report.note(name, line.strip())
+                code = process.wait()
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+            if code:
+                raise ToolkitError("\n".join(lines[-20:]) or f"{arguments[0]} ended with {code}")
+            said.append(lines[-1].strip() if lines else "")
+
+    def _wait(self, report: Reporter, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        wrong_since: dict[str, float] = {}
+        begun: set[str] = set()
+        ended: set[str] = set()
+        while True:
+            units = dict(self._units(self._status()))
+            for name, (state, message) in units.items():
+                text = f"{state} {message}".strip()
+                if name not in begun:
+                    begun.add(name)
+                    report.begin(name)
+                if state == "active" and name not in ended:
+                    ended.add(name)
+                    report.end(name, text)
+                elif state != "active":
+                    ended.discard(name)
+                    report.note(name, text)
+                if state in GONE_WRONG:
+                    wrong_since.setdefault(name, time.monotonic())
+                else:
+                    wrong_since.pop(name, None)
+            if units and all(state == "active" for state, _ in units.values()):
+                return
+            stuck = [n for n, t in wrong_since.items() if time.monotonic() - t > PATIENCE]
+            if stuck or time.monotonic() > deadline:
+                names = stuck or [n for n, (state, _) in units.items() if state != "active"]
+                told = "\n".join(f"  {name}: {' '.join(units[name])}" for name in names)
+                hint = f"see: minijuju debug-log --model {self.model} --replay"
+                raise ToolkitError(f"not active after {timeout:.0f} s or stuck:\n{told}\n{hint}")
+            time.sleep(POLL)
+
+    def _keep_tokens(self, report: Reporter) -> None:
+        """Ask each component for its token by its action, and keep it in a private file."""
+        for name in self._status()["applications"]:
+            if tokens.path(self.model, name).exists() or name not in PORT_NAMES:
+                continue
+            with task(report, f"token {name}") as said:
+                outcome = self.client.call(
+                    "run", model=self.model, units=[f"{name}/0"], action="get-token", params={}
+                )
+                result = outcome[f"{name}/0"]
+                if result.get("status") != "completed":
+                    raise ToolkitError(f"{name}/0 get-token: {result.get('message', result)}")
+                file = tokens.write(self.model, name, result["results"]["token"])
+                said.append(str(file))
+
+    # -- what runs where -----------------------------------------------------------------------
+
+    def summary(self) -> Summary:
+        """The state of the deployment; starts nothing."""
+        if not minijuju.daemon.running():
+            known = (minijuju.daemon.data_folder() / "state.db").exists()
+            state = "stopped" if known else "absent"
+            return Summary(self.model, state, hints=("./toolkit up brings it up",))
+        if self.model not in self._models():
+            return Summary(self.model, "absent", hints=("./toolkit up deploys it",))
+        status = self._status()
+        rows = tuple(
+            Application(
+                name,
+                entry["application-status"]["current"],
+                entry["application-status"].get("message", ""),
+                len(entry.get("units", {})),
+                self._url(entry),
+            )
+            for name, entry in sorted(status["applications"].items())
+        )
+        hints = (
+            'eval "$(./toolkit env)"  points kfp, mlflow, kubectl and juju at it',
+            "./toolkit open metadata  shows runs and models",
+            "./toolkit demo           trains and registers a model",
+        )
+        return Summary(self.model, "running", rows, hints)
+
+    def endpoint(self, application: str) -> Endpoint:
+        """Where a component answers.
+
+        Raises:
+            ToolkitError: it is not deployed, has no open port yet, or no token was kept.
+        """
+        applications = self._deployed()
+        if application not in applications:
+            known = ", ".join(sorted(applications))
+            raise ToolkitError(
+                f"{application} is not deployed in {self.model}; there are: {known}"
+            )
+        url = self._url(applications[application])
+        if not url:
+            raise ToolkitError(f"{application} has opened no port yet; see ./toolkit status")
+        file = tokens.path(self.model, application)
+        if not file.exists():
+            raise ToolkitError(f"no token of {application} is kept; run ./toolkit up")
+        return Endpoint(application, url, str(file))
+
+    def exports(self) -> dict[str, str]:
+        """Variables that point people's clients at the deployment; `@FILE` stands for content."""
+        applications = self._deployed()
+        exports = {
+            "KUBECONFIG": str(tinykube.daemon.data_folder() / "kubeconfig"),
+            "JUJU_MODEL": self.model,
+            "PATH": f"{minijuju.daemon.shim_folder()}:{Path(sys.executable).parent}",
+        }
+        if "metadata" in applications:
+            metadata = self.endpoint("metadata")
+            exports["MLFLOW_TRACKING_URI"] = metadata.url
+            exports["MLFLOW_TRACKING_TOKEN"] = f"@{metadata.token_file}"
+        if "pipelines" in applications:
+            pipelines = self.endpoint("pipelines")
+            exports["KF_PIPELINES_ENDPOINT"] = pipelines.url
+            exports["KF_PIPELINES_SA_TOKEN_PATH"] = pipelines.token_file
+        return exports
+
+    def _deployed(self) -> dict[str, Any]:
+        if not minijuju.daemon.running() or self.model not in self._models():
+            raise ToolkitError(f"model {self.model} is not up; run ./toolkit up")
+        applications: dict[str, Any] = self._status()["applications"]
+        return applications
+
+    def _models(self) -> list[str]:
+        return [entry["short-name"] for entry in self.client.call("models")["models"]]
+
+    def _status(self) -> dict[str, Any]:
+        try:
+            status: dict[str, Any] = self.client.call("status", model=self.model)
+        except RpcError as error:
+            raise ToolkitError(str(error)) from error
+        return status
+
+    @staticmethod
+    def _units(status: dict[str, Any]) -> Iterator[tuple[str, tuple[str, str]]]:
+        for name, entry in sorted(status["applications"].items()):
+            if not entry.get("units"):
+                yield name, ("waiting", "for its first unit")
+            for unit, inner in sorted(entry.get("units", {}).items()):
+                workload = inner["workload-status"]
+                yield unit, (workload["current"], workload.get("message", ""))
+
+    @staticmethod
+    def _url(entry: dict[str, Any]) -> str:
+        ports = [
+            port for unit in entry.get("units", {}).values() for port in unit.get("open-ports", [])
+        ]
+        if not ports or not entry.get("address"):
+            return ""
+        return f"http://{entry['address']}:{str(ports[0]).partition('/')[0]}"

@@ -1,8 +1,9 @@
 """What the store offers, and the records it gives.
 
-`toolkit_pipelines.store.sql.SqlStore` implements it. All methods are blocking, short
-(milliseconds) and safe to call from any thread; on an event loop call them through
-`asyncio.to_thread`. What a method changes is durable and visible to every reader when it returns.
+`toolkit_pipelines.store.open_store` gives a `Store`, whose `runs` is an `EventStore`. All methods
+are blocking, short (milliseconds) and safe to call from any thread; on an event loop call them
+through `asyncio.to_thread`. What a method changes is durable and visible to every reader when it
+returns.
 """
 
 from __future__ import annotations
@@ -122,6 +123,22 @@ class Run:
     history: tuple[tuple[RunPhase, float], ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactRecord:
+    """One artifact that a task of a run produced; `position` counts within a list output."""
+
+    artifact_id: int
+    run_id: str
+    task: str
+    output: str
+    position: int
+    name: str
+    type: str
+    uri: str
+    metadata: Mapping[str, Json]
+    created: float
+
+
 @dataclass(frozen=True, slots=True)
 class OutboxRecord:
     """Something to deliver elsewhere, exactly the same however often it is computed.
@@ -184,7 +201,10 @@ class EventStore(Protocol):
         ...
 
     def spec(self, digest: str) -> bytes:
-        """Give a spec's text as it was uploaded (YAML or JSON); NotFoundError if there is none."""
+        """Give a spec as JSON text; NotFoundError if there is none.
+
+        It is the pipeline spec alone, or `{"pipeline_spec": ..., "platform_spec": ...}`.
+        """
         ...
 
     def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:

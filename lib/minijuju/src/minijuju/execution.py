@@ -1,0 +1,121 @@
+"""Runs one command in a sandbox and passes on what it prints: hooks, `juju exec`, `ssh`.
+
+Unlike a workload, such a command dies with the controller: a hook that was running when the
+controller was killed is run again by the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from sandbox import bubblewrap, container, root
+from sandbox.spec import Spec
+
+Stream = Literal["stdout", "stderr"]
+OnOutput = Callable[[Stream, str], None]
+
+LINE_BYTES = 64 * 1024
+"""A longer line is passed on in pieces."""
+
+
+def arguments(spec: Spec, directory: Path, *, interactive: bool = False) -> list[str]:
+    """Bubblewrap's options for a command that is not PID 1, so that orphans are reaped.
+
+    Args:
+        spec: What to run; `output` and `warm` are not used.
+        directory: The container's own parts (/etc, /tmp, /run), shared by every call.
+        interactive: Keep the terminal, for job control.
+    """
+    options = container.arguments(spec, root.environment(spec), root.prepare(spec, directory))
+    unwanted = {"--as-pid-1", "--new-session"} if interactive else {"--as-pid-1"}
+    flags = [option for option in options[: options.index("--clearenv")] if option not in unwanted]
+    return ["--die-with-parent", *flags, *options[options.index("--clearenv") :]]
+
+
+async def run(spec: Spec, directory: Path, on_output: OnOutput, *, stdin: bytes = b"") -> int:
+    """Run the command to its end; return its exit code (128 + signal for a killed one).
+
+    Nothing that it started outlives it. Cancelling kills it.
+
+    Args:
+        spec: What to run.
+        directory: See `arguments`.
+        on_output: Called with each line that it prints, without the newline.
+        stdin: What it reads from standard input.
+
+    Raises:
+        SandboxError: A mount of the spec cannot be made.
+    """
+    options = await asyncio.to_thread(arguments, spec, directory)
+    with _in_memory(options) as descriptor:
+        process = await asyncio.create_subprocess_exec(
+            str(bubblewrap.find()),
+            "--args",
+            str(descriptor),
+            "--",
+            *spec.command,
+            stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            pass_fds=(descriptor,),
+            start_new_session=True,
+            cwd="/",
+            env={},
+        )
+    assert process.stdout and process.stderr  # noqa: S101 - both are pipes
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_lines(process.stdout, "stdout", on_output))
+            group.create_task(_lines(process.stderr, "stderr", on_output))
+            if process.stdin:
+                group.create_task(_feed(process.stdin, stdin))
+            code = await process.wait()
+    finally:
+        if process.returncode is None:
+            # Bubblewrap dies, and takes the PID namespace with it.
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGKILL)
+            await process.wait()
+    return code if code >= 0 else 128 - code
+
+
+async def _lines(reader: asyncio.StreamReader, stream: Stream, on_output: OnOutput) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    pending = ""
+    while chunk := await reader.read(LINE_BYTES):
+        *lines, pending = (pending + decoder.decode(chunk)).split("\n")
+        for line in lines:
+            on_output(stream, line)
+        if len(pending) >= LINE_BYTES:
+            on_output(stream, pending)
+            pending = ""
+    pending += decoder.decode(b"", final=True)
+    if pending:
+        on_output(stream, pending)
+
+
+async def _feed(writer: asyncio.StreamWriter, data: bytes) -> None:
+    # A command that does not read to the end has its reasons.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
+@contextlib.contextmanager
+def _in_memory(options: Sequence[str]) -> Iterator[int]:
+    """A descriptor to read the options from: they hold an environment, argv is for all to see."""
+    descriptor = os.memfd_create("bwrap", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, b"\0".join(os.fsencode(option) for option in options) + b"\0")
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)

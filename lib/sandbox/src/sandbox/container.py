@@ -1,0 +1,392 @@
+"""One container: start it, find it again after its owner died, wait for it, end it.
+
+The command runs as PID 1 of its own PID namespace. A small monitor outside (bubblewrap, or a fork
+of the warm interpreter) outlives the owner and writes the exit code to disk; see `sandbox.record`
+for the files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import select
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from sandbox import bubblewrap, record, root, tree
+from sandbox.errors import SandboxError
+from sandbox.record import Process
+from sandbox.spec import Exit, Spec
+
+logger = logging.getLogger(__name__)
+
+# How long the monitor may take from its start to the command's, and from the command's end to
+# the record of it.
+_PATIENCE = 20.0
+_KILLED = 128 + signal.SIGKILL
+
+_monitors: dict[int, subprocess.Popen[bytes]] = {}
+_monitors_lock = threading.Lock()
+
+
+class Container:
+    """A container that was started in `directory`; made by `start` and `adopt` alone.
+
+    Attributes:
+        directory: its state on disk; outlives the owner.
+        spec: what was started.
+        pid: the host's pid of the container's PID 1.
+        started: when it started, in seconds since the epoch.
+    """
+
+    def __init__(self, directory: Path, spec: Spec, process: Process) -> None:
+        self.directory = directory
+        self.spec = spec
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        """The host's pid of the container's PID 1."""
+        return self._process.pid
+
+    @property
+    def started(self) -> float:
+        """When PID 1 started, in seconds since the epoch."""
+        return self._process.started
+
+    def __repr__(self) -> str:
+        return f"Container({str(self.directory)!r}, pid={self.pid})"
+
+    @classmethod
+    def start(cls, directory: Path, spec: Spec) -> Container:
+        """Start a container; `directory` is made, and may hold no other container.
+
+        Blocks until the command runs (some 15 ms). Raises SandboxError with the evidence if it
+        cannot be started; nothing of it runs then, and `directory` may be used again.
+        """
+        _reap()
+        directory = directory.absolute()
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = _claim(directory)
+        try:
+            environment = root.environment(spec)
+            steps = root.prepare(spec, directory)
+            record.write_spec(directory, spec)
+            with _output(spec.output) as output:
+                begun = os.lseek(output, 0, os.SEEK_END) if spec.output else 0
+                try:
+                    process = _start_cold(spec, environment, steps, directory, status, output)
+                except _NotStartedError as error:
+                    raise SandboxError(
+                        f"cannot start {list(spec.command)}: {_evidence(output, begun) or error}"
+                    ) from error
+            record.write_process(directory, process)
+        except BaseException as error:
+            _retract(directory)
+            if isinstance(error, OSError):
+                raise SandboxError(f"cannot start {list(spec.command)}: {error}") from error
+            raise
+        finally:
+            os.close(status)
+        return cls(directory, spec, process)
+
+    @classmethod
+    def adopt(cls, directory: Path) -> Container | None:
+        """Find the container that was started in `directory`, running or ended.
+
+        None if none was: also where its owner died before the command began.
+        """
+        directory = directory.absolute()
+        started = record.read_spec(directory)
+        if started is None:
+            return None
+        status = record.read_status(directory)
+        limit = time.monotonic() + _PATIENCE
+        while status.pid is None and record.monitored(directory) and time.monotonic() < limit:
+            # The owner died a moment ago and the monitor is on its way to start the command.
+            time.sleep(0.002)
+            status = record.read_status(directory)
+        if status.pid is None:
+            return None
+        process = record.read_process(directory)
+        if process is None:
+            process = _recognise(status, started)
+            record.write_process(directory, process)
+        return cls(directory, started.spec, process)
+
+    def running(self) -> bool:
+        """True while PID 1 runs."""
+        return self._process.alive()
+
+    def exit(self) -> Exit | None:
+        """How it ended; None while it runs. Also known after the owner's and the host's restart."""
+        _reap()
+        status = record.read_status(self.directory)
+        if status.code is not None:
+            return self._exit(status.code, status.changed)
+        recorded = record.read_exit(self.directory)
+        if recorded is not None:
+            return recorded
+        if self.running() or record.monitored(self.directory):
+            return None
+        # Between the two looks above the monitor may have written its last line.
+        status = record.read_status(self.directory)
+        if status.code is not None:
+            return self._exit(status.code, status.changed)
+        reason = record.read_reason(self.directory) or "Lost"
+        lost = Exit(_KILLED, reason, time.time())
+        record.write_exit(self.directory, lost)
+        return lost
+
+    def _exit(self, code: int, finished: float) -> Exit:
+        reason = record.read_reason(self.directory) if code == _KILLED else None
+        return Exit(code, reason or ("Error" if code else "Completed"), finished)
+
+    async def wait(self) -> Exit:
+        """Wait until it has ended; wakes with the process itself, not by polling."""
+        with contextlib.suppress(ProcessLookupError), self._pidfd() as descriptor:
+            await _readable(descriptor)
+        pause = 0.0002
+        while (ended := self.exit()) is None:
+            # PID 1 is gone; its monitor writes the record within a moment.
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.05)
+        return ended
+
+    def signal(self, number: int) -> None:
+        """Send a signal to PID 1; none is sent if it has ended.
+
+        As in every container, PID 1 does not get a signal that it has no handler for, SIGKILL
+        apart.
+        """
+        with contextlib.suppress(ProcessLookupError), self._pidfd() as descriptor:
+            signal.pidfd_send_signal(descriptor, number)
+
+    def kill(self, reason: str | None = None) -> None:
+        """Kill every process of the container at once; `reason` becomes that of its `Exit`."""
+        if reason and self.running() and record.read_reason(self.directory) is None:
+            record.write(self.directory / "reason", reason)
+        self.signal(signal.SIGKILL)
+
+    def set_hosts(self, hosts: dict[str, tuple[str, ...]]) -> None:
+        """Rewrite the running container's /etc/hosts: names by address."""
+        root.rewrite_hosts(self.directory, hosts, self.spec.hostname)
+
+    def remove(self) -> None:
+        """Delete the container's folder. Raises SandboxError while it runs."""
+        if self.exit() is None:
+            raise SandboxError(f"{self.directory}: its container still runs")
+        tree.remove(self.directory)
+
+    @contextlib.contextmanager
+    def _pidfd(self) -> Iterator[int]:
+        """A descriptor of PID 1; raises ProcessLookupError if it has ended."""
+        descriptor = os.pidfd_open(self.pid)
+        try:
+            # Checked after opening: from here on the descriptor means this process or none.
+            if not self._process.alive():
+                raise ProcessLookupError(self.pid)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+class _NotStartedError(Exception):
+    """The monitor ended without having run the command."""
+
+
+def _claim(directory: Path) -> int:
+    """Take the status file's lock for a new monitor. Raises SandboxError if it is in use."""
+    status = record.lock_status(directory)
+    if status is None or record.read_status(directory).pid is not None:
+        if status is not None:
+            os.close(status)
+        raise SandboxError(f"{directory} holds a container already; start another elsewhere")
+    for stale in ("pid.json", "reason", "exit.json"):
+        (directory / stale).unlink(missing_ok=True)
+    os.truncate(status, 0)
+    return status
+
+
+def _retract(directory: Path) -> None:
+    """Forget a start that failed: whatever came up of it is ended first."""
+    status = record.read_status(directory)
+    if status.pid is not None and status.code is None:
+        started = record.read_spec(directory)
+        process = _recognise(status, started) if started else None
+        if process is not None and process.alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+    (directory / "spec.json").unlink(missing_ok=True)
+    (directory / "pid.json").unlink(missing_ok=True)
+    os.truncate(directory / "status", 0)
+
+
+@contextlib.contextmanager
+def _output(path: Path | None) -> Iterator[int]:
+    flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
+    if path is None:
+        descriptor = os.open(os.devnull, flags)
+    else:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def arguments(spec: Spec, environment: dict[str, str], steps: tuple[root.Step, ...]) -> list[str]:
+    """Bubblewrap's options for a container, the command apart."""
+    options = ["--unshare-user", "--uid", "0", "--gid", "0"]
+    options += ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", spec.hostname]
+    options += ["--as-pid-1", "--new-session", "--cap-drop", "ALL", "--clearenv"]
+    for step in steps:
+        match step:
+            case root.Bind():
+                kind = "--dev-bind" if step.device else "--bind"
+                kind = "--ro-bind" if step.read_only and not step.device else kind
+                options += [kind, str(step.source), step.target]
+            case root.Proc():
+                options += ["--proc", step.target]
+            case root.Dev():
+                options += ["--dev", step.target]
+                if step.shared_memory is not None:
+                    options += ["--size", str(step.shared_memory)]
+                options += ["--tmpfs", f"{step.target}/shm"]
+    for name, value in environment.items():
+        if name != "PWD":
+            options += ["--setenv", name, value]
+    return [*options, "--chdir", spec.cwd]
+
+
+def _start_cold(
+    spec: Spec,
+    environment: dict[str, str],
+    steps: tuple[root.Step, ...],
+    directory: Path,
+    status: int,
+    output: int,
+) -> Process:
+    """Start the command by bubblewrap and wait until it runs. Raises _NotStartedError."""
+    monitor = _run_bubblewrap(spec, environment, steps, status, output)
+    try:
+        return _await_command(spec, directory, monitor)
+    except BaseException:
+        monitor.kill()
+        monitor.wait()
+        raise
+    finally:
+        with _monitors_lock:
+            _monitors[monitor.pid] = monitor
+
+
+def _run_bubblewrap(
+    spec: Spec,
+    environment: dict[str, str],
+    steps: tuple[root.Step, ...],
+    status: int,
+    output: int,
+) -> subprocess.Popen[bytes]:
+    """Start bubblewrap as the monitor. It holds `status`, and with it the lock, until it ends."""
+    # By file, not by argument list: the environment may hold secrets. And not as bubblewrap's own
+    # environment: LD_PRELOAD of a container must not work outside it.
+    options = b"\0".join(os.fsencode(option) for option in arguments(spec, environment, steps))
+    descriptor = os.memfd_create("bwrap", os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(os.dup(descriptor), "wb") as stream:
+            stream.write(options + b"\0")
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return subprocess.Popen(
+            [
+                *(bubblewrap.find(), "--args", str(descriptor), "--json-status-fd", str(status)),
+                *("--", *spec.command),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=(descriptor, status),
+            start_new_session=True,
+            cwd="/",
+            env={},
+        )
+    finally:
+        os.close(descriptor)
+
+
+def _reap() -> None:
+    """Take note of monitors that have ended, so that none stays a zombie."""
+    with _monitors_lock:
+        for pid, process in list(_monitors.items()):
+            if process.poll() is not None:
+                del _monitors[pid]
+
+
+def _await_command(spec: Spec, directory: Path, monitor: subprocess.Popen[bytes]) -> Process:
+    """Wait until the monitor has run the command; its PID 1."""
+    limit = time.monotonic() + _PATIENCE
+    process: Process | None = None
+    # The kernel keeps 15 characters of a program's name. A command that is bubblewrap itself
+    # cannot be told from the monitor's fork by it, so the fork is taken for it.
+    own = bubblewrap.find().name[:15]
+    own = "" if Path(spec.command[0]).name[:15] == own else own
+    while time.monotonic() < limit:
+        ended = monitor.poll() is not None
+        status = record.read_status(directory)
+        if process is None and status.pid is not None:
+            process = record.identify(status.pid, time.time())
+        if status.code is not None:
+            # It has run already, perhaps before it could be looked at.
+            return process or Process(status.pid or 0, 0, record.boot_id(), time.time())
+        if ended:
+            raise _NotStartedError("bubblewrap ended before the command ran")
+        if process is not None:
+            stat = record.read_stat(process.pid)
+            if stat is not None and stat.name != own and stat.state not in "ZX":
+                return process
+        time.sleep(0.0005)
+    raise _NotStartedError(f"it did not start within {_PATIENCE:.0f} s")
+
+
+def _recognise(status: record.Status, started: record.Started) -> Process:
+    """PID 1 from the monitor's record alone: its owner died before it wrote pid.json."""
+    assert status.pid is not None  # noqa: S101 - the callers have looked
+    gone = Process(status.pid, 0, started.boot, started.written)
+    if started.boot != record.boot_id():
+        return gone
+    process = record.identify(status.pid, started.written)
+    try:
+        namespace = os.stat(f"/proc/{status.pid}/ns/pid").st_ino
+    except (FileNotFoundError, ProcessLookupError):
+        return gone
+    return process if process is not None and namespace == status.pid_namespace else gone
+
+
+def _evidence(output: int, begun: int) -> str:
+    """What the monitor printed since `begun`; taken out of the output again."""
+    if not os.path.isfile(f"/proc/self/fd/{output}"):
+        return ""
+    text = os.pread(output, 8192, begun).decode(errors="replace").strip()
+    os.ftruncate(output, begun)
+    return text
+
+
+async def _readable(descriptor: int) -> None:
+    """Wait until the process of a pidfd has ended."""
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+    own = os.dup(descriptor)
+    try:
+        loop.add_reader(own, lambda: None if ended.done() else ended.set_result(None))
+        try:
+            await ended
+        finally:
+            loop.remove_reader(own)
+    finally:
+        os.close(own)

@@ -1,0 +1,251 @@
+"""What a container's folder holds on disk, and how to read it back after its owner died.
+
+    spec.json   what was started (environment and all: 0600)
+    status      lines of JSON by the container's monitor: its PID 1, later its exit code. The
+                monitor holds a lock on it for as long as it lives (bubblewrap keeps the file open).
+    pid.json    PID 1 with its start time, so that a reused pid is never taken for it
+    reason      why the owner killed it
+    exit.json   how it ended, once somebody found that the monitor could not tell
+    root, etc, run, tmp   the parts of its file system that are its own
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.errors import SandboxError
+from sandbox.spec import Exit, Image, Limits, Mount, Spec
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of the host, told from any other that ever has its pid.
+
+    Attributes:
+        pid: its pid.
+        start: its start time in clock ticks since the boot.
+        boot: the boot's id.
+        started: the same start in seconds since the epoch.
+    """
+
+    pid: int
+    start: int
+    boot: str
+    started: float
+
+    def alive(self) -> bool:
+        """True while it runs (a zombie does not)."""
+        if self.boot != boot_id():
+            return False
+        stat = read_stat(self.pid)
+        return stat is not None and stat.start == self.start and stat.state not in "ZX"
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """The parts of /proc/PID/stat that matter here; memory in pages, times in ticks."""
+
+    name: str
+    state: str
+    parent: int
+    start: int
+    resident: int
+
+
+def boot_id() -> str:
+    """The id that the kernel drew at this boot."""
+    return _BOOT.read_text().strip()
+
+
+def read_stat(pid: int) -> Stat | None:
+    """Read /proc/PID/stat; None if there is no such process."""
+    try:
+        text = Path("/proc", str(pid), "stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The name stands in parentheses and may hold anything, parentheses as well.
+    name = text[text.index("(") + 1 : text.rindex(")")]
+    fields = text[text.rindex(")") + 2 :].split()
+    return Stat(name, fields[0], int(fields[1]), int(fields[19]), int(fields[21]))
+
+
+def identify(pid: int, started: float) -> Process | None:
+    """The process that has this pid now; None if there is none."""
+    stat = read_stat(pid)
+    return Process(pid, stat.start, boot_id(), started) if stat else None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the monitor has written so far.
+
+    Attributes:
+        pid: the container's PID 1 as the host numbers it; None if it was never started.
+        pid_namespace: the inode number of its PID namespace.
+        code: its exit code; None while it runs, or if it was never told.
+        changed: when the monitor wrote last, in seconds since the epoch.
+    """
+
+    pid: int | None = None
+    pid_namespace: int | None = None
+    code: int | None = None
+    changed: float = 0.0
+
+
+def read_status(directory: Path) -> Status:
+    """Read the monitor's lines; a line that was cut in the middle counts as not written."""
+    try:
+        with (directory / "status").open("rb") as stream:
+            changed = os.fstat(stream.fileno()).st_mtime
+            lines = stream.read().splitlines()
+    except FileNotFoundError:
+        return Status()
+    merged: dict[str, Any] = {}
+    for line in lines:
+        try:
+            merged |= json.loads(line)
+        except (ValueError, TypeError):
+            continue
+    return Status(
+        merged.get("child-pid"), merged.get("pid-namespace"), merged.get("exit-code"), changed
+    )
+
+
+def lock_status(directory: Path) -> int | None:
+    """Open the status file with the monitor's lock taken; None if a monitor has it."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(directory / "status", flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def monitored(directory: Path) -> bool:
+    """True while the container's monitor (or its starter) lives."""
+    try:
+        descriptor = os.open(directory / "status", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def write(path: Path, data: str) -> None:
+    """Write a file that only its owner reads, whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with os.fdopen(os.open(draft, flags, 0o600), "w") as stream:
+        stream.write(data)
+    draft.replace(path)
+
+
+def write_process(directory: Path, process: Process) -> None:
+    """Record the container's PID 1."""
+    write(directory / "pid.json", json.dumps(dataclasses.asdict(process)))
+
+
+def read_process(directory: Path) -> Process | None:
+    """The recorded PID 1; None if none was recorded."""
+    try:
+        return Process(**json.loads((directory / "pid.json").read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def write_exit(directory: Path, exit_: Exit) -> None:
+    """Record how the container ended."""
+    write(directory / "exit.json", json.dumps(dataclasses.asdict(exit_)))
+
+
+def read_exit(directory: Path) -> Exit | None:
+    """The recorded end; None if none was recorded."""
+    try:
+        return Exit(**json.loads((directory / "exit.json").read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def read_reason(directory: Path) -> str | None:
+    """Why the owner killed the container; None if it did not, or gave no reason."""
+    try:
+        return (directory / "reason").read_text() or None
+    except FileNotFoundError:
+        return None
+
+
+def write_spec(directory: Path, spec: Spec) -> None:
+    """Record what is about to be started."""
+    data = {"spec": dataclasses.asdict(spec), "boot": boot_id()}
+    write(directory / "spec.json", json.dumps(data, default=_plain))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} in a Spec")
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What spec.json tells: the spec, the boot it was started in and when it was written."""
+
+    spec: Spec
+    boot: str
+    written: float
+
+
+def read_spec(directory: Path) -> Started | None:
+    """Read what was started; None if nothing ever was. Raises SandboxError if it is damaged."""
+    path = directory / "spec.json"
+    try:
+        text = path.read_text()
+        written = path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    try:
+        data = json.loads(text)
+        return Started(_spec(data["spec"]), data["boot"], written)
+    except (ValueError, TypeError, KeyError) as error:
+        raise SandboxError(f"{path} is damaged: {error!r}") from error
+
+
+def _spec(data: dict[str, Any]) -> Spec:
+    image = data["image"]
+    return Spec(
+        command=tuple(data["command"]),
+        env=data["env"],
+        cwd=data["cwd"],
+        image=None
+        if image is None
+        else Image(**{**image, "path": Path(image["path"]), "preload": tuple(image["preload"])}),
+        root=None if data["root"] is None else Path(data["root"]),
+        mounts=tuple(Mount(**{**m, "source": Path(m["source"])}) for m in data["mounts"]),
+        hosts={address: tuple(names) for address, names in data["hosts"].items()},
+        hostname=data["hostname"],
+        limits=Limits(**data["limits"]),
+        output=None if data["output"] is None else Path(data["output"]),
+        warm=data["warm"],
+    )

@@ -1,0 +1,131 @@
+"""Write into a folder that a container may have filled, without following its symbolic links.
+
+A container's root outlives it, so a later start must not trust what lies there: each step of a
+path is opened by itself and never through a link, so that nothing outside the root is touched.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sandbox.errors import SandboxError
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Tree:
+    """A folder on the host, and safe ways to write below it. Paths are relative to it."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+
+    @contextmanager
+    def _parent(self, path: str) -> Iterator[tuple[int, str]]:
+        """Open the folder that holds `path`, making folders on the way."""
+        parts = [part for part in path.split("/") if part not in ("", ".")]
+        if not parts or ".." in parts:
+            raise SandboxError(f"{path!r} is not a path below {self.top}")
+        folder = os.open(self.top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for part in parts[:-1]:
+                inner = self._enter(folder, part, path)
+                os.close(folder)
+                folder = inner
+            yield folder, parts[-1]
+        finally:
+            os.close(folder)
+
+    def _enter(self, folder: int, name: str, path: str) -> int:
+        try:
+            return os.open(name, _FOLDER, dir_fd=folder)
+        except FileNotFoundError:
+            os.mkdir(name, 0o755, dir_fd=folder)
+            return os.open(name, _FOLDER, dir_fd=folder)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                raise SandboxError(
+                    f"{path} cannot be made below {self.top}: {name} there is not a folder"
+                ) from error
+            raise
+
+    def folder(self, path: str, mode: int = 0o755) -> None:
+        """Make a folder; one that exists is left as it is."""
+        with self._parent(path) as (folder, name):
+            try:
+                os.mkdir(name, mode, dir_fd=folder)
+                os.chmod(name, mode, dir_fd=folder)
+            except FileExistsError as error:
+                if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                    raise SandboxError(
+                        f"{path} below {self.top} is not a folder (a link or a file)"
+                    ) from error
+
+    def file(self, path: str, data: bytes = b"", mode: int = 0o644) -> None:
+        """Write a file anew; whatever non-folder bears its name is taken away first."""
+        with self._parent(path) as (folder, name):
+            _unlink(name, folder)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            with os.fdopen(os.open(name, flags, mode, dir_fd=folder), "wb") as stream:
+                stream.write(data)
+
+    def touch(self, path: str) -> None:
+        """Make an empty file to mount on, unless there is one."""
+        with self._parent(path) as (folder, name):
+            try:
+                found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            except FileNotFoundError:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                os.close(os.open(name, flags, 0o644, dir_fd=folder))
+                return
+            if not stat.S_ISREG(found.st_mode):
+                raise SandboxError(f"{path} below {self.top} is not a plain file")
+
+    def link(self, path: str, target: str) -> None:
+        """Make a symbolic link, unless something bears its name."""
+        with self._parent(path) as (folder, name):
+            try:
+                os.symlink(target, name, dir_fd=folder)
+            except FileExistsError:
+                return
+
+    def copy(self, source: Path, path: str) -> None:
+        """Copy a file, link or folder of the host; what its reader may not read is left out."""
+        if source.is_symlink():
+            self.link(path, os.readlink(source))
+        elif source.is_dir():
+            self.folder(path)
+            for item in sorted(source.iterdir()) if os.access(source, os.R_OK | os.X_OK) else ():
+                self.copy(item, f"{path}/{item.name}")
+        elif source.is_file() and os.access(source, os.R_OK):
+            self.file(path, source.read_bytes())
+
+
+def _unlink(name: str, folder: int) -> None:
+    try:
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder and all below it, also what a container made unreadable. None is fine."""
+
+    def again(function: object, path: str, error: object) -> None:
+        # A container may leave folders without rights; they are still its owner's.
+        parent = Path(path).parent
+        for entry in (parent, Path(path)):
+            if not entry.is_symlink() and entry.is_dir():
+                entry.chmod(0o700)
+        if Path(path).is_dir() and not Path(path).is_symlink():
+            shutil.rmtree(path)
+        else:
+            Path(path).unlink(missing_ok=True)
+
+    if folder.exists():
+        shutil.rmtree(folder, onerror=again)

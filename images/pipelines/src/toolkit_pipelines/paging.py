@@ -15,6 +15,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from . import filters
 from .filters import Field, FilterError, Predicate
@@ -131,7 +132,7 @@ class Pager:
         payload = json.dumps(state, separators=(",", ":"), sort_keys=True).encode()
         return base64.urlsafe_b64encode(self._sign(payload) + payload).decode().rstrip("=")
 
-    def _open(self, resource: str, token: str, scope: Mapping[str, str]) -> Mapping[str, str]:
+    def _open(self, resource: str, token: str, scope: Mapping[str, str]) -> dict[str, Any]:
         refused = PageError("page_token is not one that this list gave")
         if len(token) > _MAX_TOKEN:
             raise refused
@@ -146,7 +147,7 @@ class Pager:
         if not hmac.compare_digest(signature, self._sign(payload)):
             raise refused
         # Signed, so it is what `token` wrote.
-        state: dict[str, str] = json.loads(payload)
+        state: dict[str, Any] = json.loads(payload)
         if state["resource"] != resource or state["scope"] != dict(scope):
             raise refused
         return state

@@ -137,7 +137,7 @@ def _migrate(engine: sqlalchemy.Engine, path: Path) -> None:
             migrations.upgrade(connection)
         except migrations.UnknownRevisionError as error:
             raise DatabaseError(
-                f"{path} was written by a newer version of this service ({error}); run that version"
+                f"{path} was written by a newer version of this service: {error}"
             ) from error
 
 

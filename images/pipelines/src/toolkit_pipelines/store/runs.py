@@ -360,8 +360,22 @@ def _record_artifacts(connection: sqlalchemy.Connection, events: Sequence[Event]
         for output, artifacts in event.outputs.artifacts.items()
         for position, artifact in enumerate(artifacts)
     ]
-    if rows:
-        connection.execute(insert(tables.artifacts), rows)
+    if not rows:
+        return
+    # A nested DAG passes its tasks' artifacts on: they stay the same artifacts.
+    table = tables.artifacts
+    known = set(
+        connection.execute(
+            select(table.c.uri).where(table.c.run_id == rows[0]["run_id"], table.c.uri != "")
+        ).scalars()
+    )
+    fresh = []
+    for row in rows:
+        if row["uri"] not in known:
+            fresh.append(row)
+            known.update({row["uri"]} - {""})
+    if fresh:
+        connection.execute(insert(table), fresh)
 
 
 def _requested(connection: sqlalchemy.Connection, key: str, digest: str) -> Run | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy
 from alembic.config import Config
@@ -32,7 +33,7 @@ def upgrade(connection: sqlalchemy.Connection) -> None:
     """
     directory = script()
 
-    def steps(revision: object, context: object) -> object:
+    def steps(revision: Any, context: Any) -> Any:
         return directory._upgrade_revs("head", revision)
 
     environment = EnvironmentContext(Config(), directory, fn=steps)

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import select
 import signal
 import subprocess
 import threading
@@ -125,7 +124,7 @@ class Container:
         return self._process.alive()
 
     def exit(self) -> Exit | None:
-        """How it ended; None while it runs. Also known after the owner's and the host's restart."""
+        """How it ended; None while it runs. Known after a restart of owner or host as well."""
         _reap()
         status = record.read_status(self.directory)
         if status.code is not None:

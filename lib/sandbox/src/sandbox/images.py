@@ -77,7 +77,7 @@ class Recipe:
 
 
 def read_recipe(folder: Path) -> Recipe:
-    """Read and check a folder's pyproject.toml. Raises ImageError with the field and the reason."""
+    """Read and check a folder's pyproject.toml. Raises ImageError with field and reason."""
     path = folder / "pyproject.toml"
     for needed in (path, folder / "uv.lock"):
         if not needed.is_file():
@@ -166,14 +166,14 @@ class ImageStore:
             data = json.loads((place / "image.json").read_text())
         except FileNotFoundError:
             return None
-        return Image(
-            reference, place / "env", data["prefix"], data["env"], tuple(data["preload"])
-        )
+        return Image(reference, place / "env", data["prefix"], data["env"], tuple(data["preload"]))
 
-    def list(self) -> list[Image]:
+    def images(self) -> list[Image]:
         """Every built image."""
         found = (self.root / "images").glob("*/*/image.json")
-        references = (f"process.local/{p.parent.parent.name}@sha256:{p.parent.name}" for p in found)
+        references = (
+            f"process.local/{p.parent.parent.name}@sha256:{p.parent.name}" for p in found
+        )
         images = (self.get(reference) for reference in sorted(references))
         return [image for image in images if image is not None]
 
@@ -183,7 +183,7 @@ class ImageStore:
         The caller names what its deployments still use: a store does not know them.
         """
         gone = []
-        for image in self.list():
+        for image in self.images():
             match = _REFERENCE.fullmatch(image.reference)
             if image.reference in keep or match is None:
                 continue
@@ -235,10 +235,12 @@ class ImageStore:
             environment = draft / "env"
             python = _interpreter()
             run = _Uv(lock, progress)
+            # Or uv would take a wheel that it built of earlier sources from its cache.
+            refresh = [f"--refresh-package={name}" for name, _ in _local_packages(folder)]
             run("venv", "--relocatable", "--python", python, str(environment), cwd=folder)
             run(
                 *("sync", "--frozen", "--no-dev", "--no-editable", "--compile-bytecode"),
-                *("--python", python),
+                *("--python", python, *refresh),
                 cwd=folder,
                 environment=environment,
             )
@@ -335,7 +337,12 @@ def _counts(name: str) -> bool:
 
 
 def _local_dependencies(folder: Path) -> list[Path]:
-    """The folders and files that uv.lock takes from the machine itself."""
+    """Where the packages lie that the folder's lock takes from this machine, itself apart."""
+    return sorted({place for _, place in _local_packages(folder) if place != folder}, key=str)
+
+
+def _local_packages(folder: Path) -> list[tuple[str, Path]]:
+    """Name and place of each package that uv.lock takes from the machine itself."""
     path = folder / "uv.lock"
     try:
         lock: dict[str, Any] = tomllib.loads(path.read_text())
@@ -350,6 +357,5 @@ def _local_dependencies(folder: Path) -> list[Path]:
             local = (folder / where).resolve()
             if not local.exists():
                 raise ImageError(f"{path}: {package.get('name')} is not at {local}")
-            if local != folder:
-                found.append(local)
-    return sorted(set(found), key=str)
+            found.append((package["name"], local))
+    return found

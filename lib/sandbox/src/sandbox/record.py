@@ -1,12 +1,12 @@
 """What a container's folder holds on disk, and how to read it back after its owner died.
 
-    spec.json   what was started (environment and all: 0600)
-    status      lines of JSON by the container's monitor: its PID 1, later its exit code. The
-                monitor holds a lock on it for as long as it lives (bubblewrap keeps the file open).
-    pid.json    PID 1 with its start time, so that a reused pid is never taken for it
-    reason      why the owner killed it
-    exit.json   how it ended, once somebody found that the monitor could not tell
-    root, etc, run, tmp   the parts of its file system that are its own
+spec.json   what was started (environment and all: 0600)
+status      lines of JSON by the container's monitor: its PID 1, later its exit code. The
+            monitor holds a lock on it for as long as it lives (bubblewrap keeps the file open).
+pid.json    PID 1 with its start time, so that a reused pid is never taken for it
+reason      why the owner killed it
+exit.json   how it ended, once somebody found that the monitor could not tell
+root, etc, run, tmp   the parts of its file system that are its own
 """
 
 from __future__ import annotations

@@ -156,7 +156,10 @@ def _bind(mount: Mount) -> Bind:
     if not mount.source.exists():
         raise SandboxError(f"{mount.source}, to be mounted at {mount.target}, does not exist")
     return Bind(
-        mount.source.absolute(), place(mount.target), mount.read_only, mount.source.is_char_device()
+        mount.source.absolute(),
+        place(mount.target),
+        mount.read_only,
+        mount.source.is_char_device(),
     )
 
 
@@ -203,9 +206,7 @@ def _hosts(hosts: Mapping[str, tuple[str, ...]], hostname: str) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def rewrite_hosts(
-    directory: Path, hosts: Mapping[str, tuple[str, ...]], hostname: str
-) -> None:
+def rewrite_hosts(directory: Path, hosts: Mapping[str, tuple[str, ...]], hostname: str) -> None:
     """Rewrite a running container's hosts file in place: a mount shows the file, not its name."""
     with (directory / "etc" / "hosts").open("r+b") as stream:
         stream.write(_hosts(hosts, hostname))
@@ -263,6 +264,6 @@ def _make_folder(cwd: str, steps: list[Step], tree: Tree) -> None:
         raise SandboxError(f"working directory {cwd!r} is not an absolute path")
     path = posixpath.normpath("/" + cwd.lstrip("/"))
     first = path[1:].partition("/")[0]
-    if path != "/" and first not in _USR_LINKS and _covering(path, steps) is None:
-        if not path.startswith(("/var/run", "/var/lock")):
-            tree.folder(path)
+    own = not path.startswith(("/var/run", "/var/lock")) and first not in _USR_LINKS
+    if path != "/" and own and _covering(path, steps) is None:
+        tree.folder(path)

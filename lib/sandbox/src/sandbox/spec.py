@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A process image: an environment on the host, mounted read-only where its Containerfile puts it.
+    """A process image: an environment on the host, mounted where its Containerfile puts it.
 
     Attributes:
         reference: what pods and charms call it, `process.local/NAME@sha256:HEX`.

@@ -1,0 +1,190 @@
+"""Constraints (`mem=4G cores=2`) and storage directives (`pool,1G,2`), as Juju writes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .charm import StorageMeta
+
+# What each constraint holds. Sizes are kept in MiB, as Juju keeps them.
+_KINDS = {
+    "allocate-public-ip": "flag",
+    "arch": "arch",
+    "container": "text",
+    "cores": "count",
+    "cpu-cores": "count",
+    "cpu-power": "count",
+    "image-id": "text",
+    "instance-role": "text",
+    "instance-type": "text",
+    "mem": "size",
+    "root-disk": "size",
+    "root-disk-source": "text",
+    "spaces": "list",
+    "tags": "list",
+    "virt-type": "text",
+    "zones": "list",
+}
+_ARCHITECTURES = ("amd64", "arm64", "ppc64el", "riscv64", "s390x")
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)([MGTPEZY]?)(?:i?B)?")
+_UNITS: dict[str, int] = {unit: 1024**power for power, unit in enumerate("MGTPEZY")} | {"": 1}
+_POOL = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*")
+
+Constraint = str | int | bool | list[str]
+
+
+class ConstraintError(ValueError):
+    """A constraint or directive that cannot be understood."""
+
+
+def parse(*texts: str) -> dict[str, Constraint]:
+    """Read constraints from one or more texts of `key=value` words.
+
+    Returns:
+        Values by key; sizes in MiB. `key=` unsets and yields an empty value.
+
+    Raises:
+        ConstraintError: Unknown key, repeated key, or a value of the wrong kind.
+    """
+    found: dict[str, Constraint] = {}
+    for word in (word for text in texts for word in text.split()):
+        key, separator, value = word.partition("=")
+        if not separator:
+            raise ConstraintError(f'malformed constraint "{word}"')
+        if key not in _KINDS:
+            raise ConstraintError(f'unknown constraint "{key}"')
+        name = "cores" if key == "cpu-cores" else key
+        if name in found:
+            raise ConstraintError(f'bad "{key}" constraint: already set')
+        try:
+            found[name] = _value(_KINDS[key], value)
+        except ConstraintError as error:
+            raise ConstraintError(f'bad "{key}" constraint: {error}') from None
+    return found
+
+
+def render(constraints: dict[str, Constraint]) -> str:
+    """Write constraints as `parse` reads them, keys sorted."""
+    words = []
+    for key, value in sorted(constraints.items()):
+        if isinstance(value, bool):
+            shown = "true" if value else "false"
+        elif isinstance(value, list):
+            shown = ",".join(value)
+        else:
+            shown = f"{value}M" if _KINDS[key] == "size" and value != "" else str(value)
+        words.append(f"{key}={shown}")
+    return " ".join(words)
+
+
+def _value(kind: str, text: str) -> Constraint:
+    if text == "":
+        return [] if kind == "list" else ""
+    if kind == "size":
+        return parse_size(text)
+    if kind == "count":
+        if not re.fullmatch(r"[0-9]{1,9}", text):
+            raise ConstraintError("must be a non-negative integer")
+        return int(text)
+    if kind == "flag":
+        if text not in ("true", "false"):
+            raise ConstraintError("must be 'true' or 'false'")
+        return text == "true"
+    if kind == "arch":
+        if text not in _ARCHITECTURES:
+            raise ConstraintError(f'"{text}" not recognized')
+        return text
+    if kind == "list":
+        return text.split(",")
+    return text
+
+
+def parse_size(text: str) -> int:
+    """Read a size such as `512`, `4G` or `1.5T` as MiB, rounded up.
+
+    Raises:
+        ConstraintError: It is no size.
+    """
+    match = _SIZE.fullmatch(text)
+    if not match or len(text) > 24:
+        raise ConstraintError("must be a non-negative float with optional M/G/T/P/E/Z/Y suffix")
+    scaled: float = float(match[1]) * _UNITS[match[2]]
+    return int(scaled) + (scaled > int(scaled))
+
+
+@dataclass(frozen=True)
+class StorageDirective:
+    """Where storage comes from: `size` in MiB; None leaves the choice to Juju."""
+
+    pool: str | None = None
+    size: int | None = None
+    count: int | None = None
+
+
+def parse_storage(text: str) -> StorageDirective:
+    """Read `[pool][,size][,count]`, in any order after the pool, as Juju does.
+
+    Raises:
+        ConstraintError: A part is none of the three, or given twice.
+    """
+    pool: str | None = None
+    size: int | None = None
+    count: int | None = None
+    for index, part in enumerate(text.split(",")):
+        word = part.strip()
+        if re.fullmatch(r"[0-9]{1,9}", word):
+            if count is not None:
+                raise ConstraintError(f'storage directive "{text}": count given twice')
+            count = int(word)
+            if count == 0:
+                raise ConstraintError(f'storage directive "{text}": count must be at least 1')
+        elif _SIZE.fullmatch(word):
+            if size is not None:
+                raise ConstraintError(f'storage directive "{text}": size given twice')
+            size = parse_size(word)
+        elif _POOL.fullmatch(word) and index == 0:
+            pool = word
+        else:
+            raise ConstraintError(
+                f'storage directive "{text}": "{word}" is neither a pool, a size nor a count'
+            )
+    return StorageDirective(pool, size, count)
+
+
+def check_storage(meta: StorageMeta, directive: StorageDirective) -> None:
+    """Refuse a count outside what the charm's storage allows.
+
+    Raises:
+        ConstraintError: Too few or too many.
+    """
+    if directive.count is None:
+        return
+    if directive.count < meta.minimum:
+        raise ConstraintError(
+            f'charm storage "{meta.name}": {meta.minimum} instances required, '
+            f"{directive.count} specified"
+        )
+    if meta.maximum is not None and directive.count > meta.maximum:
+        raise ConstraintError(
+            f'charm storage "{meta.name}": at most {meta.maximum} instances supported, '
+            f"{directive.count} specified"
+        )
+
+
+def pairs(words: Iterable[str], what: str) -> dict[str, str]:
+    """Read `key=value` words.
+
+    Raises:
+        ConstraintError: A word without `=` or without a key, or a key given twice.
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        key, separator, value = word.partition("=")
+        if not separator or not key:
+            raise ConstraintError(f'expected "key=value", got "{word}" ({what})')
+        if key in found:
+            raise ConstraintError(f'key "{key}" specified more than once ({what})')
+        found[key] = value
+    return found

@@ -1,0 +1,5 @@
+"""The launcher of pipeline steps."""
+
+from __future__ import annotations
+
+VERSION = "1"

@@ -1,0 +1,149 @@
+"""KFP's Python components, run in a fork of the launcher instead of shells and an interpreter.
+
+The SDK compiles a lightweight component to a shell that writes the function's source to a file and
+runs `python3 -m kfp.dsl.executor_main` on it. When a command has that very shape the same is done
+here without the shells: the module runs as `__main__`, with the same arguments, working
+directory and variables, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import runpy
+import sys
+import tempfile
+import threading
+import traceback
+from typing import Any, NamedTuple
+
+_SCRIPT = re.compile(
+    r'program_path=\$\(mktemp -d\) printf "%s" "\$0" > "\$program_path/ephemeral_component\.py" '
+    r"(?:_KFP_RUNTIME=true )?python3 -m kfp\.dsl\.executor_main "
+    r'--component_module_path "\$program_path/ephemeral_component\.py" "\$@"'
+)
+_MODULE = "kfp.dsl.executor_main"
+
+
+class PythonCall(NamedTuple):
+    """A call of KFP's executor: the component's source, or None if the image has it."""
+
+    source: str | None
+    arguments: list[str]
+
+
+def recognise(words: list[str]) -> PythonCall | None:
+    """Give the call that a command line amounts to, or None if it is any other command."""
+    if words[:3] == ["python3", "-m", _MODULE]:
+        return PythonCall(None, words[3:])
+    shell = len(words) >= 4 and words[0] == "sh" and words[1] in ("-ec", "-c")
+    if shell and _SCRIPT.fullmatch(" ".join(words[2].split())):
+        return PythonCall(words[3], words[4:])
+    return None
+
+
+def clashes(folder: str) -> list[str]:
+    """Give the loaded modules that the environment in `folder` has a version of its own of."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return []
+    own = {name.partition(".")[0] for name in names}
+    inside = folder.rstrip("/") + "/"
+    return [
+        name
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] in own
+        and not str(getattr(module, "__file__", None) or inside).startswith(inside)
+    ]
+
+
+def reloadable(names: list[str]) -> bool:
+    """True if all these modules are Python source: those can be imported anew."""
+    files = [str(getattr(sys.modules[name], "__file__", None) or "") for name in names]
+    return all(not file or file.endswith((".py", ".pyc")) for file in files)
+
+
+def execute(call: PythonCall, environment: str | None, note: str) -> None:
+    """Run the call in this process and end it; never returns.
+
+    Args:
+        call: what to run.
+        environment: the folder of installed packages, or None.
+        note: the file that gets one line about an exception, for the launcher to report.
+    """
+    code = 1
+    try:
+        _prepare(environment)
+        arguments = list(call.arguments)
+        if call.source is not None:
+            folder = tempfile.mkdtemp()
+            path = os.path.join(folder, "ephemeral_component.py")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(call.source)
+            arguments = ["--component_module_path", path, *arguments]
+        sys.argv = [_MODULE, *arguments]
+        sys.modules.pop(_MODULE, None)
+        runpy.run_module(_MODULE, run_name="__main__", alter_sys=True)
+        code = 0
+    except SystemExit as stop:
+        code = _exit_code(stop.code)
+    except BaseException as error:  # noqa: BLE001 - reported as the interpreter itself would
+        _report(error, note)
+    _end(code)
+
+
+def _prepare(environment: str | None) -> None:
+    os.environ["_KFP_RUNTIME"] = "true"
+    # As `python3 -m` has it: the working directory first.
+    sys.path.insert(0, os.getcwd())
+    if environment:
+        import site
+
+        before = list(sys.path)
+        site.addsitedir(environment)
+        added = [each for each in sys.path if each not in before]
+        sys.path[:] = [sys.path[0]] + added + [each for each in sys.path[1:] if each not in added]
+        for name in clashes(environment):
+            del sys.modules[name]
+        sys.path_importer_cache.clear()
+    for stream in (sys.stdout, sys.stderr):
+        # Lines reach the log as they are written.
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+def _report(error: BaseException, note: str) -> None:
+    # The frames of the launcher and of runpy say nothing to the user.
+    found = error.__traceback__
+    kept = found
+    while found is not None:
+        name = found.tb_frame.f_code.co_filename
+        if name.endswith(os.path.join("dsl", "executor_main.py")):
+            kept = found
+            break
+        found = found.tb_next
+    traceback.print_exception(type(error), error, kept)
+    line = "".join(traceback.format_exception_only(type(error), error)).strip()
+    with open(note, "w", encoding="utf-8") as file:
+        file.write(line[-4000:])
+
+
+def _exit_code(value: Any) -> int:
+    if value is None:
+        return 0
+    if isinstance(value, int):
+        return value & 0xFF
+    sys.stderr.write(f"{value}\n")
+    return 1
+
+
+def _end(code: int) -> None:
+    # What the interpreter does at its end, without unwinding the frames that led here.
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)

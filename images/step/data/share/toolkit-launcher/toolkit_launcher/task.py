@@ -1,0 +1,185 @@
+"""One attempt of one task: claim its folder, run its command, record how it ended.
+
+The input file is the engine's; it is outside the folder that the task may write to:
+
+    {"version": "1", "folder": "/minio/.../SALT",            the attempt's own folder, writable
+     "executor_input": {...},                                KFP's ExecutorInput
+     "output_types": {"accuracy": "NUMBER_DOUBLE", ...},
+     "command": [...],                                       with placeholders
+     "constants": {".pipeline_job_uuid": "...", ...},
+     "environment": "/toolkit/environment" or null}          installed packages
+
+The record, `result.json` in the folder, is written last and whole:
+
+    {"version": "1", "exit_code": 0, "message": "", "parameters": {...}, "artifacts": {...}}
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+from . import files, outputs, placeholders, python_call
+
+RESULT = "result.json"
+CLAIM = ".started"
+NOTE = ".error"
+MAX_ARGUMENT = 131071
+"""Linux's bound on one argument, in bytes (MAX_ARG_STRLEN less its end)."""
+
+_FORWARDED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+_COLD = "TOOLKIT_LAUNCHER_COLD"
+
+
+def run(path: str, entry: str) -> int:
+    """Run the attempt that an input file describes and give the exit code for the pod.
+
+    Args:
+        path: the input file.
+        entry: this launcher's `__main__.py`, to start it anew.
+    """
+    task = files.read_json(path)
+    folder = task["folder"]
+    environment = task.get("environment")
+    if environment and _COLD not in os.environ:
+        names = python_call.clashes(environment)
+        if not python_call.reloadable(names):
+            # A warm interpreter holds compiled modules that the environment replaces.
+            os.environ[_COLD] = "1"
+            os.execv(sys.executable, [sys.executable, entry, "run", path])  # noqa: S606 - ourselves
+    os.environ.pop(_COLD, None)
+    try:
+        claim = os.open(os.path.join(folder, CLAIM), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        os.close(claim)
+    except FileExistsError:
+        sys.stderr.write("this attempt was started before; it does not run twice\n")
+        return 125
+    code, message, found = _attempt(task, folder, environment)
+    result = {
+        "version": "1",
+        "exit_code": code,
+        "message": message,
+        "parameters": found["parameters"],
+        "artifacts": found["artifacts"],
+    }
+    files.write_json(os.path.join(folder, RESULT), result)
+    return code
+
+
+def _attempt(task: dict[str, Any], folder: str, environment: str | None) -> Any:
+    nothing: dict[str, Any] = {"parameters": {}, "artifacts": {}}
+    executor_input = task["executor_input"]
+    try:
+        resolver = placeholders.Resolver(executor_input, task["constants"])
+        resolver.resolve_inputs()
+        words = resolver.arguments(task["command"])
+    except placeholders.PlaceholderError as error:
+        return _failed(str(error), nothing)
+    _make_folders(executor_input["outputs"])
+    note = os.path.join(folder, NOTE)
+    call = python_call.recognise(words)
+    if call is not None:
+        code = _fork(call, environment, note)
+    else:
+        try:
+            code = _spawn(words, environment)
+        except (OSError, ValueError) as error:
+            return _failed(f"the command cannot be started: {error}", nothing)
+    if code != 0:
+        return code, _message(note, code), nothing
+    try:
+        return 0, "", outputs.collect(task)
+    except outputs.OutputError as error:
+        return _failed(str(error), nothing)
+
+
+def _failed(message: str, nothing: dict[str, Any]) -> Any:
+    sys.stderr.write(message + "\n")
+    return 1, message, nothing
+
+
+def _message(note: str, code: int) -> str:
+    try:
+        with open(note, encoding="utf-8", errors="replace") as file:
+            return file.read(4000)
+    except OSError:
+        pass
+    if code > 128:
+        try:
+            return f"the command was killed by {signal.Signals(code - 128).name}"
+        except ValueError:
+            pass
+    return f"the command ended with exit code {code}"
+
+
+def _make_folders(spec: dict[str, Any]) -> None:
+    paths = [each["outputFile"] for each in spec.get("parameters", {}).values()]
+    for listed in spec.get("artifacts", {}).values():
+        paths += [placeholders.local_path(each["uri"]) for each in listed["artifacts"]]
+    for path in paths:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+
+
+def _fork(call: python_call.PythonCall, environment: str | None, note: str) -> int:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        python_call.execute(call, environment, note)
+    return _wait(child)
+
+
+def _spawn(words: list[str], environment: str | None) -> int:
+    for number, word in enumerate(words):
+        size = len(os.fsencode(word))
+        if size > MAX_ARGUMENT:
+            raise ValueError(
+                f"word {number} of it has {size} bytes and the system allows {MAX_ARGUMENT}: "
+                "pass large values as artifacts"
+            )
+    env = dict(os.environ)
+    if environment:
+        env["PATH"] = os.path.join(environment, "bin") + os.pathsep + env.get("PATH", os.defpath)
+        env["PYTHONPATH"] = os.pathsep.join(
+            each for each in (environment, env.get("PYTHONPATH", "")) if each
+        )
+    # Popen reports a missing program here; its own wait is not used, since this process may be the
+    # one that inherits orphans and reaps whatever ends.
+    process = subprocess.Popen(words, env=env)
+    process.returncode = 0
+    return _wait(process.pid)
+
+
+def _wait(child: int) -> int:
+    """Wait for a child, hand signals on to it, reap orphans; give its exit code."""
+
+    def forward(number: int, frame: Any) -> None:
+        del frame
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, number)
+
+    before = {}
+    for name in _FORWARDED:
+        number = getattr(signal, name)
+        before[number] = signal.signal(number, forward)
+    try:
+        while True:
+            pid, status = os.waitpid(-1, 0)
+            if pid == child:
+                break
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if os.WIFSIGNALED(status):
+        return 128 + os.WTERMSIG(status)
+    return os.WEXITSTATUS(status)
+
+
+def describe(path: str) -> str:
+    """Give a result file's content as text, for people who look into a folder."""
+    return json.dumps(files.read_json(path), indent=2)

@@ -1,0 +1,95 @@
+"""Names: what Kubernetes allows, and the making of new ones."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
+_CONFIG_KEY = re.compile(r"[-._a-zA-Z0-9]+")
+_SEGMENT = re.compile(r"[^/%]+")
+# No vowels and no digits that look like letters: no words, no doubt (Kubernetes' own set).
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+
+LABEL_RULE = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "
+    "must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex "
+    "used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+)
+SUBDOMAIN_RULE = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "
+    "'.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used "
+    "for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+QUALIFIED_RULE = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end "
+    "with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "
+    "validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+VALUE_RULE = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or "
+    "'.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  "
+    "or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+)
+KEY_RULE = (
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. "
+    "'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+)
+
+
+def label_fault(name: str) -> str:
+    """What is wrong with an RFC 1123 label (namespaces, containers, volumes); empty if nothing."""
+    if len(name) > 63:
+        return "must be no more than 63 characters"
+    return "" if _LABEL.fullmatch(name) else LABEL_RULE
+
+
+def subdomain_fault(name: str) -> str:
+    """What is wrong with an RFC 1123 subdomain (most objects' names); empty if nothing."""
+    if len(name) > 253:
+        return "must be no more than 253 characters"
+    return "" if _SUBDOMAIN.fullmatch(name) else SUBDOMAIN_RULE
+
+
+def segment_fault(name: str) -> str:
+    """What is wrong with a name that need only be a path segment (RBAC); empty if nothing."""
+    if len(name) > 253:
+        return "must be no more than 253 characters"
+    if name in (".", ".."):
+        return f"may not be '{name}'"
+    return "" if _SEGMENT.fullmatch(name) else "may not contain '/' or '%' and must not be empty"
+
+
+def label_key_fault(key: str) -> str:
+    """What is wrong with the key of a label or annotation; empty if nothing."""
+    prefix, separator, name = key.rpartition("/")
+    if separator and (fault := subdomain_fault(prefix)):
+        return f"prefix part {fault}"
+    if not name:
+        return "name part must be non-empty"
+    if len(name) > 63:
+        return "name part must be no more than 63 characters"
+    return "" if _QUALIFIED.fullmatch(name) else QUALIFIED_RULE
+
+
+def label_value_fault(value: str) -> str:
+    """What is wrong with the value of a label; empty if nothing."""
+    if len(value) > 63:
+        return "must be no more than 63 characters"
+    return "" if not value or _QUALIFIED.fullmatch(value) else VALUE_RULE
+
+
+def config_key_fault(key: str) -> str:
+    """What is wrong with a key of a Secret or ConfigMap; empty if nothing."""
+    if len(key) > 253:
+        return "must be no more than 253 characters"
+    if key in (".", "..") or key.startswith(".."):
+        return "must not be '.' or start with '..'"
+    return "" if _CONFIG_KEY.fullmatch(key) else KEY_RULE
+
+
+def generate(prefix: str) -> str:
+    """A name that begins with `prefix` (cut to 58 characters) and ends in 5 random ones."""
+    return prefix[:58] + "".join(secrets.choice(_ALPHABET) for _ in range(5))

@@ -1,0 +1,110 @@
+"""Small helpers on objects: the API's JSON as dictionaries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+JSON = dict[str, Any]
+
+
+def dump(value: Any) -> str:
+    """Compact JSON in ASCII: a lone surrogate in a client's string cannot break the encoding."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def load(text: str | bytes) -> Any:
+    """Read JSON as RFC 8259 has it (no NaN).
+
+    Raises:
+        ValueError: it is none, or it is nested too deeply to be read.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _refuse_constant(word: str) -> Any:
+    raise ValueError(f"{word} is not JSON")
+
+
+def copy(value: Any) -> Any:
+    """A deep copy of JSON; several times as fast as copy.deepcopy."""
+    if isinstance(value, dict):
+        return {key: copy(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [copy(item) for item in value]
+    return value
+
+
+def now() -> str:
+    """The time as metav1.Time: UTC, whole seconds."""
+    return stamp(datetime.now(UTC))
+
+
+def stamp(moment: datetime) -> str:
+    """A time as metav1.Time writes it."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def when(text: str) -> datetime:
+    """Read a time of RFC 3339."""
+    return datetime.fromisoformat(text)
+
+
+def meta(obj: Mapping[str, Any]) -> Any:
+    """The object's metadata."""
+    return obj["metadata"]
+
+
+def name(obj: Mapping[str, Any]) -> str:
+    """The object's name."""
+    return str(obj["metadata"]["name"])
+
+
+def namespace(obj: Mapping[str, Any]) -> str:
+    """The object's namespace; empty for a cluster's own."""
+    return str(obj["metadata"].get("namespace") or "")
+
+
+def uid(obj: Mapping[str, Any]) -> str:
+    """The object's uid."""
+    return str(obj["metadata"]["uid"])
+
+
+def terminating(obj: Mapping[str, Any]) -> bool:
+    """True once the object's deletion was asked for."""
+    return bool(obj["metadata"].get("deletionTimestamp"))
+
+
+def finished(pod: Mapping[str, Any]) -> bool:
+    """True for a pod whose containers have ended for good."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def set_condition(
+    status: JSON, type_: str, value: str, *, reason: str = "", message: str = ""
+) -> bool:
+    """Put a condition into `status.conditions`; True if that changed anything.
+
+    `lastTransitionTime` moves only when the value does.
+    """
+    conditions: list[JSON] = status.setdefault("conditions", [])
+    found = next((item for item in conditions if item.get("type") == type_), None)
+    if found is None:
+        found = {"type": type_}
+        conditions.append(found)
+    new = {"status": value, "reason": reason, "message": message}
+    if all((found.get(key) or "") == item for key, item in new.items()):
+        return False
+    if found.get("status") != value:
+        found["lastTransitionTime"] = now()
+    for key, item in new.items():
+        if item:
+            found[key] = item
+        else:
+            found.pop(key, None)
+    return True

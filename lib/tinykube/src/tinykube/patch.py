@@ -1,0 +1,148 @@
+"""Patches: JSON (RFC 6902), merge (RFC 7386) and strategic merge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinykube import objects, schema
+from tinykube.objects import JSON
+from tinykube.schema import Many, Shape
+from tinykube.status import ApiError, bad_request
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+# One patch may name a field many times, and a test or copy of a large one costs each time.
+_MAX_OPERATIONS = 10_000
+_ORDER = "$setElementOrder/"
+_DELETE_VALUES = "$deleteFromPrimitiveList/"
+
+
+def json_patch(obj: JSON, operations: Any) -> Any:
+    """The object after a list of operations; the object itself is left alone.
+
+    Raises:
+        ApiError: 400 for a malformed patch, 422 for one that does not fit the object.
+    """
+    # Few clients send these; the library costs memory.
+    import jsonpatch  # noqa: PLC0415
+    from jsonpointer import JsonPointerException  # noqa: PLC0415
+
+    if not isinstance(operations, list) or len(operations) > _MAX_OPERATIONS:
+        raise bad_request(f"a JSON patch is a list of at most {_MAX_OPERATIONS} operations")
+    try:
+        return jsonpatch.JsonPatch(operations).apply(objects.copy(obj))
+    except (jsonpatch.InvalidJsonPatch, JsonPointerException) as error:
+        if isinstance(error, JsonPointerException):
+            raise ApiError(422, "Invalid", f"the server rejected our request: {error}") from None
+        raise bad_request(f"the JSON patch is malformed: {error}") from None
+    except (jsonpatch.JsonPatchException, TypeError, KeyError) as error:
+        message = f"the server rejected our request due to an error in our request: {error}"
+        raise ApiError(422, "Invalid", message) from None
+
+
+def merge_patch(value: Any, patch: Any) -> Any:
+    """The value after a merge patch; null removes a field."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(value) if isinstance(value, dict) else {}
+    for name, item in patch.items():
+        if item is None:
+            result.pop(name, None)
+        else:
+            result[name] = merge_patch(result.get(name), item)
+    return result
+
+
+def strategic_patch(value: Any, patch: Any, shape: Shape | None) -> Any:
+    """The value after a strategic merge patch: lists with a key in `shape` merge item by item.
+
+    Raises:
+        ApiError: 400 for a directive that is malformed.
+    """
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(value) if isinstance(value, dict) else {}
+    directive = patch.get("$patch")
+    if directive == "replace":
+        return {name: item for name, item in patch.items() if name != "$patch"}
+    if directive == "delete":
+        return {}
+    if directive not in (None, "merge"):
+        raise bad_request(f"invalid $patch directive: {str(directive)[:80]}")
+    if (kept := patch.get("$retainKeys")) is not None:
+        if not isinstance(kept, list):
+            raise bad_request("$retainKeys must be a list")
+        result = {name: item for name, item in result.items() if name in kept}
+    for name, item in patch.items():
+        if name in ("$patch", "$retainKeys") or name.startswith(_ORDER):
+            continue
+        if name.startswith(_DELETE_VALUES):
+            _delete_values(result, name.removeprefix(_DELETE_VALUES), item)
+        elif item is None:
+            result.pop(name, None)
+        else:
+            result[name] = _merge(result.get(name), item, schema.member(shape, name))
+    for name, order in patch.items():
+        if name.startswith(_ORDER):
+            field = name.removeprefix(_ORDER)
+            _order(result, field, order, schema.member(shape, field))
+    return result
+
+
+def _merge(value: Any, patch: Any, shape: Shape | None) -> Any:
+    if isinstance(patch, dict):
+        return strategic_patch(value, patch, shape)
+    if not isinstance(patch, list) or not isinstance(shape, Many) or not shape.key:
+        return patch
+    current = list(value) if isinstance(value, list) else []
+    if shape.key == "*":
+        return current + [item for item in patch if item not in current]
+    return _merge_list(current, patch, shape)
+
+
+def _merge_list(current: list[Any], patch: list[Any], shape: Many) -> list[Any]:
+    if any(isinstance(item, dict) and item.get("$patch") == "replace" for item in patch):
+        return [item for item in patch if item.get("$patch") != "replace"]
+    for item in patch:
+        if not isinstance(item, dict) or shape.key not in item:
+            raise bad_request(f"map does not contain declared merge key: {shape.key}")
+        place = _find(current, shape.key, item[shape.key])
+        if item.get("$patch") == "delete":
+            if place is not None:
+                del current[place]
+        elif place is None:
+            current.append(strategic_patch({}, item, shape.item))
+        else:
+            current[place] = strategic_patch(current[place], item, shape.item)
+    return current
+
+
+def _find(items: list[Any], key: str, value: Any) -> int | None:
+    for index, item in enumerate(items):
+        if isinstance(item, dict) and item.get(key) == value:
+            return index
+    return None
+
+
+def _delete_values(result: JSON, name: str, values: Any) -> None:
+    if not isinstance(values, list):
+        raise bad_request(f"{_DELETE_VALUES}{name[:80]} must be a list")
+    if isinstance(result.get(name), list):
+        result[name] = [item for item in result[name] if item not in values]
+
+
+def _order(result: JSON, name: str, order: Any, shape: Shape | None) -> None:
+    """Sort a merged list as the client listed it; what it did not list keeps to the end."""
+    items = result.get(name)
+    if not isinstance(items, list) or not isinstance(order, list) or not isinstance(shape, Many):
+        return
+    key = shape.key
+
+    def rank(item: Any) -> int:
+        wanted = {key: item.get(key)} if isinstance(item, dict) else item
+        return order.index(wanted) if wanted in order else len(order)
+
+    result[name] = sorted(items, key=rank)

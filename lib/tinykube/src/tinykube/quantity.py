@@ -1,0 +1,65 @@
+"""Quantities of Kubernetes: `500m`, `1Gi`, `2e3`; exact, never floats."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+_FORM = re.compile(
+    r"([+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40}))"
+    r"(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|[eE][+-]?[0-9]{1,3})?"
+)
+_SCALE = {
+    "n": Fraction(1, 10**9),
+    "u": Fraction(1, 10**6),
+    "m": Fraction(1, 10**3),
+    "k": Fraction(10**3),
+    "M": Fraction(10**6),
+    "G": Fraction(10**9),
+    "T": Fraction(10**12),
+    "P": Fraction(10**15),
+    "E": Fraction(10**18),
+    "Ki": Fraction(2**10),
+    "Mi": Fraction(2**20),
+    "Gi": Fraction(2**30),
+    "Ti": Fraction(2**40),
+    "Pi": Fraction(2**50),
+    "Ei": Fraction(2**60),
+}
+_LARGEST = 2**63 - 1
+RULE = (
+    "quantities must match the regular expression "
+    "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+)
+
+
+def parse(text: str | int | float) -> Fraction:
+    """Read a quantity, in its base unit (cores, bytes, pieces).
+
+    Raises:
+        ValueError: with the rule of Kubernetes, if it is none or beyond 64 bits.
+    """
+    match = _FORM.fullmatch(str(text).strip() if isinstance(text, str) else repr(text))
+    if match is None or isinstance(text, bool):
+        raise ValueError(RULE)
+    number, suffix = match.groups()
+    value = Fraction(number)
+    if suffix in _SCALE:
+        value *= _SCALE[suffix]
+    elif suffix:
+        value *= Fraction(10) ** int(suffix[1:])
+    if abs(value) > _LARGEST:
+        raise ValueError("quantity is larger than 2^63-1")
+    return value
+
+
+def bytes_of(text: str | int | float) -> int:
+    """A quantity as whole units, rounded up as Kubernetes does."""
+    value = parse(text)
+    return -(-value.numerator // value.denominator)
+
+
+def milli_of(text: str | int | float) -> int:
+    """A quantity in thousandths, rounded up: `0.5` cpu is 500."""
+    value = parse(text) * 1000
+    return -(-value.numerator // value.denominator)

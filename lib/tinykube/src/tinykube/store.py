@@ -1,0 +1,479 @@
+"""The store: every object and the history of its changes, in one SQLite file.
+
+One writer (the event loop's thread); each transaction raises the resource version by one for every
+object it changes, writes the change into the history, and tells the listeners after the commit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tinykube import objects
+from tinykube.objects import JSON
+
+log = logging.getLogger(__name__)
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE objects (
+    resource TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
+    uid TEXT NOT NULL, version INTEGER NOT NULL, data TEXT NOT NULL,
+    PRIMARY KEY (resource, namespace, name)
+);
+CREATE UNIQUE INDEX objects_by_uid ON objects (uid);
+CREATE TABLE owners (
+    owner TEXT NOT NULL, resource TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
+    PRIMARY KEY (owner, resource, namespace, name)
+) WITHOUT ROWID;
+CREATE TABLE history (
+    version INTEGER PRIMARY KEY, resource TEXT NOT NULL, namespace TEXT NOT NULL,
+    name TEXT NOT NULL, type TEXT NOT NULL, data TEXT NOT NULL, previous TEXT
+);
+CREATE INDEX history_by_resource ON history (resource, version);
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+# How much history is kept for watchers that resume and for lists read page by page.
+_KEEP_EVENTS = 10_000
+_KEEP_BYTES = 64 * 2**20
+# How much of it stays in memory for the watchers that keep up.
+_RECENT_EVENTS = 512
+_RECENT_BYTES = 4 * 2**20
+# The log is folded into the database after about this many bytes, by a thread.
+_CHECKPOINT_BYTES = 4 * 2**20
+# A rebooted machine may have lost the last commits: versions that clients saw are not used again.
+_REBOOT_GAP = 1_000_000
+
+EventType = Literal["ADDED", "MODIFIED", "DELETED"]
+
+
+class StorageError(Exception):
+    """The disk refused a write (full, or broken); nothing of the transaction was kept."""
+
+
+class DamagedError(Exception):
+    """The database file cannot be used; the message says what to do."""
+
+
+@dataclass(slots=True)
+class Change:
+    """One change of one object.
+
+    Attributes:
+        data: the object after the change (as it was, for DELETED, with the deletion's version).
+        previous: the object before; None for ADDED.
+    """
+
+    version: int
+    resource: str
+    namespace: str
+    name: str
+    type: EventType
+    data: str
+    previous: str | None
+    _after: JSON | None = field(default=None, repr=False)
+    _before: JSON | None = field(default=None, repr=False)
+
+    @property
+    def after(self) -> JSON:
+        """`data`, read once; not to be changed."""
+        if self._after is None:
+            self._after = objects.load(self.data)
+        return self._after
+
+    @property
+    def before(self) -> JSON | None:
+        """`previous`, read once; not to be changed."""
+        if self._before is None and self.previous is not None:
+            self._before = objects.load(self.previous)
+        return self._before
+
+    @property
+    def size(self) -> int:
+        """Bytes that the change holds."""
+        return len(self.data) + len(self.previous or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One stored object: its key and its JSON."""
+
+    namespace: str
+    name: str
+    data: str
+
+
+class Transaction:
+    """Writes that are kept together or not at all; made by `Store.write`."""
+
+    def __init__(self, connection: sqlite3.Connection, version: int) -> None:
+        self._connection = connection
+        self.version = version
+        self.changes: list[Change] = []
+
+    def insert(self, resource: str, obj: JSON) -> str:
+        """Store a new object; its resourceVersion is set. Returns its JSON."""
+        return self._record(resource, obj, "ADDED", None)
+
+    def replace(self, resource: str, obj: JSON, previous: str) -> str:
+        """Store a changed object over `previous`, its JSON so far. Returns its new JSON."""
+        return self._record(resource, obj, "MODIFIED", previous)
+
+    def remove(self, resource: str, obj: JSON, previous: str) -> str:
+        """Delete an object. Returns its JSON with the version of the deletion."""
+        return self._record(resource, obj, "DELETED", previous)
+
+    def _record(self, resource: str, obj: JSON, type_: EventType, previous: str | None) -> str:
+        self.version += 1
+        obj["metadata"]["resourceVersion"] = str(self.version)
+        data = objects.dump(obj)
+        namespace, name = objects.namespace(obj), objects.name(obj)
+        key = (resource, namespace, name)
+        execute = self._connection.execute
+        if type_ == "DELETED":
+            execute("DELETE FROM objects WHERE resource=? AND namespace=? AND name=?", key)
+        else:
+            execute(
+                "INSERT INTO objects VALUES (?,?,?,?,?,?) ON CONFLICT (resource, namespace, name) "
+                "DO UPDATE SET version=excluded.version, data=excluded.data",
+                (*key, objects.uid(obj), self.version, data),
+            )
+        self._own(key, obj, type_, previous)
+        execute(
+            "INSERT INTO history VALUES (?,?,?,?,?,?,?)",
+            (self.version, *key, type_, data, previous),
+        )
+        change = Change(self.version, *key, type_, data, previous)
+        self.changes.append(change)
+        return data
+
+    def _own(
+        self, key: tuple[str, str, str], obj: JSON, type_: EventType, previous: str | None
+    ) -> None:
+        owners = () if type_ == "DELETED" else obj["metadata"].get("ownerReferences") or ()
+        if previous is not None and '"ownerReferences":[' in previous:
+            self._connection.execute(
+                "DELETE FROM owners WHERE resource=? AND namespace=? AND name=?", key
+            )
+        for owner in owners:
+            self._connection.execute(
+                "INSERT OR IGNORE INTO owners VALUES (?,?,?,?)", (owner["uid"], *key)
+            )
+
+
+class Store:
+    """The database; see the module. Not for use from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._listeners: list[Callable[[Sequence[Change]], None]] = []
+        self._recent: deque[Change] = deque()
+        self._recent_bytes = 0
+        self._history_bytes = 0
+        self._unfolded = 0
+        self._checkpoint: threading.Thread | None = None
+        self._connection = _open(path)
+        try:
+            self.version, self.oldest = self._recover()
+        except BaseException as error:
+            self._connection.close()
+            if isinstance(error, sqlite3.Error):
+                raise StorageError(f"the database {path} cannot be used: {error}") from error
+            raise
+
+    def _recover(self) -> tuple[int, int]:
+        """The newest version, and the one below which history is gone."""
+        facts: dict[str, str] = dict(self._connection.execute("SELECT name, value FROM facts"))
+        (newest,) = self._connection.execute(
+            "SELECT max(coalesce((SELECT max(version) FROM objects), 0), "
+            "coalesce((SELECT max(version) FROM history), 0))"
+        ).fetchone()
+        version = max(newest, int(facts.get("version", "1")))
+        oldest = int(facts.get("oldest", "1"))
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        if facts.get("boot") != boot:
+            # Without an fsync a commit (synchronous=NORMAL), a power failure may take the last
+            # ones. Clients that saw them must list anew: their versions are left behind.
+            if "boot" in facts:
+                version += _REBOOT_GAP
+                oldest = version
+                self._connection.execute("DELETE FROM history")
+            self._remember("boot", boot)
+            self._remember("oldest", str(oldest))
+        self._remember("version", str(version))
+        (self._history_bytes,) = self._connection.execute(
+            "SELECT coalesce(sum(length(data) + coalesce(length(previous), 0)), 0) FROM history"
+        ).fetchone()
+        return version, oldest
+
+    def _remember(self, name: str, value: str) -> None:
+        self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?,?)", (name, value))
+
+    def listen(self, listener: Callable[[Sequence[Change]], None]) -> None:
+        """Call `listener` after every commit with its changes; it must not raise or block."""
+        self._listeners.append(listener)
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """A transaction: committed at the end of the block, undone if the block raises.
+
+        Raises:
+            StorageError: the disk refused it.
+        """
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            transaction = Transaction(self._connection, self.version)
+            try:
+                yield transaction
+                self._trim(transaction)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise StorageError(f"the database {self.path} cannot be written: {error}") from error
+        self._publish(transaction)
+
+    def _trim(self, transaction: Transaction) -> None:
+        """Forget history beyond what is kept; a part at a time, so that no write is slow."""
+        version = transaction.version
+        excess = self._history_bytes + sum(change.size for change in transaction.changes)
+        if version - self.oldest <= _KEEP_EVENTS + 500 and excess <= _KEEP_BYTES:
+            return
+        oldest = max(self.oldest, version - _KEEP_EVENTS)
+        if excess > _KEEP_BYTES:
+            (half,) = self._connection.execute(
+                "SELECT coalesce(max(version), 0) FROM (SELECT version FROM history "
+                "ORDER BY version LIMIT (SELECT count(*) / 2 FROM history))"
+            ).fetchone()
+            oldest = max(oldest, half)
+        self._connection.execute("DELETE FROM history WHERE version <= ?", (oldest,))
+        self._remember("oldest", str(oldest))
+        self._remember("version", str(version))
+        (kept,) = self._connection.execute(
+            "SELECT coalesce(sum(length(data) + coalesce(length(previous), 0)), 0) FROM history"
+        ).fetchone()
+        self.oldest = oldest
+        self._history_bytes = kept - sum(change.size for change in transaction.changes)
+
+    def _publish(self, transaction: Transaction) -> None:
+        if not transaction.changes:
+            return
+        self.version = transaction.version
+        size = sum(change.size for change in transaction.changes)
+        self._history_bytes += size
+        self._recent.extend(transaction.changes)
+        self._recent_bytes += size
+        while len(self._recent) > _RECENT_EVENTS or (
+            self._recent_bytes > _RECENT_BYTES and len(self._recent) > 1
+        ):
+            self._recent_bytes -= self._recent.popleft().size
+        for listener in self._listeners:
+            listener(transaction.changes)
+        self._unfolded += 3 * size + 16_384
+        if self._unfolded > _CHECKPOINT_BYTES:
+            self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Fold the log into the database, in a thread: the fsync holds no request up."""
+        if self._checkpoint is None or not self._checkpoint.is_alive():
+            self._unfolded = 0
+            self._checkpoint = threading.Thread(
+                target=_fold, args=(self.path,), name="checkpoint", daemon=True
+            )
+            self._checkpoint.start()
+
+    def get(self, resource: str, namespace: str, name: str) -> str | None:
+        """One object's JSON, or None."""
+        row = self._connection.execute(
+            "SELECT data FROM objects WHERE resource=? AND namespace=? AND name=?",
+            (resource, namespace, name),
+        ).fetchone()
+        return str(row[0]) if row else None
+
+    def load(self, resource: str, namespace: str, name: str) -> JSON | None:
+        """One object, or None."""
+        data = self.get(resource, namespace, name)
+        return None if data is None else objects.load(data)
+
+    def by_uid(self, uid: str) -> tuple[str, Row] | None:
+        """The resource and row of the object with this uid, or None."""
+        row = self._connection.execute(
+            "SELECT resource, namespace, name, data FROM objects WHERE uid=?", (uid,)
+        ).fetchone()
+        return (row[0], Row(*row[1:])) if row else None
+
+    def dependents(self, uid: str) -> list[tuple[str, Row]]:
+        """The resource and row of every object that names `uid` as an owner."""
+        rows = self._connection.execute(
+            "SELECT o.resource, o.namespace, o.name, o.data FROM owners w JOIN objects o "
+            "USING (resource, namespace, name) WHERE w.owner=?",
+            (uid,),
+        )
+        return [(row[0], Row(*row[1:])) for row in rows.fetchall()]
+
+    def owners(self) -> list[str]:
+        """The uids that objects name as owners."""
+        return [row[0] for row in self._connection.execute("SELECT DISTINCT owner FROM owners")]
+
+    def rows(
+        self,
+        resource: str,
+        namespace: str = "",
+        *,
+        after: tuple[str, str] = ("", ""),
+        version: int | None = None,
+        limit: int = -1,
+    ) -> Iterator[Row]:
+        """The objects of a resource in the order of their keys, all namespaces if it is empty.
+
+        Args:
+            resource: `plural` or `plural.group`.
+            namespace: one namespace, or empty for all.
+            after: begin behind this namespace and name.
+            version: as they were at this version, which history must still cover.
+            limit: at most so many; -1 for all.
+        """
+        where = "resource=:resource AND (namespace, name) > (:after_namespace, :after_name)"
+        if namespace:
+            where += " AND namespace=:namespace"
+        values = {
+            "resource": resource,
+            "namespace": namespace,
+            "after_namespace": after[0],
+            "after_name": after[1],
+            "version": version,
+            "limit": limit,
+        }
+        if version is None or version >= self.version:
+            query = f"SELECT namespace, name, data FROM objects WHERE {where}"  # noqa: S608 - parts
+        else:
+            # What has not changed since, and the first `previous` of what has.
+            query = (
+                f"SELECT namespace, name, data FROM objects WHERE {where} "  # noqa: S608 - parts
+                "AND version <= :version UNION ALL "
+                "SELECT namespace, name, previous FROM (SELECT namespace, name, previous, "
+                f"min(version) FROM history WHERE {where} AND version > :version "
+                "GROUP BY namespace, name) WHERE previous IS NOT NULL"
+            )
+        # Read whole: a half-read cursor would hold the log back and see later writes.
+        found = self._connection.execute(
+            f"{query} ORDER BY namespace, name LIMIT :limit", values
+        )
+        for row in found.fetchall():
+            yield Row(*row)
+
+    def count(self, resource: str, namespace: str = "") -> int:
+        """How many objects of a resource there are."""
+        (number,) = self._connection.execute(
+            "SELECT count(*) FROM objects WHERE resource=? AND (?2='' OR namespace=?2)",
+            (resource, namespace),
+        ).fetchone()
+        return int(number)
+
+    def resources_in(self, namespace: str) -> list[str]:
+        """The resources that have objects in a namespace."""
+        rows = self._connection.execute(
+            "SELECT DISTINCT resource FROM objects WHERE namespace=?", (namespace,)
+        )
+        return [row[0] for row in rows.fetchall()]
+
+    def changes(self, resource: str, after: int, limit: int) -> list[Change] | None:
+        """The changes of a resource behind version `after`, at most `limit`.
+
+        None if history no longer reaches back that far.
+        """
+        if after < self.oldest:
+            return None
+        if self._recent and self._recent[0].version <= after + 1:
+            found = []
+            for change in reversed(self._recent):
+                if change.version <= after:
+                    break
+                if change.resource == resource:
+                    found.append(change)
+            return found[::-1][:limit]
+        rows = self._connection.execute(
+            "SELECT version, resource, namespace, name, type, data, previous FROM history "
+            "WHERE resource=? AND version>? ORDER BY version LIMIT ?",
+            (resource, after, limit),
+        )
+        return [Change(*row) for row in rows.fetchall()]
+
+    def close(self) -> None:
+        """Fold the log and close the file."""
+        if self._checkpoint is not None:
+            self._checkpoint.join()
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.close()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    # Made by us with its mode, since SQLite would let the umask decide; the log takes it over.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = sqlite3.connect(path, isolation_level=None, timeout=5)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        # Each commit is in the kernel's hands when it returns, so a kill -9 loses nothing. It is
+        # on the disk only after the next checkpoint: a power failure may take the last commits
+        # (never part of one). An fsync a commit would cost 5-50 ms on a laptop's disk.
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute("PRAGMA cache_size=-1024")
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise DamagedError(_damage(path, verdict))
+        _prepare(connection, path)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        if isinstance(error, sqlite3.OperationalError):
+            raise StorageError(f"the database {path} cannot be opened: {error}") from error
+        raise DamagedError(_damage(path, str(error))) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > _SCHEMA_VERSION:
+        raise DamagedError(
+            f"the database {path} was written by a newer tinykube (format {version}, this one "
+            f"reads {_SCHEMA_VERSION}); start that one, or move the file away to begin anew"
+        )
+    if version == 0:
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_SCHEMA_VERSION}; COMMIT;"
+        )
+
+
+def _damage(path: Path, verdict: str) -> str:
+    return (
+        f"the database {path} is damaged ({verdict}); it was left as it is. Put a copy from a "
+        f"backup in its place, or move it (and {path.name}-wal, {path.name}-shm) away to begin anew"
+    )
+
+
+def _fold(path: Path) -> None:
+    try:
+        connection = sqlite3.connect(path, timeout=1)
+        try:
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        # Nothing is lost: the log keeps what it has, and the next checkpoint tries again.
+        log.warning("the log of %s could not be folded in: %s", path, error)

@@ -19,6 +19,10 @@ class Store:
     catalog: Catalog
     runs: Runs
 
+    def check(self) -> None:
+        """Read something; StoreError if the database does not answer."""
+        self.database.check()
+
     def close(self) -> None:
         """Close it; nothing is lost."""
         self.database.close()

@@ -46,6 +46,17 @@ class Catalog:
                 f"an experiment named {experiment.display_name!r} exists"
             ) from error
 
+    def ensure_experiment(self, experiment: Experiment) -> Experiment:
+        """Give the experiment of that name; it is added if there is none."""
+        try:
+            self.create_experiment(experiment)
+        except AlreadyExistsError:
+            found = self.experiment_named(experiment.display_name, experiment.namespace)
+            if found is None:
+                raise
+            return found
+        return experiment
+
     def experiment(self, experiment_id: str) -> Experiment:
         """Give an experiment; NotFoundError if there is none."""
         with self._database.read() as connection:

@@ -65,6 +65,14 @@ class Database:
             ).scalar_one()
         return found
 
+    def check(self) -> None:
+        """Read something; DatabaseError if that fails."""
+        try:
+            with self.read() as connection:
+                connection.execute(sqlalchemy.select(tables.keys.c.name).limit(1)).all()
+        except SQLAlchemyError as error:
+            raise DatabaseError(f"the database cannot be read: {error}") from error
+
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()

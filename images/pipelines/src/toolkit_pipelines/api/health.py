@@ -1,0 +1,27 @@
+"""Whether the service works."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ..store.interface import StoreError
+from .context import blocking, context_of
+from .errors import ApiError, Code
+
+
+async def healthz(request: Request) -> Response:
+    """GET /healthz: the store can be read and the engine is at work; 503 if not."""
+    context = context_of(request)
+    trouble = context.healthy()
+    if trouble:
+        raise ApiError(Code.UNAVAILABLE, trouble)
+    try:
+        await blocking(context.store.check)
+    except StoreError as error:
+        raise ApiError(Code.UNAVAILABLE, str(error)) from error
+    return JSONResponse({"multi_user": False, "pipeline_store": "database"})
+
+
+ROUTES = [Route("/healthz", healthz, methods=["GET"])]

@@ -1,0 +1,102 @@
+"""A pod's status reduced to what a workload acts on."""
+
+from __future__ import annotations
+
+import datetime
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class PodPhase(enum.StrEnum):
+    """Kubernetes' phases, and `GONE` for a pod that was deleted."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    UNKNOWN = "Unknown"
+    GONE = "Gone"
+
+    @property
+    def ended(self) -> bool:
+        """True if the pod's command does not run any more."""
+        return self in (PodPhase.SUCCEEDED, PodPhase.FAILED, PodPhase.GONE)
+
+
+@dataclass(frozen=True, slots=True)
+class PodStatus:
+    """One pod.
+
+    Attributes:
+        reason: while pending, why it waits (`Unschedulable`, `ErrImagePull`, ...); once failed, why
+            (`OOMKilled`, `DeadlineExceeded`, `Error`, ...); else "".
+        message: the sentence that goes with it.
+        exit_code: of the container, or None while there is none.
+        started, finished: of the container, seconds since the epoch.
+        deleting: True once someone asked to delete it.
+    """
+
+    name: str
+    phase: PodPhase
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    started: float | None = None
+    finished: float | None = None
+    deleting: bool = False
+
+
+def read(pod: Mapping[str, Any]) -> PodStatus:
+    """Give the status of a Pod object, as JSON has it."""
+    metadata = pod["metadata"]
+    status: Mapping[str, Any] = pod.get("status") or {}
+    try:
+        phase = PodPhase(status.get("phase") or "Pending")
+    except ValueError:
+        phase = PodPhase.UNKNOWN
+    state: Mapping[str, Any] = {}
+    for container in status.get("containerStatuses") or []:
+        state = container.get("state") or {}
+    terminated = state.get("terminated") or {}
+    running = state.get("running") or {}
+    reason, message = _reason(phase, status, state)
+    return PodStatus(
+        name=metadata["name"],
+        phase=phase,
+        labels=metadata.get("labels") or {},
+        annotations=metadata.get("annotations") or {},
+        reason=reason,
+        message=message,
+        exit_code=terminated.get("exitCode"),
+        started=_time(terminated.get("startedAt") or running.get("startedAt")),
+        finished=_time(terminated.get("finishedAt")),
+        deleting="deletionTimestamp" in metadata,
+    )
+
+
+def _reason(
+    phase: PodPhase, status: Mapping[str, Any], state: Mapping[str, Any]
+) -> tuple[str, str]:
+    if phase is PodPhase.PENDING:
+        waiting = state.get("waiting") or {}
+        if waiting.get("reason") and waiting["reason"] != "ContainerCreating":
+            return waiting["reason"], waiting.get("message") or ""
+        for condition in status.get("conditions") or []:
+            if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+                return condition.get("reason") or "Unschedulable", condition.get("message") or ""
+        return status.get("reason") or "", status.get("message") or ""
+    if phase is PodPhase.FAILED:
+        terminated = state.get("terminated") or {}
+        reason = status.get("reason") or terminated.get("reason") or "Error"
+        return reason, status.get("message") or terminated.get("message") or ""
+    return "", ""
+
+
+def _time(text: str | None) -> float | None:
+    if not text:
+        return None
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()

@@ -1,0 +1,197 @@
+"""Everything that can be set, from one YAML file, each value checked.
+
+An environment variable `TOOLKIT_PIPELINES_NAME` (the setting's name in capitals, its value as
+YAML) comes before the file. Secrets are never settings: they are files that a setting names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PREFIX = "TOOLKIT_PIPELINES_"
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+class SettingsError(ValueError):
+    """A setting cannot be used; the message names it, the value and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The service's settings.
+
+    Attributes:
+        host: the address to bind.
+        port: the port to bind; 0 for any free one.
+        state: the folder of the database and of what the engine keeps for itself.
+        pipeline_root: the folder that artifacts lie below, as this service sees it.
+        environments: the folder of built environments, as this service sees it.
+        token_file: the file of the tokens that callers present (see `toolkit_identity`).
+        allowed_hosts: the `Host` headers that are answered.
+        allowed_origins: origins besides the service's own whose pages may call.
+        log_level: one of `LOG_LEVELS`.
+        parallelism: the most step pods at a time, over all runs.
+        namespace: the Kubernetes namespace of the step pods.
+        pipeline_root_claim: the persistent volume claim of `pipeline_root`.
+        environments_claim: the persistent volume claim of `environments`.
+        step_image: the image that carries the launcher and uv.
+        default_cpu: what a step asks for that does not say (a Kubernetes quantity; "" for none).
+        default_memory: likewise, as its request and its limit.
+        metadata_url: the MLflow server that runs are recorded in; "" to keep the records waiting.
+        metadata_token_file: the file that holds the token for it.
+        index_url: the package index that environments are built from; "" for uv's own choice.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8888
+    state: Path
+    pipeline_root: Path
+    environments: Path
+    token_file: Path
+    allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
+    allowed_origins: tuple[str, ...] = ()
+    log_level: str = "info"
+    parallelism: int = 8
+    namespace: str = "default"
+    pipeline_root_claim: str = ""
+    environments_claim: str = ""
+    step_image: str = ""
+    default_cpu: str = ""
+    default_memory: str = ""
+    metadata_url: str = ""
+    metadata_token_file: Path | None = None
+    index_url: str = ""
+
+
+_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s]*)?")
+
+
+def load(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings.
+
+    Raises:
+        SettingsError: the file cannot be read, or a setting is unknown, missing or wrong.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path} is not YAML: {error}") from error
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise SettingsError(f"{path} must hold a map of settings, not {type(data).__name__}")
+    for name, text in environment.items():
+        if name.startswith(PREFIX):
+            try:
+                data[name.removeprefix(PREFIX).lower()] = yaml.safe_load(text)
+            except yaml.YAMLError as error:
+                raise SettingsError(f"{name} is not YAML: {error}") from error
+    return from_data(data)
+
+
+def from_data(data: Mapping[Any, Any]) -> Settings:
+    """Check settings that were read; SettingsError says what is wrong with them."""
+    fields = {field.name: field for field in dataclasses.fields(Settings)}
+    unknown = sorted(str(name) for name in data if name not in fields)
+    if unknown:
+        raise SettingsError(
+            f"unknown setting {unknown[0]!r}; known settings: {', '.join(sorted(fields))}"
+        )
+    missing = [
+        name
+        for name, field in fields.items()
+        if field.default is dataclasses.MISSING and data.get(name) is None
+    ]
+    if missing:
+        raise SettingsError(f"the setting {missing[0]!r} is missing")
+    values = {
+        name: _CHECKS[name](name, value) for name, value in data.items() if value is not None
+    }
+    return Settings(**values)
+
+
+def _wrong(name: str, value: object, wanted: str) -> SettingsError:
+    return SettingsError(f"{name} must be {wanted}, not {value!r}")
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value.isprintable():
+        raise _wrong(name, value, "a line of text")
+    return value
+
+
+def _matching(pattern: re.Pattern[str], wanted: str) -> Callable[[str, object], str]:
+    def check(name: str, value: object) -> str:
+        text = _text(name, value)
+        if text and not pattern.fullmatch(text):
+            raise _wrong(name, value, wanted)
+        return text
+
+    return check
+
+
+def _number(low: int, high: int) -> Callable[[str, object], int]:
+    def check(name: str, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise _wrong(name, value, f"a whole number from {low} to {high}")
+        return value
+
+    return check
+
+
+def _path(name: str, value: object) -> Path:
+    if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
+        raise _wrong(name, value, "an absolute path")
+    return Path(value)
+
+
+def _texts(name: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise _wrong(name, value, "a list of texts")
+    return tuple(_text(name, each) for each in value)
+
+
+def _level(name: str, value: object) -> str:
+    if not isinstance(value, str) or value not in LOG_LEVELS:
+        raise _wrong(name, value, f"one of {', '.join(LOG_LEVELS)}")
+    return value
+
+
+_quantity = _matching(_QUANTITY, "a Kubernetes quantity such as 500m or 2Gi")
+_name = _matching(_NAME, "a Kubernetes name")
+_url = _matching(_URL, "an http or https address without a user in it")
+
+_CHECKS: Mapping[str, Callable[[str, object], object]] = {
+    "host": _text,
+    "port": _number(0, 65535),
+    "state": _path,
+    "pipeline_root": _path,
+    "environments": _path,
+    "token_file": _path,
+    "allowed_hosts": _texts,
+    "allowed_origins": _texts,
+    "log_level": _level,
+    "parallelism": _number(1, 1000),
+    "namespace": _name,
+    "pipeline_root_claim": _name,
+    "environments_claim": _name,
+    "step_image": _text,
+    "default_cpu": _quantity,
+    "default_memory": _quantity,
+    "metadata_url": _url,
+    "metadata_token_file": _path,
+    "index_url": _url,
+}

@@ -87,13 +87,26 @@ class End:
 Decision: TypeAlias = Start | Succeed | Fail | Skip | Cancel | End
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done now.
+
+    Attributes:
+        decisions: in the order in which they are to be recorded; empty while nothing can be done.
+        starved: True if a task could start but for a free slot.
+    """
+
+    decisions: tuple[Decision, ...] = ()
+    starved: bool = False
+
+
 class InputError(Exception):
     """A task's inputs cannot be made from what its upstream tasks gave."""
 
 
 def decide(
     pipeline: Pipeline, state: RunState, slots: int, constants: Mapping[str, str] | None = None
-) -> list[Decision]:
+) -> Plan:
     """Give what is to be done now.
 
     Args:
@@ -101,21 +114,18 @@ def decide(
         state: its events so far; at least the first.
         slots: how many more pods may be started.
         constants: placeholders of the run with their values (`.pipeline_job_uuid`, ...).
-
-    Returns:
-        Decisions in the order in which they are to be recorded; empty while nothing can be done.
     """
     if state.created is None or state.status.phase.ended:
-        return []
+        return Plan()
     if state.terminating:
-        return _terminate(state)
+        return Plan(_terminate(state))
     return _Pass(pipeline, state, slots, constants or {}).run()
 
 
-def _terminate(state: RunState) -> list[Decision]:
+def _terminate(state: RunState) -> tuple[Decision, ...]:
     # Inner tasks were reached after the DAGs that they are in: stop them first.
     open_tasks = [path for path, task in state.tasks.items() if not task.phase.ended]
-    return [*(Cancel(path) for path in reversed(open_tasks)), End(RunPhase.CANCELED)]
+    return (*(Cancel(path) for path in reversed(open_tasks)), End(RunPhase.CANCELED))
 
 
 @dataclass(slots=True)
@@ -127,15 +137,16 @@ class _Pass:
     slots: int
     constants: Mapping[str, str]
     decisions: list[Decision] = field(default_factory=list)
+    starved: bool = False
     decided: dict[str, tuple[TaskPhase, Values]] = field(default_factory=dict)
 
-    def run(self) -> list[Decision]:
+    def run(self) -> Plan:
         created = self.state.created
         assert created is not None  # noqa: S101 - decide() looked
         try:
             given = values.arguments(self.pipeline.root.inputs, created.parameters)
         except SpecError as error:
-            return [End(RunPhase.FAILED, str(error))]
+            return Plan((End(RunPhase.FAILED, str(error)),))
         ended = self._dag("", self.pipeline.root, self.pipeline.dag, Values(given))
         if ended is not None:
             phase, message, outputs = ended
@@ -143,7 +154,7 @@ class _Pass:
             self.decisions.append(
                 End(RunPhase.FAILED if failed else RunPhase.SUCCEEDED, message, outputs)
             )
-        return self.decisions
+        return Plan(tuple(self.decisions), self.starved)
 
     def _phase(self, path: str) -> TaskPhase | None:
         if path in self.decided:
@@ -199,6 +210,7 @@ class _Pass:
         component = self.pipeline.components[task.component]
         container = component.body if isinstance(component.body, Container) else None
         if container is not None and self.slots < 1:
+            self.starved = True
             return None
         try:
             resolved = self._resolve(path, task, component, inputs, prefix)

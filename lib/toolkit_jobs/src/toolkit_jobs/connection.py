@@ -135,7 +135,7 @@ def _named(data: Any, group: str, kind: str, name: str) -> dict[str, Any]:
 
 def _inline(cluster: Mapping[str, Any], key: str, folder: Path) -> str:
     if f"{key}-data" in cluster:
-        return base64.b64decode(cluster[f"{key}-data"]).decode()
+        return base64.b64decode(str(cluster[f"{key}-data"])).decode()
     if key in cluster:
-        return (folder / cluster[key]).read_text()
+        return (folder / str(cluster[key])).read_text()
     return ""

@@ -1,7 +1,7 @@
 """Pods started, followed, read and deleted through the Kubernetes API.
 
-Plain HTTP and JSON rather than lightkube: the same calls with 9 MiB less memory, and the watch under
-our own control (resume, expiry, back-off).
+Plain HTTP and JSON rather than lightkube: the same calls with 9 MiB less memory, and the watch
+under our own control (resume, expiry, back-off).
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 class Jobs:
     """The pods of one workload: those that carry its labels.
 
-    Use it as an async context manager: the watch runs inside. All methods raise UnavailableError when
-    the API cannot be reached, RefusedError when it says no.
+    Use it as an async context manager: the watch runs inside. All methods raise UnavailableError
+    when the API cannot be reached, RefusedError when it says no.
     """
 
     def __init__(self, connection: Connection, options: PodOptions) -> None:
@@ -184,8 +184,8 @@ class Jobs:
                 version = await self._watch(version)
                 wait = _BACKOFF[0]
             except (JobsError, ValueError, KeyError) as error:
-                # Whatever it was, the way out is to list again; a refusal (a role taken away) may be
-                # lifted, so it is tried for ever, each time a little later.
+                # Whatever it was, the way out is to list again; a refusal (a role taken away) may
+                # be lifted, so it is tried for ever, each time a little later.
                 if isinstance(error, UnavailableError):
                     log.warning("following pods: %s", error)
                 else:

@@ -30,8 +30,8 @@ class PodStatus:
     """One pod.
 
     Attributes:
-        reason: while pending, why it waits (`Unschedulable`, `ErrImagePull`, ...); once failed, why
-            (`OOMKilled`, `DeadlineExceeded`, `Error`, ...); else "".
+        reason: while pending, why it waits (`Unschedulable`, `ErrImagePull`, ...); once failed,
+            why (`OOMKilled`, `DeadlineExceeded`, `Error`, ...); else "".
         message: the sentence that goes with it.
         exit_code: of the container, or None while there is none.
         started, finished: of the container, seconds since the epoch.

@@ -22,6 +22,8 @@ from pathlib import Path
 
 import uv
 
+from sandbox.images import store_root
+
 MODULE = Path(__file__).parent / "pebble_module"
 PACKAGE = "github.com/canonical/pebble/cmd/pebble"
 MINIMUM = (1, 26, 0)
@@ -36,14 +38,6 @@ class PebbleError(Exception):
     """Pebble could be neither found nor built; the message says why and what to do."""
 
 
-def default_store() -> Path:
-    """The folder of cached builds: `$SANDBOX_STORE`, or `sandbox` in the user's cache."""
-    if named := os.environ.get("SANDBOX_STORE"):
-        return Path(named).absolute()
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "sandbox"
-
-
 def pinned_version(module: Path = MODULE) -> str:
     """The version that `module`'s go.mod asks for, such as `v1.32.1`."""
     found = re.search(r"canonical/pebble (v[\w.+-]+)", (module / "go.mod").read_text())
@@ -54,7 +48,7 @@ def pinned_version(module: Path = MODULE) -> str:
 
 def find(store: Path | None = None) -> Path | None:
     """Return a Pebble that will do, from PATH or built earlier; None if there is none yet."""
-    return _on_path() or _cached(_target(store or default_store()))
+    return _on_path() or _cached(_target(store or store_root()))
 
 
 def ensure(
@@ -68,7 +62,7 @@ def ensure(
     Raises:
         PebbleError: there is no Go to be had, or the build failed.
     """
-    store = store or default_store()
+    store = store or store_root()
     if found := find(store):
         return found
     target = _target(store)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 
 SOCKET = "pebble.socket"
 _TIMEOUT = 5.0
@@ -85,9 +85,9 @@ class Pebble:
             raise
         return bool(result["healthy"])
 
-    async def notices(self, after: str | None, timeout: float) -> list[Notice]:
-        """Wait up to `timeout` seconds for notices repeated later than `after`, of any user."""
-        query = {"users": "all", "timeout": f"{timeout:.3f}s"}
+    async def notices(self, after: str | None, wait: float) -> list[Notice]:
+        """Wait up to `wait` seconds for notices repeated later than `after`, of any user."""
+        query = {"users": "all", "timeout": f"{wait:.3f}s"}
         if after:
             query["after"] = after
         return [
@@ -98,7 +98,7 @@ class Pebble:
                 last_repeated=item["last-repeated"],
                 last_data=item.get("last-data") or {},
             )
-            for item in await self._get("/v1/notices", query, timeout + _TIMEOUT)
+            for item in await self._get("/v1/notices", query, wait + _TIMEOUT)
         ]
 
     async def change(self, id_: str) -> Change | None:
@@ -112,10 +112,10 @@ class Pebble:
         return Change(result["id"], result["kind"], result["status"], result.get("data") or {})
 
     async def _get(
-        self, path: str, query: Mapping[str, str] | None = None, timeout: float = _TIMEOUT
+        self, path: str, query: Mapping[str, str] | None = None, patience: float = _TIMEOUT
     ) -> Any:
         try:
-            response = await self._client().get(path, params=query, timeout=timeout)
+            response = await self._client().get(path, params=query, timeout=patience)
         except (httpx.TransportError, FileNotFoundError) as error:
             # A folder made anew has another Pebble in it: look again next time.
             with contextlib.suppress(httpx.TransportError):

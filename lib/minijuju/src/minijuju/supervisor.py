@@ -130,12 +130,18 @@ class Supervisor:
             if time.monotonic() - begun > STEADY:
                 self._pause = FIRST_PAUSE
             self._report(ended)
-            await asyncio.sleep(self._pause)
-            self._pause = min(self._pause * 2, LAST_PAUSE)
-            try:
-                await self._start_container()
-            except (SandboxError, OSError) as error:
-                logger.error("%s: cannot start Pebble: %s", self.name, error)
+            while not await self._restart():
+                pass
+
+    async def _restart(self) -> bool:
+        await asyncio.sleep(self._pause)
+        self._pause = min(self._pause * 2, LAST_PAUSE)
+        try:
+            await self._start_container()
+        except (SandboxError, OSError) as error:
+            logger.error("%s: cannot start Pebble: %s", self.name, error)
+            return False
+        return True
 
     def _report(self, ended: Exit) -> None:
         logger.warning(

@@ -128,7 +128,7 @@ class Watcher:
 
 
 def check_event(kind: str, change: pebble_api.Change | None) -> Kind | None:
-    """What a change-update notice of a check's change means; None: nothing has been decided yet."""
+    """What a notice about a check's change means; None: nothing has been decided yet."""
     if kind == "perform-check" and (change is None or change.status == "Error"):
         return "check-failed"
     if kind == "recover-check" and (change is None or change.status == "Done"):

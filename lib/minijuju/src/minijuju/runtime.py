@@ -1,0 +1,460 @@
+"""One unit's processes: its charm container and a Pebble for each workload container.
+
+Everything lies below one folder, and everything there outlives the controller:
+
+    pod.json          which pod this is; another one begins anew, as Kubernetes' does
+    charm/            the charm's folder, writable (`.unit-state.db`)
+    charm-root/       the charm container's `/`
+    charm-container/  its own /etc, /tmp and /run
+    python/           `python3` as the charm finds it on PATH
+    containers/NAME/  see `supervisor.Supervisor`
+
+Inside, all is where Juju puts it: the charm in /var/lib/juju/agents/unit-APP-N/charm, a
+workload's socket in /charm/containers/NAME for the charm and in /charm/container for itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from sandbox import bubblewrap, tree
+from sandbox.images import ImageStore
+from sandbox.spec import Image, Mount, Spec
+
+from . import archive, execution, pebble, pebble_api, supervisor, workload
+from .charm import Charm, StorageMeta
+from .hooks.tools import HOOKS_FOLDER, TOOLS_NAME
+
+logger = logging.getLogger(__name__)
+
+PYTHON_FOLDER = "/var/lib/juju/python"
+IDENTITY_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
+FIRST_HTTP_PORT = 38813
+"""Where the first container's Pebble tells its health; the next ones follow."""
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_IMAGE_LAYERS = "share/pebble/layers"
+"""Where a process image keeps its Pebble layers, below its environment."""
+
+
+@dataclass(frozen=True, slots=True)
+class StorageMount:
+    """A storage of a unit: its id (`data/0`), its name and its folder on this machine."""
+
+    id: str
+    name: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterAccess:
+    """How a unit's containers reach Kubernetes: the API's address and the account's files.
+
+    `identity` holds token, ca.crt and namespace; the token is renewed in place.
+    """
+
+    host: str
+    port: int
+    identity: Path
+
+
+@dataclass(frozen=True, slots=True)
+class UnitSpec:
+    """One unit as the controller wants it.
+
+    Attributes:
+        unit: Its name, `app/0`.
+        charm_path: The unpacked folder in the charm store.
+        images: The process image of each container that has one.
+        storages: The storages attached to it.
+        address: Its loopback address; `service_address` is the application's.
+        generation: Raised by the controller for a new pod (refresh): everything but storage is
+            begun anew, even for an identical charm.
+        hosts: Names by address, for /etc/hosts.
+        cluster: None without Kubernetes.
+    """
+
+    model: str
+    model_uuid: str
+    application: str
+    unit: str
+    charm_path: Path
+    charm: Charm
+    images: Mapping[str, Image]
+    storages: tuple[StorageMount, ...]
+    trusted: bool
+    address: str
+    service_address: str
+    generation: int = 0
+    hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    cluster: ClusterAccess | None = None
+
+    @property
+    def tag(self) -> str:
+        """Such as `unit-app-0`."""
+        return "unit-" + self.pod
+
+    @property
+    def pod(self) -> str:
+        """Such as `app-0`, which is also the containers' host name."""
+        return self.unit.replace("/", "-")
+
+
+def charm_folder(unit: str) -> str:
+    """Where a unit's charm lies in its container, as JUJU_CHARM_DIR says."""
+    return f"/var/lib/juju/agents/unit-{unit.replace('/', '-')}/charm"
+
+
+def storage_location(meta: StorageMeta, storage_id: str) -> str:
+    """Where a storage is mounted in the charm container, as `storage-get` says."""
+    number = storage_id.rpartition("/")[2]
+    if not meta.location:
+        return f"/var/lib/juju/storage/{meta.name}/{number}"
+    return f"{meta.location}/{number}" if meta.multiple else meta.location
+
+
+class UnitRuntime:
+    """The processes of one unit, below `folder`.
+
+    Args:
+        folder: The unit's own folder; made if need be.
+        spec: What is wanted.
+        binary: The Pebble to run; by default the one that is found or built.
+        images: Where charms' environments are.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        spec: UnitSpec,
+        *,
+        binary: Path | None = None,
+        images: ImageStore | None = None,
+    ) -> None:
+        self.folder = folder.absolute()
+        self.spec = spec
+        self._binary = binary
+        self._images = images or ImageStore()
+        self._events: asyncio.Queue[workload.WorkloadEvent] = asyncio.Queue()
+        self._supervisors: dict[str, supervisor.Supervisor] = {}
+        self._charm_mounts: tuple[Mount, ...] = ()
+        self._hosts = dict(spec.hosts)
+        self._lock = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Start what does not run and adopt what does; may be called again at any time.
+
+        A pod of another generation or charm is ended and removed first, its storage apart.
+
+        Raises:
+            SandboxError, PebbleError, ArchiveError, PythonError: with what to do about it.
+        """
+        async with self._lock:
+            if self._recorded() != self._identity():
+                await self._clear(grace=10)
+            await asyncio.to_thread(self._prepare)
+            for index, name in enumerate(self.spec.charm.containers):
+                if name not in self._supervisors:
+                    self._supervisors[name] = self._supervisor(name, index)
+            async with asyncio.TaskGroup() as group:
+                for watched in self._supervisors.values():
+                    group.create_task(watched.start())
+
+    async def stop(self, grace: float = 10) -> None:
+        """End all Pebbles and with them their services; the folder stays as it is."""
+        async with self._lock:
+            await self._stop(grace)
+
+    async def detach(self) -> None:
+        """Let go of everything without ending it: the controller is about to end."""
+        async with self._lock:
+            for watched in self._supervisors.values():
+                await watched.detach()
+            self._supervisors = {}
+
+    async def remove(self) -> None:
+        """End everything and delete the folder; storage lies elsewhere and stays."""
+        async with self._lock:
+            await self._clear(grace=10)
+            await asyncio.to_thread(tree.remove, self.folder)
+
+    def workload_events(self) -> asyncio.Queue[workload.WorkloadEvent]:
+        """What happens in the workload containers, from the start of this object on.
+
+        `ready` comes for each Pebble that runs, also for an adopted one: compare its boot id.
+        """
+        return self._events
+
+    def set_hosts(self, hosts: Mapping[str, tuple[str, ...]]) -> None:
+        """Give every container other names by address; running ones have them at once."""
+        self._hosts = dict(hosts)
+        for watched in self._supervisors.values():
+            watched.set_hosts(self._own_hosts())
+
+    async def dispatch(
+        self, env: Mapping[str, str], *, socket_folder: Path, on_output: execution.OnOutput
+    ) -> int:
+        """Run the charm's `dispatch`, or without one the hook itself; return its exit code.
+
+        A charm that has neither for this hook did what it wants to do: 0. Cancelling kills the
+        hook. No process of it is left when this returns.
+
+        Args:
+            env: The JUJU_* environment.
+            socket_folder: Holds the hook commands and their socket (see `hooks.tools`).
+            on_output: Gets the name of the stream and each line.
+        """
+        folder = charm_folder(self.spec.unit)
+        program = "dispatch"
+        if not (self.folder / "charm/dispatch").is_file():
+            program = env.get("JUJU_DISPATCH_PATH", "")
+            if not os.access(self.folder / "charm" / program, os.X_OK) or not program:
+                return 0
+        spec = self._charm_spec((f"{folder}/{program}",), env, socket_folder)
+        return await execution.run(spec, self.folder / "charm-container", on_output)
+
+    async def exec(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        socket_folder: Path,
+        stdin: bytes = b"",
+    ) -> tuple[int, str, str]:
+        """Run a command in the charm container as `juju exec` does.
+
+        Returns:
+            Exit code, standard output, standard error.
+        """
+        output: dict[execution.Stream, list[str]] = {"stdout": [], "stderr": []}
+        code = await execution.run(
+            self._charm_spec(tuple(argv), env, socket_folder),
+            self.folder / "charm-container",
+            lambda stream, line: output[stream].append(line + "\n"),
+            stdin=stdin,
+        )
+        return code, "".join(output["stdout"]), "".join(output["stderr"])
+
+    def ssh_argv(
+        self, container: str | None, command: Sequence[str]
+    ) -> tuple[list[str], dict[str, str]]:
+        """What a terminal runs to be in a container: argument list and environment.
+
+        Args:
+            container: A workload container (through its Pebble); None or `charm` is the charm's.
+            command: What to run there; empty is a shell.
+
+        Raises:
+            KeyError: There is no such container.
+        """
+        terminal = {"TERM": os.environ.get("TERM", "dumb"), "PATH": _SYSTEM_PATH}
+        inner = list(command) or ["/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"]
+        if container in (None, "charm"):
+            spec = self._charm_spec(tuple(inner), terminal, None)
+            options = execution.arguments(spec, self.folder / "charm-container", interactive=True)
+            return [str(bubblewrap.find()), *options, "--", *inner], terminal
+        if container not in self.spec.charm.containers:
+            raise KeyError(container)
+        # From the socket's folder, since a unix socket's path is bounded and data folders are not.
+        folder = self.folder / "containers" / container / "charm"
+        return (
+            ["env", "-C", str(folder), str(self._pebble()), "exec", "--", *inner],
+            {**terminal, "PEBBLE_SOCKET": f"./{pebble_api.SOCKET}"},
+        )
+
+    # The pod.
+
+    def _identity(self) -> dict[str, object]:
+        """What makes this pod another one when it changes."""
+        spec = self.spec
+        return {
+            "generation": spec.generation,
+            "charm": str(spec.charm_path),
+            "images": {name: image.reference for name, image in sorted(spec.images.items())},
+            "storages": [[storage.id, str(storage.folder)] for storage in spec.storages],
+            "address": spec.address,
+        }
+
+    def _recorded(self) -> object:
+        try:
+            return json.loads((self.folder / "pod.json").read_text())
+        except FileNotFoundError:
+            return None
+
+    async def _stop(self, grace: float) -> None:
+        names = {path.name for path in (self.folder / "containers").glob("*") if path.is_dir()}
+        async with asyncio.TaskGroup() as group:
+            for name in names | self._supervisors.keys():
+                # One that this object never started may run still: its owner died.
+                watched = self._supervisors.get(name) or self._stranger(name)
+                group.create_task(watched.stop(grace))
+        self._supervisors = {}
+
+    async def _clear(self, grace: float) -> None:
+        (self.folder / "pod.json").unlink(missing_ok=True)
+        await self._stop(grace)
+        for name in ("charm", "charm-root", "charm-container", "python", "containers"):
+            await asyncio.to_thread(tree.remove, self.folder / name)
+
+    def _prepare(self) -> None:
+        """Lay out the folder: everything that the containers mount."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unpacked = archive.UnpackedCharm.load(self.spec.charm_path)
+        if self._recorded() is None:
+            self._copy_charm(unpacked)
+            new = self.folder / "pod.json.new"
+            new.write_text(json.dumps(self._identity()))
+            new.replace(self.folder / "pod.json")
+        self._charm_mounts = self._mounts_of_charm(unpacked)
+        self._pebble()
+        for name in self.spec.charm.containers:
+            for part in ("charm", "root"):
+                (self.folder / "containers" / name / part).mkdir(
+                    mode=0o700, parents=True, exist_ok=True
+                )
+
+    def _copy_charm(self, unpacked: archive.UnpackedCharm) -> None:
+        """Give the unit its own copy, without the packages: those are mounted."""
+        draft, final = self.folder / "charm.new", self.folder / "charm"
+        for stale in (draft, final):
+            tree.remove(stale)
+        packages = unpacked.path / "venv/lib"
+
+        def left_out(parent: str, names: list[str]) -> list[str]:
+            return [name for name in names if Path(parent, name) == packages]
+
+        shutil.copytree(unpacked.path, draft, ignore=left_out)
+        draft.rename(final)
+
+    def _mounts_of_charm(self, unpacked: archive.UnpackedCharm) -> tuple[Mount, ...]:
+        spec, inside = self.spec, charm_folder(self.spec.unit)
+        interpreter = unpacked.interpreter()
+        links = self.folder / "python"
+        links.mkdir(mode=0o700, exist_ok=True)
+        for name in ("python", "python3", f"python{interpreter.minor}"):
+            link = links / name
+            if not link.is_symlink() or link.readlink() != interpreter.executable:
+                link.unlink(missing_ok=True)
+                link.symlink_to(interpreter.executable)
+        mounts = [
+            Mount(self.folder / "charm", inside),
+            Mount(links, PYTHON_FOLDER, read_only=True),
+        ]
+        if interpreter.mounted:
+            mounts.append(Mount(interpreter.mounted, str(interpreter.mounted), read_only=True))
+        if image := unpacked.image(self._images):
+            mounts.append(Mount(image.path, f"{inside}/venv", read_only=True))
+        elif (unpacked.path / "venv/lib").is_dir():
+            mounts.append(Mount(unpacked.path / "venv/lib", f"{inside}/venv/lib", read_only=True))
+        for name in spec.charm.containers:
+            folder = self.folder / "containers" / name / "charm"
+            mounts.append(Mount(folder, f"/charm/containers/{name}"))
+        for storage in spec.storages:
+            meta = spec.charm.storage[storage.name]
+            location = storage_location(meta, storage.id)
+            mounts.append(Mount(storage.folder, location, read_only=meta.read_only))
+        return (*mounts, *self._cluster_mounts())
+
+    def _cluster_mounts(self) -> tuple[Mount, ...]:
+        cluster = self.spec.cluster
+        return (Mount(cluster.identity, IDENTITY_FOLDER, read_only=True),) if cluster else ()
+
+    def _cluster_env(self) -> dict[str, str]:
+        cluster = self.spec.cluster
+        if not cluster:
+            return {}
+        return {
+            "KUBERNETES_SERVICE_HOST": cluster.host,
+            "KUBERNETES_SERVICE_PORT": str(cluster.port),
+        }
+
+    def _own_hosts(self) -> dict[str, tuple[str, ...]]:
+        """The names, with the unit's own host name at its own address."""
+        own = self._hosts.get(self.spec.address, ())
+        rest = tuple(name for name in own if name != self.spec.pod)
+        return {**self._hosts, self.spec.address: (self.spec.pod, *rest)}
+
+    def _charm_spec(
+        self, command: tuple[str, ...], env: Mapping[str, str], socket_folder: Path | None
+    ) -> Spec:
+        mounts = self._charm_mounts
+        path = f"{PYTHON_FOLDER}:{_SYSTEM_PATH}"
+        if socket_folder:
+            mounts = (*mounts, Mount(socket_folder, HOOKS_FOLDER, read_only=True))
+            path = f"{PurePosixPath(HOOKS_FOLDER, TOOLS_NAME)}:{path}"
+        return Spec(
+            command=command,
+            env={"LANG": "C.UTF-8", **env, **self._cluster_env(), "PATH": path},
+            cwd=charm_folder(self.spec.unit),
+            root=self.folder / "charm-root",
+            mounts=mounts,
+            hosts=self._own_hosts(),
+            hostname=self.spec.pod,
+        )
+
+    # The workload containers.
+
+    def _pebble(self) -> Path:
+        if self._binary is None:
+            self._binary = pebble.ensure()
+        return self._binary
+
+    def _supervisor(self, name: str, index: int) -> supervisor.Supervisor:
+        folder = self.folder / "containers" / name
+        return supervisor.Supervisor(
+            name,
+            folder,
+            self._workload_spec(name, folder),
+            self._events.put_nowait,
+            http=(self.spec.address, FIRST_HTTP_PORT + index),
+        )
+
+    def _stranger(self, name: str) -> supervisor.Supervisor:
+        """A handle to end a container of an earlier pod, perhaps not in the charm any more."""
+        return supervisor.Supervisor(
+            name,
+            self.folder / "containers" / name,
+            Spec(command=()),
+            self._events.put_nowait,
+            http=(self.spec.address, 0),
+        )
+
+    def _workload_spec(self, name: str, folder: Path) -> Spec:
+        spec = self.spec
+        image = spec.images.get(name)
+        mounts = [
+            Mount(self._pebble(), "/charm/bin/pebble", read_only=True),
+            Mount(folder / "charm", "/charm/container"),
+        ]
+        env = {
+            "PEBBLE": "/charm/container/pebble",
+            "PEBBLE_SOCKET": f"/charm/container/{pebble_api.SOCKET}",
+            "JUJU_CONTAINER_NAME": name,
+            **self._cluster_env(),
+        }
+        if image and (layers := image.path / _IMAGE_LAYERS).is_dir():
+            mounts.append(Mount(layers, "/var/lib/pebble/default/layers", read_only=True))
+            env["PEBBLE_COPY_ONCE"] = "/var/lib/pebble/default"
+        for storage_name, location in spec.charm.containers[name].mounts:
+            meta = spec.charm.storage[storage_name]
+            for storage in spec.storages:
+                if storage.name == storage_name:
+                    number = storage.id.rpartition("/")[2]
+                    target = f"{location}/{number}" if meta.multiple else location
+                    mounts.append(Mount(storage.folder, target, read_only=meta.read_only))
+        return Spec(
+            command=("/charm/bin/pebble", "run", "--create-dirs", "--hold", "--verbose"),
+            env=env,
+            image=image,
+            root=folder / "root",
+            mounts=(*mounts, *self._cluster_mounts()),
+            hosts=self._own_hosts(),
+            hostname=spec.pod,
+            output=folder / "pebble.log",
+        )

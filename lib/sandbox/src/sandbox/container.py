@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from sandbox import bubblewrap, record, root, tree
+from sandbox import bubblewrap, cgroup, record, root, tree
 from sandbox.errors import SandboxError
 from sandbox.record import Process
 from sandbox.spec import Exit, Spec
@@ -144,7 +144,13 @@ class Container:
         return lost
 
     def _exit(self, code: int, finished: float) -> Exit:
-        reason = record.read_reason(self.directory) if code == _KILLED else None
+        reason = None
+        if code == _KILLED:
+            reason = record.read_reason(self.directory)
+            if reason is None and cgroup.killed(self.directory):
+                # Written down: the cgroup goes before the record does.
+                reason = "OOMKilled"
+                record.write(self.directory / "reason", reason)
         return Exit(code, reason or ("Error" if code else "Completed"), finished)
 
     async def wait(self) -> Exit:
@@ -177,10 +183,19 @@ class Container:
         """Rewrite the running container's /etc/hosts: names by address."""
         root.rewrite_hosts(self.directory, hosts, self.spec.hostname)
 
+    def trim(self) -> None:
+        """Delete the file system of a container that has ended; its records stay."""
+        if self.exit() is None:
+            raise SandboxError(f"{self.directory}: its container still runs")
+        cgroup.release(self.directory)
+        for name in ("root", "etc", "run", "tmp"):
+            tree.remove(self.directory / name)
+
     def remove(self) -> None:
         """Delete the container's folder. Raises SandboxError while it runs."""
         if self.exit() is None:
             raise SandboxError(f"{self.directory}: its container still runs")
+        cgroup.release(self.directory)
         tree.remove(self.directory)
 
     @contextlib.contextmanager

@@ -96,7 +96,7 @@ class NodeClient(Protocol):
     async def create_event(
         self, pod: JSON, type_: Literal["Normal", "Warning"], reason: str, message: str
     ) -> None:
-        """Record an Event about the pod; `source.component` is `kubelet`. Counting is the API's."""
+        """Record an Event about the pod, of component `kubelet`; counting is the API's."""
         ...
 
 

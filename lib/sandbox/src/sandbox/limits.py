@@ -1,0 +1,137 @@
+"""Keep running containers within their memory and their time.
+
+Where cgroups can be had, the kernel bounds memory. Everywhere, the processes of a container are
+looked at now and then, and more often when it nears its limit: a container over it is killed,
+`OOMKilled`. A look costs a few file reads for each process of the container.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox import cgroup, record
+from sandbox.container import Container
+
+logger = logging.getLogger(__name__)
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+# Seconds between two looks: far from the limit, and near it.
+_SLOW, _FAST = 0.5, 0.02
+_NEAR = 0.5
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all its descendants: for a container's PID 1, the whole container."""
+    found, todo = [], [pid]
+    while todo:
+        current = todo.pop()
+        found.append(current)
+        try:
+            tasks = list(Path("/proc", str(current), "task").iterdir())
+            for task in tasks:
+                todo += [int(child) for child in (task / "children").read_text().split()]
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # It ended just now.
+    return found
+
+
+def resident(pids: list[int]) -> int:
+    """An upper bound of what processes hold in memory, in bytes: shared pages count each time."""
+    stats = (record.read_stat(pid) for pid in pids)
+    return sum(stat.resident * _PAGE for stat in stats if stat is not None)
+
+
+def proportional(pids: list[int]) -> int:
+    """What processes hold in memory, in bytes, each shared page split among its users."""
+    total = 0
+    for pid in pids:
+        try:
+            text = Path("/proc", str(pid), "smaps_rollup").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        for line in text.splitlines():
+            if line.startswith(("Pss:", "SwapPss:")):
+                total += int(line.split()[1]) * 1024
+    return total
+
+
+@dataclass(slots=True)
+class _Kept:
+    container: Container
+    look_at: float = 0.0
+
+
+class LimitKeeper:
+    """Watches the containers that an owner gives it; `run` is a task of the owner's loop.
+
+    A container's deadline counts from its recorded start, so that it holds after the owner's
+    restart as well.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[Path, _Kept] = {}
+        self._changed = asyncio.Event()
+        self._above = cgroup.parent()
+
+    def add(self, container: Container) -> None:
+        """Watch a container until it has ended; one without limits needs no watching."""
+        limits = container.spec.limits
+        if limits.memory is None and limits.deadline is None:
+            return
+        if limits.memory is not None and self._above is not None and container.running():
+            cgroup.confine(container.directory, container.pid, limits.memory, self._above)
+        self._kept[container.directory] = _Kept(container)
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        while True:
+            self._changed.clear()
+            now = time.time()
+            due = [kept for kept in self._kept.values() if kept.look_at <= now]
+            if due:
+                await asyncio.to_thread(self._look, due)
+            pause = min((kept.look_at for kept in self._kept.values()), default=None)
+            try:
+                async with asyncio.timeout(
+                    None if pause is None else max(pause - time.time(), 0.001)
+                ):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    def _look(self, due: list[_Kept]) -> None:
+        for kept in due:
+            if not kept.container.running():
+                self._kept.pop(kept.container.directory, None)
+                continue
+            try:
+                kept.look_at = time.time() + self._judge(kept.container)
+            except OSError as error:
+                # One container's trouble must not leave the others unwatched.
+                logger.warning("cannot look at %r: %s", kept.container, error)
+                kept.look_at = time.time() + _SLOW
+
+    def _judge(self, container: Container) -> float:
+        """Kill the container if it is over a limit; the seconds until the next look."""
+        limits = container.spec.limits
+        pause = 3600.0
+        if limits.deadline is not None:
+            left = container.started + limits.deadline - time.time()
+            if left <= 0:
+                container.kill("DeadlineExceeded")
+                return _SLOW
+            pause = left
+        if limits.memory is not None:
+            pids = tree(container.pid)
+            used = resident(pids)
+            if used > limits.memory and proportional(pids) > limits.memory:
+                container.kill("OOMKilled")
+                return _SLOW
+            pause = min(pause, _FAST if used > limits.memory * _NEAR else _SLOW)
+        return pause

@@ -1,0 +1,275 @@
+"""The node's agent: takes the pods bound to this node and runs each in a task of its own.
+
+The node's folder holds all that must outlive it. A new agent on the same folder adopts what runs,
+reports what ended meanwhile, and ends what the API has no pod for any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import platform
+import re
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+from sandbox import tree
+from sandbox.container import Container
+from sandbox.images import ImageStore
+from sandbox.limits import LimitKeeper
+from tinykube import objects
+from tinykube.node import logs
+from tinykube.node.client import JSON, LogOptions, LogsError, NodeClient
+from tinykube.node.env import Host
+from tinykube.node.images import ImageMap
+from tinykube.node.pod import Node, Pod
+
+logger = logging.getLogger(__name__)
+
+_LEASE = 40
+_RETRY, _LONGEST_RETRY = 0.2, 10.0
+_AGAIN = 5.0
+_UID = re.compile(r"[0-9A-Za-z-]{1,64}")
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+class Agent:
+    """The agent of one node.
+
+    Args:
+        client: the control plane.
+        name: the node's name.
+        folder: the node's data folder; made with mode 0700.
+        config: the file whose `images` map names to process images.
+        capacity: what the node offers: quantities by resource, `cpu`, `memory`, `pods` at least.
+        version: what to report as the kubelet's version.
+        address: the node's and its pods' address.
+        store: where process images are; by default the user's.
+    """
+
+    def __init__(
+        self,
+        client: NodeClient,
+        *,
+        name: str,
+        folder: Path,
+        config: Path,
+        capacity: Mapping[str, str],
+        version: str,
+        address: str = "127.0.0.1",
+        store: ImageStore | None = None,
+    ) -> None:
+        self.name = name
+        self._client = client
+        self._capacity = dict(capacity)
+        self._version = version
+        self._keeper = LimitKeeper()
+        self._events: asyncio.Queue[tuple[JSON, Literal["Normal", "Warning"], str, str]] = (
+            asyncio.Queue(maxsize=10_000)
+        )
+        self._node = Node(
+            client=client,
+            images=ImageMap(config, store or ImageStore()),
+            keeper=self._keeper,
+            host=Host(name, address, self._capacity),
+            folder=folder.absolute(),
+            post=self._post,
+        )
+        self._pods: dict[str, Pod] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Serve until cancelled; the pods' containers run on."""
+        (self._node.folder / "pods").mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keeper.run())
+                group.create_task(self._send_events())
+                group.create_task(self._heartbeat())
+                group.create_task(self._follow())
+        finally:
+            tasks = list(self._tasks.values())
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
+
+    async def logs(self, pod: JSON, container: str, options: LogOptions) -> AsyncIterator[bytes]:
+        """Stream a container's log; see `tinykube.node.client.NodeLogs`."""
+        folder = self._node.pod_folder(objects.uid(pod))
+        path = logs.latest(folder, container)
+        if path is None:
+            raise LogsError(
+                f'container "{container}" in pod "{objects.name(pod)}" is waiting to start: '
+                f"{self._waiting(pod, container)}"
+            )
+        attempt = Container.adopt(folder / "containers" / container / path.stem)
+        running = (lambda: False) if attempt is None else (lambda: attempt.exit() is None)
+        async for chunk in logs.read(path, options, running):
+            yield chunk
+
+    def _waiting(self, pod: JSON, container: str) -> str:
+        found = pod.get("status") or {}
+        for group in ("containerStatuses", "initContainerStatuses"):
+            for item in found.get(group) or ():
+                if item["name"] == container:
+                    waiting = (item.get("state") or {}).get("waiting") or {}
+                    return str(waiting.get("message") or waiting.get("reason") or "unknown")
+        return "ContainerCreating"
+
+    def _post(
+        self, pod: JSON, type_: Literal["Normal", "Warning"], reason: str, message: str
+    ) -> None:
+        try:
+            self._events.put_nowait((pod, type_, reason, message))
+        except asyncio.QueueFull:
+            logger.warning("too many events: left out %s %s", reason, message)
+
+    async def _send_events(self) -> None:
+        while True:
+            pod, type_, reason, message = await self._events.get()
+            try:
+                await self._client.create_event(pod, type_, reason, message)
+            except OSError as error:
+                # Events are for people; the pod's status is what programs rely on.
+                logger.warning("event %s %s is lost: %s", reason, message, error)
+
+    async def _heartbeat(self) -> None:
+        while True:
+            try:
+                await self._client.heartbeat(self.name, _LEASE)
+            except OSError as error:
+                logger.warning("cannot renew the node's lease: %s", error)
+            await asyncio.sleep(_LEASE / 4)
+
+    async def _follow(self) -> None:
+        """Follow the pods of this node, again and again."""
+        pause = _RETRY
+        registered = False
+        while True:
+            try:
+                if not registered:
+                    await self._client.register(self.describe())
+                    registered = True
+                seen: set[str] = set()
+                async for event in self._client.watch_pods(self.name):
+                    pause = _RETRY
+                    if event.type == "SYNCED":
+                        await self._forget_others(seen)
+                    else:
+                        seen.add(objects.uid(event.pod))
+                        self._take(event.type, event.pod)
+            except OSError as error:
+                logger.warning("lost the watch on pods: %s", error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_RETRY)
+
+    def _take(self, type_: str, body: JSON) -> None:
+        uid = objects.uid(body)
+        if not _UID.fullmatch(uid):
+            logger.error("a pod's uid cannot name a folder: %r", uid)
+            return
+        pod = self._pods.get(uid)
+        if type_ == "DELETED":
+            if pod is not None:
+                pod.vanish()
+        elif pod is not None:
+            pod.update(body)
+        else:
+            pod = self._pods[uid] = Pod(self._node, body)
+            task = asyncio.create_task(pod.run(), name=f"pod {uid}")
+            self._tasks[uid] = task
+            task.add_done_callback(lambda done: self._done(uid, done))
+
+    def _done(self, uid: str, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(uid, None)
+        pod = self._pods.pop(uid)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # A fault of ours or of the disk must stop neither the node nor, for good, the pod.
+            logger.error("pod %s: trying again in %.0f s", uid, _AGAIN, exc_info=error)
+            asyncio.get_running_loop().call_later(_AGAIN, self._take, "MODIFIED", pod.body)
+
+    async def _forget_others(self, seen: set[str]) -> None:
+        """End the pods that are gone from the API: those here, and those of an earlier agent."""
+        for uid, pod in self._pods.items():
+            if uid not in seen:
+                pod.vanish()
+        known = seen | set(self._pods)
+        for folder in (self._node.folder / "pods").iterdir():
+            if folder.name not in known:
+                await asyncio.to_thread(_destroy, folder)
+
+    def describe(self) -> JSON:
+        """The Node object of this machine."""
+        machine = platform.machine()
+        architecture = _MACHINES.get(machine, machine)
+        release = _os_release()
+        conditions = [
+            ("MemoryPressure", "False", "KubeletHasSufficientMemory"),
+            ("DiskPressure", "False", "KubeletHasNoDiskPressure"),
+            ("PIDPressure", "False", "KubeletHasSufficientPID"),
+            ("Ready", "True", "KubeletReady"),
+        ]
+        now = objects.now()
+        return {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {
+                "name": self.name,
+                "labels": {
+                    "kubernetes.io/hostname": self.name,
+                    "kubernetes.io/arch": architecture,
+                    "kubernetes.io/os": "linux",
+                },
+            },
+            "spec": {},
+            "status": {
+                "capacity": dict(self._capacity),
+                "allocatable": dict(self._capacity),
+                "addresses": [
+                    {"type": "InternalIP", "address": self._node.host.address},
+                    {"type": "Hostname", "address": self.name},
+                ],
+                "conditions": [
+                    {
+                        "type": type_,
+                        "status": value,
+                        "reason": reason,
+                        "message": "",
+                        "lastHeartbeatTime": now,
+                        "lastTransitionTime": now,
+                    }
+                    for type_, value, reason in conditions
+                ],
+                "nodeInfo": {
+                    "architecture": architecture,
+                    "operatingSystem": "linux",
+                    "kernelVersion": os.uname().release,
+                    "osImage": release,
+                    "containerRuntimeVersion": "sandbox://0.1.0",
+                    "kubeletVersion": self._version,
+                    "kubeProxyVersion": "",
+                    "machineID": "",
+                    "systemUUID": "",
+                    "bootID": "",
+                },
+            },
+        }
+
+
+def _os_release() -> str:
+    with contextlib.suppress(OSError):
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    return "Linux"
+
+
+def _destroy(folder: Path) -> None:
+    """Kill what runs of a pod that the API no longer has, and delete its folder."""
+    for place in (folder / "containers").glob("*/*"):
+        container = Container.adopt(place)
+        if container is not None:
+            container.kill()
+    tree.remove(folder)

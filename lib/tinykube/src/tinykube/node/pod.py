@@ -1,0 +1,307 @@
+"""One pod on this node, from its arrival to its removal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sandbox import tree
+from sandbox.limits import LimitKeeper
+from tinykube import objects
+from tinykube.node import status
+from tinykube.node.client import JSON, NodeClient
+from tinykube.node.env import Host
+from tinykube.node.images import ImageMap
+from tinykube.node.volumes import VolumeError, Volumes
+from tinykube.node.workload import Context, Workload
+
+logger = logging.getLogger(__name__)
+
+_RETRY, _LONGEST_RETRY = 0.2, 10.0
+_DEADLINE = (
+    "DeadlineExceeded",
+    "Pod was active on the node longer than the specified deadline",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What the pods of this node share.
+
+    Attributes:
+        folder: holds a folder `pods/UID` for each pod.
+        post: records an Event: the pod, type, reason, message. Returns at once.
+    """
+
+    client: NodeClient
+    images: ImageMap
+    keeper: LimitKeeper
+    host: Host
+    folder: Path
+    post: Callable[[JSON, Literal["Normal", "Warning"], str, str], None]
+
+    def pod_folder(self, uid: str) -> Path:
+        """The folder of a pod."""
+        return self.folder / "pods" / uid
+
+
+class Pod:
+    """Runs one pod; `run` is its task.
+
+    Args:
+        node: what it shares with the others.
+        body: the pod as the API has it.
+    """
+
+    def __init__(self, node: Node, body: JSON) -> None:
+        self._node = node
+        self.body = body
+        self.uid: str = body["metadata"]["uid"]
+        self.folder = node.pod_folder(self.uid)
+        self._changed = asyncio.Event()
+        self._deleted = asyncio.Event()
+        self._gone = False
+        self._stopping = False
+        self._ended = objects.finished(body)
+        self._failure: tuple[str, str] | None = None
+        self._sent: JSON = {}
+        self._init: Sequence[Workload] = ()
+        self._main: Sequence[Workload] = ()
+        if objects.terminating(body):
+            self._deleted.set()
+
+    @property
+    def workloads(self) -> tuple[Workload, ...]:
+        """Its containers, those that initialise it first."""
+        return (*self._init, *self._main)
+
+    def update(self, body: JSON) -> None:
+        """Take note of a change in the API."""
+        self.body = body
+        if objects.terminating(body):
+            self._deleted.set()
+
+    def vanish(self) -> None:
+        """The API has removed it: end it at once, there is nothing to report to."""
+        self._gone = True
+        self._deleted.set()
+        for workload in self.workloads:
+            workload.kill()
+
+    async def run(self) -> None:
+        """Run the pod until it is removed. Cancelled, it leaves the containers running."""
+        if not self._ended:
+            await self._live()
+        await self._deleted.wait()
+        await self._remove()
+
+    async def _live(self) -> None:
+        """Run its containers until they have ended or are to be ended."""
+        self._prepare()
+        publisher = asyncio.create_task(self._publish_changes())
+        work = asyncio.create_task(self._work())
+        deleted = asyncio.create_task(self._deleted.wait())
+        try:
+            await asyncio.wait(
+                (work, deleted),
+                timeout=self._time_left(),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if work.done():
+                work.result()
+            else:
+                overdue = not deleted.done()
+                work.cancel()
+                await asyncio.wait((work,))
+                if overdue:
+                    self._failure = _DEADLINE
+                    self._post("Normal", "DeadlineExceeded", _DEADLINE[1])
+                # One last report tells how all of it ended and why.
+                self._stopping = True
+                await self._stop()
+            self._ended = True
+            self._changed.set()
+            await publisher
+        finally:
+            tasks = (publisher, work, deleted)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    def _prepare(self) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # To the millisecond, which the API's startTime is not, and before anything can start.
+        mark = self.folder / "started"
+        known = (self.body.get("status") or {}).get("startTime")
+        if not mark.is_file():
+            moment = objects.when(known).timestamp() if known else time.time()
+            mark.write_text(repr(moment))
+        self._started = float(mark.read_text() or time.time())
+        self._volumes = Volumes(
+            self.body, self.folder, self._node.client, self._node.images, self._node.host
+        )
+        context = Context(
+            pod=self.body,
+            folder=self.folder,
+            client=self._node.client,
+            images=self._node.images,
+            keeper=self._node.keeper,
+            volumes=self._volumes,
+            host=self._node.host,
+            event=self._post,
+        )
+        found = self.body.get("status") or {}
+        known_init = {s["name"]: s for s in found.get("initContainerStatuses") or ()}
+        known_main = {s["name"]: s for s in found.get("containerStatuses") or ()}
+        spec, changed = self.body["spec"], self._changed.set
+        self._init = [
+            Workload(context, item, known_init.get(item["name"], {}), changed, init=True)
+            for item in spec.get("initContainers") or ()
+        ]
+        self._main = [
+            Workload(context, item, known_main.get(item["name"], {}), changed, init=False)
+            for item in spec["containers"]
+        ]
+        self._changed.set()
+
+    def _time_left(self) -> float | None:
+        seconds = self.body["spec"].get("activeDeadlineSeconds")
+        return None if seconds is None else max(self._started + seconds - time.time(), 0)
+
+    async def _work(self) -> None:
+        """Volumes, then the containers that initialise, one by one, then all others."""
+        await self._make_volumes()
+        renewal = asyncio.create_task(self._renew_tokens())
+        try:
+            for workload in self._init:
+                ended = await workload.run()
+                if ended.failed:
+                    return
+            async with asyncio.TaskGroup() as group:
+                for workload in self._main:
+                    group.create_task(workload.run())
+        finally:
+            renewal.cancel()
+            await asyncio.wait((renewal,))
+
+    async def _make_volumes(self) -> None:
+        pause = _RETRY
+        while True:
+            try:
+                await self._volumes.prepare()
+            except VolumeError as error:
+                if pause == _RETRY:
+                    self._post("Warning", "FailedMount", str(error))
+            except OSError as error:
+                logger.warning("volumes of pod %s: %s", self._name, error)
+                self._post("Warning", "FailedMount", str(error))
+            else:
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_RETRY)
+
+    async def _renew_tokens(self) -> None:
+        while (due := self._volumes.renew_at) is not None:
+            await asyncio.sleep(max(due - time.time(), 1))
+            try:
+                await self._volumes.renew()
+            except (OSError, LookupError) as error:
+                logger.warning("tokens of pod %s: %s", self._name, error)
+                self._volumes.renew_at = time.time() + _LONGEST_RETRY
+
+    async def _stop(self) -> None:
+        """End all its containers within its grace period."""
+        until = self._grace_end()
+        running = [workload for workload in self.workloads if workload.running]
+        for workload in running:
+            self._post("Normal", "Killing", f"Stopping container {workload.name}")
+        async with asyncio.TaskGroup() as group:
+            for workload in self.workloads:
+                group.create_task(workload.stop(until))
+
+    def _grace_end(self) -> float:
+        if self._gone:
+            return 0.0
+        meta = self.body["metadata"]
+        if meta.get("deletionTimestamp"):
+            # By the node's own clock: the time stamp has whole seconds only.
+            return time.time() + float(meta.get("deletionGracePeriodSeconds") or 0)
+        grace = self.body["spec"].get("terminationGracePeriodSeconds")
+        return time.time() + float(30 if grace is None else grace)
+
+    async def _remove(self) -> None:
+        meta = self.body["metadata"]
+        pause = _RETRY
+        while not self._gone:
+            try:
+                await self._node.client.remove_pod(meta["namespace"], meta["name"], self.uid)
+                break
+            except OSError as error:
+                logger.warning("cannot remove pod %s: %s", self._name, error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_RETRY)
+        await asyncio.to_thread(tree.remove, self.folder)
+
+    async def _publish_changes(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            last = self._ended
+            if last or not self._stopping:
+                await self._publish()
+            if last:
+                return
+
+    async def _publish(self) -> None:
+        """Bring the API's status up to date; tried until it works or the pod is gone."""
+        meta = self.body["metadata"]
+        pause = _RETRY
+        while not self._gone:
+            new = status.compute(
+                self.body,
+                [workload.view for workload in self._init],
+                [workload.view for workload in self._main],
+                started=self._started,
+                address=self._node.host.address,
+                ended=self._ended,
+                failure=self._failure if self._ended else None,
+            )
+            if _same(new, self._sent):
+                return
+            try:
+                if not await self._node.client.patch_status(
+                    meta["namespace"], meta["name"], self.uid, new
+                ):
+                    self._gone = True
+                    self._deleted.set()
+                self._sent = new
+                return
+            except OSError as error:
+                logger.warning("cannot report pod %s: %s", self._name, error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_RETRY)
+
+    def _post(self, type_: str, reason: str, message: str) -> None:
+        self._node.post(self.body, "Warning" if type_ == "Warning" else "Normal", reason, message)
+
+    @property
+    def _name(self) -> str:
+        return f"{objects.namespace(self.body)}/{objects.name(self.body)}"
+
+
+def _same(new: JSON, old: JSON) -> bool:
+    """True if two statuses differ in nothing but the times of their conditions."""
+
+    def bare(body: JSON) -> JSON:
+        conditions = [
+            {key: value for key, value in item.items() if key != "lastTransitionTime"}
+            for item in body.get("conditions") or ()
+        ]
+        return {**body, "conditions": conditions}
+
+    return bare(new) == bare(old)

@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""The metadata charm: runs MLflow's server and tells related applications where it is."""
+
+from __future__ import annotations
+
+import shlex
+
+import ops
+
+from options import MetadataOptions
+from toolkit_charm import File, ToolkitCharm, Waiting, Workload, network, probe
+from toolkit_charm.interfaces.metadata import MetadataProvider
+from toolkit_charm.network import Addresses
+from toolkit_charm.tokens import Token
+
+RELATION = "metadata"
+PORT = 5000
+DATA = "/data"
+TOKENS = "/etc/toolkit/tokens"
+PYTHON = "/opt/venv/bin/python"
+
+
+class MetadataCharm(ToolkitCharm[MetadataOptions]):
+    """One unit: its database is a file that only one server may use."""
+
+    container_name = "metadata"
+    options_type = MetadataOptions
+
+    def __init__(self, framework: ops.Framework) -> None:
+        super().__init__(framework)
+        self.provider = MetadataProvider(self, RELATION)
+
+    def desired(self, options: MetadataOptions, token: Token) -> Workload:
+        """Compute the server's command line, checks and token file."""
+        if not self.model.storages["data"]:
+            raise Waiting("the storage data is not attached yet")
+        addresses = Addresses.load(self.model, RELATION)
+        bind = network.host(addresses.bind)
+        hosts = dict.fromkeys(
+            (
+                network.host(addresses.ingress),
+                *network.names(self.unit, self.model.name),
+                *options.allowed_hosts,
+            )
+        )
+        command = [PYTHON, "-m", "toolkit_metadata"]
+        command += ["--address", str(addresses.bind), "--port", str(PORT)]
+        command += ["--data", DATA, "--artifact-root", options.artifact_root]
+        command += ["--tokens", TOKENS]
+        command += ["--log-level", options.log_level, "--workers", str(options.workers)]
+        for host in hosts:
+            command += ["--allowed-host", host]
+        layer: ops.pebble.LayerDict = {
+            "summary": "metadata",
+            "services": {
+                "metadata": {
+                    "override": "replace",
+                    "summary": "MLflow's tracking server",
+                    "command": shlex.join(command),
+                    "startup": "enabled",
+                    "kill-delay": "15s",
+                    "on-check-failure": {"alive": "restart"},
+                }
+            },
+            "checks": {
+                # A server that hangs for half a minute is restarted.
+                "alive": {
+                    "override": "replace",
+                    "startup": "enabled",
+                    "level": "alive",
+                    "period": "10s",
+                    "timeout": "5s",
+                    "threshold": 3,
+                    "http": {"url": f"http://{bind}:{PORT}/health"},
+                },
+                # Two failures take 10 s, less than the charm waits for a start.
+                "ready": {
+                    "override": "replace",
+                    "startup": "enabled",
+                    "level": "ready",
+                    "period": "5s",
+                    "timeout": "4s",
+                    "threshold": 2,
+                    "http": {"url": f"http://{bind}:{PORT}/ready"},
+                },
+            },
+        }
+        return Workload(
+            layer=layer,
+            files=(File(TOKENS, token.file_content()),),
+            ports=(PORT,),
+            halt=self._halt(),
+        )
+
+    def _halt(self) -> str | None:
+        # By number, not by leadership: unit 0 holds the data, and a scale-down keeps it.
+        if self.unit.name.endswith("/0"):
+            return None
+        return (
+            "SQLite on the storage serves one unit; "
+            f"run `juju scale-application {self.app.name} 1`"
+        )
+
+    def url(self) -> str:
+        """Where clients reach the server."""
+        ingress = Addresses.load(self.model, RELATION).ingress
+        return f"http://{network.host(ingress)}:{PORT}"
+
+    def _local(self, path: str) -> str:
+        bind = Addresses.load(self.model, RELATION).bind
+        return f"http://{network.host(bind)}:{PORT}{path}"
+
+    def ready_url(self) -> str:
+        """Where the server tells that its database answers."""
+        return self._local("/ready")
+
+    def version(self, token: Token) -> str | None:
+        """Ask the server for MLflow's version."""
+        answer = probe.get(self._local("/version"), token=token.value)
+        return answer[1].strip() if answer is not None and answer[0] == 200 else None
+
+    def share(self, token: Token) -> None:
+        """Tell related applications the address and grant them the token."""
+        self.provider.publish(url=self.url(), secret=token.secret)
+
+    def usage(self, token: Token, url: str) -> dict[str, str]:
+        """Show how MLflow's clients and a browser use the token."""
+        return {
+            "python": f"MLFLOW_TRACKING_URI={url} MLFLOW_TRACKING_TOKEN={token.value}",
+            "browser": f"open {url}; any user name, the token as password",
+        }
+
+
+if __name__ == "__main__":
+    ops.main(MetadataCharm)

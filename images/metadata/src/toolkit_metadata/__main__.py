@@ -1,0 +1,79 @@
+"""`python -m toolkit_metadata`: prepare the database, then serve."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import uvicorn
+
+from toolkit_identity import HostPatternError, HostPatterns, TokenFile, TokenFileError
+
+from . import database
+from .app import SETTINGS_VARIABLE
+from .settings import Settings, SettingsError, parse
+
+
+def log_config(level: str) -> dict[str, Any]:
+    """Log to standard error, one line an event, with the time in UTC where it matters."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+        },
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "line",
+                "stream": "ext://sys.stderr",
+            }
+        },
+        "root": {"handlers": ["stderr"], "level": level.upper()},
+        "loggers": {"uvicorn": {"level": level.upper()}},
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """Run until told to stop; 2 means that the settings or the database cannot be used."""
+    try:
+        settings = parse(arguments)
+        # Found out here, once, rather than by every worker.
+        TokenFile(settings.tokens)
+        HostPatterns(settings.allowed_hosts)
+        prepare(settings)
+    except (SettingsError, TokenFileError, HostPatternError, database.DatabaseError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    os.environ[SETTINGS_VARIABLE] = settings.to_json()
+    uvicorn.run(
+        "toolkit_metadata.app:create",
+        factory=True,
+        host=settings.address,
+        port=settings.port,
+        workers=settings.workers,
+        log_level=settings.log_level,
+        log_config=log_config(settings.log_level),
+        access_log=settings.log_level == "debug",
+        server_header=False,
+        proxy_headers=False,
+        # Longer than the pools of MLflow's clients keep a connection, so that none is closed
+        # under a request.
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=10,
+    )
+    return 0
+
+
+def prepare(settings: Settings) -> None:
+    """Prepare the database with MLflow's variables set, as in the workers."""
+    from .mlflow_env import environment
+
+    os.environ.update(environment(settings))
+    os.umask(0o077)
+    database.prepare(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

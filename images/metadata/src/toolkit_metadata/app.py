@@ -1,0 +1,53 @@
+"""The ASGI application: the guard, then the surface, then MLflow's own server."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+from toolkit_identity import Guard, TokenFile
+
+from . import mlflow_env
+from .settings import Settings
+from .surface import Surface
+
+# Where a worker process finds the settings.
+SETTINGS_VARIABLE = "TOOLKIT_METADATA_SETTINGS"
+# Answered without a token: they tell that the server lives, and nothing else.
+OPEN_PATHS = ("/health", "/ready")
+
+
+def mlflow_app(settings: Settings) -> Surface:
+    """Build MLflow's server by the settings, without the guard.
+
+    Raises:
+        EnvironmentChangedError: this MLflow is configured in another way.
+    """
+    variables = mlflow_env.environment(settings)
+    os.environ.update(variables)
+    with warnings.catch_warnings():
+        # MLflow 3.17 mounts its older half by starlette.middleware.wsgi, deprecated and pinned.
+        warnings.filterwarnings("ignore", message="starlette.middleware.wsgi is deprecated")
+        from mlflow.server.fastapi_app import app
+    mlflow_env.verify(variables)
+
+    from .artifacts import confine
+
+    confine(settings.artifacts)
+    return Surface(app, settings)
+
+
+def create() -> Guard:
+    """Build the application in a server process; the settings come by `SETTINGS_VARIABLE`."""
+    settings = Settings.from_json(os.environ[SETTINGS_VARIABLE])
+    return Guard(
+        mlflow_app(settings),
+        tokens=TokenFile(settings.tokens),
+        allowed_hosts=[_bracketed(settings.address), *settings.allowed_hosts],
+        open_paths=OPEN_PATHS,
+        realm="metadata",
+    )
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

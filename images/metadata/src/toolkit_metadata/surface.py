@@ -1,0 +1,142 @@
+"""What of MLflow's surface this service offers, how large a request may be, and readiness."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import posixpath
+import sqlite3
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import closing
+from typing import Any
+
+from .settings import Settings
+
+logger = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# Left out, by the path segments below `/api/N/` or `/ajax-api/N/` (`mlflow/` not counted), or at
+# the root. Each would let whoever holds a token run commands on the server's machine (assistant,
+# jobs), make it call addresses of their choice (webhooks, gateway) or needs job runners that this
+# service does not start.
+LEFT_OUT = {
+    "assistant": "the assistant",
+    "gateway": "the AI gateway",
+    "gateway-proxy": "the AI gateway",
+    "jobs": "server-side jobs",
+    "prompt-optimization": "server-side jobs",
+    "webhooks": "webhooks",
+}
+# MLflow holds a whole request body in memory, except where it streams artifacts.
+LARGEST_BODY = 64 << 20
+_STREAMED = ("/api/2.0/mlflow-artifacts/artifacts/", "/ajax-api/2.0/mlflow-artifacts/artifacts/")
+_READY_TIMEOUT = 5.0  # seconds
+
+
+def left_out(path: str) -> str | None:
+    """Name the feature that a request path belongs to if it is one that is left out."""
+    segments = [part for part in posixpath.normpath(path.lower()).split("/") if part]
+    if segments and segments[0] in ("api", "ajax-api"):
+        segments = segments[2:]  # the version
+        if segments and segments[0] == "mlflow":
+            segments = segments[1:]
+    return LEFT_OUT.get(segments[0]) if segments else None
+
+
+class _TooLargeError(Exception):
+    """The body grew past the limit."""
+
+
+async def _answer(send: Send, status: int, code: str, message: str) -> None:
+    body = json.dumps({"error_code": code, "message": message}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+class Surface:
+    """Stand before MLflow's application: leave features out, bound bodies, answer `/ready`.
+
+    Args:
+        app: MLflow's application.
+        settings: the server's; `/ready` tries its database and artifact folder.
+    """
+
+    def __init__(self, app: App, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif scope["path"] == "/ready":
+            await self._ready(send)
+        elif feature := left_out(scope["path"]):
+            await _answer(send, 403, "FEATURE_DISABLED", f"this server does not offer {feature}")
+        elif scope["path"].startswith(_STREAMED):
+            await self._app(scope, receive, send)
+        else:
+            await self._bounded(scope, receive, send)
+
+    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > LARGEST_BODY:
+            await self._refuse_body(send)
+            return
+        received = 0
+        started = False
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > LARGEST_BODY:
+                raise _TooLargeError
+            return message
+
+        async def noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, counted, noted)
+        except _TooLargeError:
+            if started:
+                raise
+            await self._refuse_body(send)
+
+    @staticmethod
+    async def _refuse_body(send: Send) -> None:
+        text = f"the request is larger than {LARGEST_BODY >> 20} MiB; send files as artifacts"
+        await _answer(send, 413, "REQUEST_LIMIT_EXCEEDED", text)
+
+    async def _ready(self, send: Send) -> None:
+        try:
+            async with asyncio.timeout(_READY_TIMEOUT):
+                await asyncio.to_thread(self._try)
+        except (OSError, sqlite3.Error, TimeoutError) as error:
+            logger.error("not ready: %s", error or "the database does not answer")
+            await _answer(send, 503, "NOT_READY", "the database or the artifacts are out of reach")
+            return
+        await _answer(send, 200, "OK", "ready")
+
+    def _try(self) -> None:
+        # As a reader that makes no file: a database that is gone is an error, not an empty one.
+        uri = f"{self._settings.database.as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=_READY_TIMEOUT / 2)) as connection:
+            if connection.execute("SELECT version_num FROM alembic_version").fetchone() is None:
+                raise sqlite3.DatabaseError("the database has no schema")
+        if not os.access(self._settings.artifacts, os.R_OK | os.W_OK | os.X_OK):
+            raise PermissionError(f"{self._settings.artifacts}: cannot be written to")

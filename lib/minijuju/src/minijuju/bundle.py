@@ -161,9 +161,11 @@ class _Part:
         found: list[str] = (
             [] if force else [f"{k}: unknown key" for k in self.data if k not in _TOP]
         )
-        for key in ("applications", "machines", "saas"):
-            if not isinstance(self.data.get(key) or {}, dict):
-                found.append(f"{key}: expected a mapping, got {_brief(self.data[key])}")
+        found += [
+            f"{key}: expected a mapping, got {_brief(self.data[key])}"
+            for key in ("applications", "machines", "saas")
+            if not isinstance(self.data.get(key) or {}, dict)
+        ]
         if not isinstance(self.data.get("relations") or [], list):
             found.append(f"relations: expected a list, got {_brief(self.data['relations'])}")
         applications = self.data.get("applications") or {}

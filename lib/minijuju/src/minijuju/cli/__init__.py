@@ -1,0 +1,1 @@
+"""Juju's verbs: one module for each kind, found by `catalog`."""

@@ -1,0 +1,81 @@
+"""How data is printed: JSON on one line as Juju prints it, YAML, and colours."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from minijuju import documents
+
+COLOURS = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "grey": "90", "bold": "1"}
+STATUS_COLOURS = {
+    "active": "green",
+    "idle": "green",
+    "available": "green",
+    "attached": "green",
+    "completed": "green",
+    "executing": "blue",
+    "maintenance": "yellow",
+    "waiting": "yellow",
+    "allocating": "yellow",
+    "pending": "yellow",
+    "unknown": "yellow",
+    "terminated": "grey",
+    "blocked": "red",
+    "error": "red",
+    "failed": "red",
+    "lost": "red",
+    "destroying": "red",
+}
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def structured(value: Any, form: str) -> str:
+    """A document in `json` or `yaml`, ending with a newline."""
+    if form == "json":
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
+    return documents.dump(value)
+
+
+def emit(text: str, stdout: TextIO, path: str | None) -> None:
+    """Print, or write to the file that `-o` names."""
+    if path:
+        Path(path).write_text(text)
+    else:
+        stdout.write(text)
+        stdout.flush()
+
+
+def plain(text: Any) -> str:
+    """Text for a terminal: control characters that a charm put in are shown, not obeyed."""
+    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], str(text).replace("\n", " "))
+
+
+def paint(text: str, colour: str | None, on: bool) -> str:
+    """Text in a colour, or as it is."""
+    return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m" if on and colour else text
+
+
+def table(rows: Sequence[Sequence[str]], colours: Sequence[Sequence[str | None]] = ()) -> str:
+    """Columns two spaces apart, as Juju aligns them; nothing follows the last one.
+
+    Args:
+        rows: The header and the rows, all of one length.
+        colours: A colour for each cell, or nothing to print plain.
+    """
+    if not rows:
+        return ""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for number, row in enumerate(rows):
+        cells = []
+        for column, text in enumerate(row):
+            last = column == len(row) - 1
+            padding = "" if last else " " * (widths[column] - len(text))
+            colour = colours[number][column] if colours else None
+            cells.append(paint(text, colour, bool(colours)) + padding)
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines) + "\n"

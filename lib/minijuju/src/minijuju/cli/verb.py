@@ -1,0 +1,169 @@
+"""What a verb is, and the parsing of its arguments with Juju's rules and words."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from .session import Session
+
+
+class UsageError(Exception):
+    """The command line makes no sense: the process ends with 2."""
+
+
+class CommandError(Exception):
+    """The command cannot be done: the process ends with 1, or with `code`."""
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises instead of exiting, so that every error takes the one way out."""
+
+    def error(self, message: str) -> NoReturn:
+        """Turn argparse's complaint into Juju's."""
+        match = re.match(r"unrecognized arguments: (--?[^ =]+)", message)
+        if match:
+            message = f"option provided but not defined: {match[1]}"
+        raise UsageError(message)
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb of the command line.
+
+    Attributes:
+        name: What is typed.
+        arguments: The positional arguments as the usage line shows them.
+        summary: One sentence.
+        run: Does it and returns the exit code.
+        example: Lines to type, without the program's name.
+        details: More, after the options.
+        options: Adds the verb's own options to its parser.
+        minimum: How many positional arguments it needs.
+        maximum: How many it takes; None is any number.
+        model: Whether it takes `-m`.
+        formats: Values of `--format`, the default first; empty for verbs that print no data.
+        passthrough: Whether everything after the first positional argument is left alone.
+        unbuilt: Options of Juju's that are refused for now.
+    """
+
+    name: str
+    arguments: str
+    summary: str
+    run: Callable[[Session, argparse.Namespace], int]
+    example: tuple[str, ...]
+    details: str = ""
+    options: Callable[[Parser], None] | None = None
+    minimum: int = 0
+    maximum: int | None = 0
+    model: bool = True
+    formats: tuple[str, ...] = ()
+    passthrough: bool = False
+    unbuilt: tuple[str, ...] = ()
+
+    def parser(self, program: str) -> Parser:
+        """The parser of this verb's arguments; the positional ones end up in `args`."""
+        parser = Parser(
+            prog=f"{program} {self.name}",
+            usage=f"{program} {self.name} [options]"
+            + (f" {self.arguments}" if self.arguments else ""),
+            description=self.summary,
+            epilog=self._epilog(program),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+            add_help=False,
+            argument_default=None,
+        )
+        parser.add_argument("-h", "--help", action="store_true", help="show this help and exit")
+        if self.model:
+            parser.add_argument("-m", "--model", metavar="MODEL", help="the model to work in")
+        if self.formats:
+            parser.add_argument(
+                "--format",
+                choices=self.formats,
+                default=self.formats[0],
+                help="how to print (default: %(default)s)",
+            )
+            parser.add_argument("-o", "--output", metavar="FILE", help="print to this file")
+        if self.options:
+            self.options(parser)
+        parser.add_argument(
+            "args",
+            nargs=argparse.REMAINDER if self.passthrough else "*",
+            help=argparse.SUPPRESS,
+        )
+        return parser
+
+    def parse(self, program: str, argv: Sequence[str]) -> argparse.Namespace:
+        """Read the arguments.
+
+        Raises:
+            UsageError: They make no sense, or name what is not built.
+        """
+        parser = self.parser(program)
+        for word in self._flags(argv):
+            if word.partition("=")[0] in self.unbuilt:
+                option = word.partition("=")[0]
+                raise UsageError(f"{program} {self.name} {option}: not built in minijuju yet")
+        parse: Any = parser.parse_args if self.passthrough else parser.parse_intermixed_args
+        arguments: argparse.Namespace = parse(list(argv))
+        if arguments.help:
+            return arguments
+        if len(arguments.args) < self.minimum:
+            raise UsageError(f"expected {self.arguments}; try: {program} {self.name} --help")
+        if self.maximum is not None and len(arguments.args) > self.maximum:
+            extra = " ".join(arguments.args[self.maximum :])
+            raise UsageError(f"unrecognized args: {extra!r}")
+        return arguments
+
+    def _flags(self, argv: Sequence[str]) -> list[str]:
+        flags = []
+        for word in argv:
+            if word == "--":
+                break
+            if word.startswith("-"):
+                flags.append(word)
+        return flags
+
+    def _epilog(self, program: str) -> str:
+        lines = ["examples:", *(f"  {program} {line}" for line in self.example)]
+        return "\n".join([*([self.details, ""] if self.details else []), *lines])
+
+
+def duration(text: str) -> float:
+    """Seconds of a duration such as `90s`, `1h30m`, `500ms` or a bare number of seconds.
+
+    Raises:
+        argparse.ArgumentTypeError: It is none.
+    """
+    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
+    if parts and "".join(number + unit for number, unit in parts) == text:
+        return sum(float(number) * units[unit] for number, unit in parts)
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    raise argparse.ArgumentTypeError(f"invalid duration {text!r}; write 30s, 5m or 1h30m")
+
+
+def count(text: str) -> int:
+    """A whole number, zero or more.
+
+    Raises:
+        argparse.ArgumentTypeError: It is none.
+    """
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError(f"expected a whole number, zero or more, got {text!r}")
+    return int(text)
+
+
+def names(text: str) -> list[str]:
+    """Names separated by commas."""
+    return [name for name in text.split(",") if name]

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from sandbox import bubblewrap, cgroup, record, root, tree
+from sandbox import bubblewrap, cgroup, record, root, tree, warm
 from sandbox.errors import SandboxError
 from sandbox.record import Process
 from sandbox.spec import Exit, Spec
@@ -80,7 +80,8 @@ class Container:
             with _output(spec.output) as output:
                 begun = os.lseek(output, 0, os.SEEK_END) if spec.output else 0
                 try:
-                    process = _start_cold(spec, environment, steps, directory, status, output)
+                    how = (spec, environment, steps, directory, status, output)
+                    process = warm.start(*how) or _start_cold(*how)
                 except _NotStartedError as error:
                     raise SandboxError(
                         f"cannot start {list(spec.command)}: {_evidence(output, begun) or error}"

@@ -70,6 +70,11 @@ class Dev:
 Step = Bind | Proc | Dev
 
 
+def base_prefix() -> str | None:
+    """Where the interpreter of all environments is installed; None if that is in /usr."""
+    return None if Path(sys.base_prefix).is_relative_to("/usr") else sys.base_prefix
+
+
 def environment(spec: Spec) -> dict[str, str]:
     """The environment of the command: a container's usual PATH and HOME, the image's, the spec's.
 
@@ -127,7 +132,7 @@ def prepare(spec: Spec, directory: Path) -> tuple[Step, ...]:
 
 
 def _plan(spec: Spec, directory: Path, root: Path, *, bind_etc: bool) -> list[Step]:
-    base = Path(sys.base_prefix)
+    base = base_prefix()
     steps: list[Step] = [Bind(root, "/"), Bind(Path("/usr"), "/usr", read_only=True)]
     for name in _USR_LINKS:
         folder = Path("/", name)
@@ -144,8 +149,8 @@ def _plan(spec: Spec, directory: Path, root: Path, *, bind_etc: bool) -> list[St
     steps += [Bind(directory / name, f"/{name}") for name in ("tmp", "run")]
     for name in ("hosts", "hostname", "resolv.conf"):
         steps.append(Bind(directory / "etc" / name, f"/etc/{name}"))
-    if not base.is_relative_to("/usr"):
-        steps.append(Bind(base, str(base), read_only=True))
+    if base is not None:
+        steps.append(Bind(Path(base), base, read_only=True))
     if spec.image is not None:
         steps.append(Bind(spec.image.path, place(spec.image.prefix), read_only=True))
     steps += [_bind(mount) for mount in spec.mounts]

@@ -56,18 +56,24 @@ def _halted(layer: ops.pebble.LayerDict) -> ops.pebble.Layer:
     return halted
 
 
-def _push(container: ops.Container, file: File) -> bool:
-    """Write a file unless it is as it should be; tell whether it was written."""
+def _is_written(container: ops.Container, file: File) -> bool:
     try:
         (found,) = container.list_files(file.path, itself=True)
-        if found.permissions == 0o600 and container.pull(file.path).read() == file.content:
-            return False
     except ops.pebble.APIError as error:
-        if error.code != 404:
-            raise
-    except ops.pebble.PathError as error:
-        if error.kind != "not-found":
-            raise
+        if error.code == 404:
+            return False
+        raise
+    if found.permissions != 0o600:
+        return False
+    with container.pull(file.path) as opened:
+        content: str = opened.read()
+    return content == file.content
+
+
+def _push(container: ops.Container, file: File) -> bool:
+    """Write a file unless it is as it should be; tell whether it was written."""
+    if _is_written(container, file):
+        return False
     # Pebble writes a temporary file with this mode and renames it: never readable by others,
     # never half there.
     container.push(file.path, file.content, permissions=0o600, make_dirs=True)

@@ -17,18 +17,19 @@ from __future__ import annotations
 
 import sys
 
-# asyncio loads OpenSSL (5 MB) if it is there; nothing here speaks TLS.
-sys.modules["ssl"] = None  # type: ignore[assignment]
+if __name__ == "__main__":
+    # asyncio loads OpenSSL (5 MB) if it is there; nothing here speaks TLS.
+    sys.modules["ssl"] = None  # type: ignore[assignment]
 
-import asyncio  # noqa: E402 - after ssl was kept out
-import contextlib  # noqa: E402
-import fcntl  # noqa: E402
-import itertools  # noqa: E402
-import json  # noqa: E402
-import os  # noqa: E402
-import signal  # noqa: E402
-import socket  # noqa: E402
-from typing import Any  # noqa: E402
+import asyncio
+import contextlib
+import fcntl
+import itertools
+import json
+import os
+import signal
+import socket
+from typing import Any
 
 Address = tuple[str, int]
 
@@ -43,6 +44,7 @@ class Half(asyncio.Protocol):
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
         self.other: Half | None = None
+        self.ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember the transport."""
@@ -56,7 +58,15 @@ class Half(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Pass the end on; the other direction may go on for as long as it likes."""
-        if self.other and self.other.transport and not self.other.transport.is_closing():
+        self.ended = True
+        if not self.other or not self.transport or not self.other.transport:
+            return False
+        if self.other.ended:
+            # Both directions have ended: nobody else would close these two.
+            self.transport.close()
+            self.other.transport.close()
+            return False
+        if not self.other.transport.is_closing():
             self.other.transport.write_eof()
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -42,6 +43,7 @@ class Python:
         return None if self.prefix.is_relative_to("/usr") else self.prefix
 
 
+@functools.cache
 def own() -> Python:
     """The interpreter that this process runs on, outside any virtual environment."""
     found = _probe(Path(sys.executable).resolve())
@@ -50,6 +52,7 @@ def own() -> Python:
     return found
 
 
+@functools.cache
 def find(minor: str) -> Python:
     """Find an interpreter of a minor version, such as `3.12`.
 

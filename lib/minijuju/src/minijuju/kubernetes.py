@@ -67,12 +67,15 @@ class Cluster:
 
     Args:
         config: The context.
+        transport: How requests travel; by default over the network.
 
     Raises:
         ClusterError: The context cannot be used.
     """
 
-    def __init__(self, config: SingleConfig) -> None:
+    def __init__(
+        self, config: SingleConfig, *, transport: httpx2.AsyncBaseTransport | None = None
+    ) -> None:
         self.config = config
         address = urlsplit(config.cluster.server or "")
         if address.scheme != "https" or not address.hostname:
@@ -84,7 +87,7 @@ class Cluster:
         try:
             self.ca = _authority(config)
             self._client = lightkube.AsyncClient(
-                config=config, field_manager="minijuju", trust_env=False
+                config=config, field_manager="minijuju", trust_env=False, transport=transport
             )
         except (ConfigError, OSError, ValueError) as error:
             raise ClusterError(f"the kubeconfig cannot be used: {error}") from error

@@ -126,21 +126,6 @@ def hosts(model: str, services: Sequence[Service]) -> dict[str, tuple[str, ...]]
     return names
 
 
-def render_hosts(names: Mapping[str, Sequence[str]], *, address: str, hostname: str) -> str:
-    """The text of a container's /etc/hosts.
-
-    Args:
-        names: What `hosts` returned.
-        address: The unit's own address.
-        hostname: What the unit's containers call themselves (`app-0`).
-    """
-    lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"]
-    own = names.get(address, ())
-    lines.append(" ".join((address, *own[:4][::-1], hostname, *own[4:])))
-    lines += [" ".join((other, *names[other])) for other in names if other != address]
-    return "\n".join(lines) + "\n"
-
-
 def listening_addresses(table: Path = Path("/proc/net/tcp")) -> set[str]:
     """The IPv4 addresses on which a TCP socket of this machine listens, of any user."""
     addresses = set()

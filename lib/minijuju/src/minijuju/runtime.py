@@ -313,11 +313,10 @@ class UnitRuntime:
             new.replace(self.folder / "pod.json")
         self._charm_mounts = self._mounts_of_charm(unpacked)
         self._pebble()
-        for name in self.spec.charm.containers:
-            for part in ("charm", "root"):
-                (self.folder / "containers" / name / part).mkdir(
-                    mode=0o700, parents=True, exist_ok=True
-                )
+        containers = [Path("containers", name) for name in self.spec.charm.containers]
+        needed = [container / part for container in containers for part in ("charm", "root")]
+        for name in (Path("charm-root"), Path("charm-container"), *needed):
+            (self.folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def _copy_charm(self, unpacked: archive.UnpackedCharm) -> None:
         """Give the unit its own copy, without the packages: those are mounted."""

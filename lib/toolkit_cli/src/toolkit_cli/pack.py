@@ -125,12 +125,9 @@ def pack(folder: Path, target: Target, *, progress: Callable[[str], None] | None
         dispatch = tree / "dispatch"
         dispatch.write_text(DISPATCH)
         dispatch.chmod(0o755)
-        for extra in ("LICENSE", "README.md"):
-            source = next(
-                (p / extra for p in (folder, folder.parent.parent) if (p / extra).exists()), None
-            )
-            if source:
-                shutil.copyfile(source, tree / extra)
+        for extra, place in (("README.md", folder), ("LICENSE", folder.parent.parent)):
+            if (place / extra).is_file():
+                shutil.copyfile(place / extra, tree / extra)
         finished = Path(temporary) / archive.name
         _zip(tree, finished, comment=digest)
         finished.replace(archive)

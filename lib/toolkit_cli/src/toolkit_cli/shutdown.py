@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
-import minijuju.daemon
 import sandbox.images
-import tinykube.daemon
-from toolkit_cli.errors import ToolkitError
+from toolkit_cli import tokens
 from toolkit_cli.progress import Reporter, task
 from toolkit_cli.source import Source
-from toolkit_cli.tokens import folder as tokens_folder
+from toolkit_cli.substrate import Juju, Kube
 
 
 def down(report: Reporter) -> None:
@@ -22,20 +18,16 @@ def down(report: Reporter) -> None:
     Raises:
         ToolkitError: something would not end.
     """
-    with task(report, "minijuju") as said, _told():
-        said.append("stopped" if minijuju.daemon.stop() else "was not running")
-    with task(report, "tinykube") as said, _told():
-        said.append("stopped" if tinykube.daemon.stop(pods=True) else "was not running")
+    with task(report, "minijuju") as said:
+        said.append("stopped" if Juju().stop() else "was not running")
+    with task(report, "tinykube") as said:
+        said.append("stopped" if Kube().stop() else "was not running")
 
 
 def purge(report: Reporter, source: Source) -> None:
     """Delete data, builds, caches and packed charms."""
-    folders = [
-        minijuju.daemon.data_folder(),
-        tinykube.daemon.data_folder(),
-        sandbox.images.store_folder(),
-        tokens_folder(),
-    ]
+    folders = [Juju().folder, Kube().folder.root, sandbox.images.store_root()]
+    folders += [tokens.folder().parent, source.cache]
     with task(report, "purge") as said:
         for folder in folders:
             _remove(folder)
@@ -45,18 +37,10 @@ def purge(report: Reporter, source: Source) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Delete a tree, folders without write permission (Go's module cache has them) included."""
+    """Delete a tree, folders without write permission included."""
     if not folder.exists():
         return
     for below in [folder, *folder.rglob("*")]:
         if below.is_dir() and not below.is_symlink():
             below.chmod(0o700)
     shutil.rmtree(folder)
-
-
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        raise ToolkitError(str(error)) from error

@@ -42,6 +42,12 @@ class Source:
         """What stands in for OCI images on one machine."""
         return self.root / "bundle" / "overlays" / "desktop.yaml"
 
+    @property
+    def cache(self) -> Path:
+        """Where the `toolkit` script keeps what can be made again."""
+        cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+        return Path(cache) / "charmed-ml-toolkit"
+
     def charms(self) -> list[Path]:
         """The folders of all charms, by name."""
         return sorted(file.parent for file in self.root.glob("charms/*/charmcraft.yaml"))

@@ -27,7 +27,7 @@ def document(content: bytes, limit: int) -> bytes:
     Raises:
         SpecError: the archive is damaged, has no single document, or it exceeds `limit` bytes.
     """
-    if content.startswith(b"PK\x03\x04"):
+    if content.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _from_zip(content, limit)
     if content.startswith(b"\x1f\x8b"):
         return _from_tar(content, limit)
@@ -49,7 +49,7 @@ def _from_zip(content: bytes, limit: int) -> bytes:
 
 def _from_tar(content: bytes, limit: int) -> bytes:
     # A compressed archive is decompressed only as far as a package may go.
-    bounded = io.BytesIO(_gunzip(content, 2 * limit))
+    bounded = io.BytesIO(_gunzip(content, 2 * limit + 10 * tarfile.RECORDSIZE))
     try:
         with tarfile.open(fileobj=bounded, mode="r:") as archive:
             names = []

@@ -174,7 +174,7 @@ _quantity = _matching(_QUANTITY, "a Kubernetes quantity such as 500m or 2Gi")
 _name = _matching(_NAME, "a Kubernetes name")
 _url = _matching(_URL, "an http or https address without a user in it")
 
-_CHECKS: Mapping[str, Callable[[str, object], object]] = {
+_CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "host": _text,
     "port": _number(0, 65535),
     "state": _path,

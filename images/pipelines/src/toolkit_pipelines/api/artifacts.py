@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import anyio
 import anyio.to_thread
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -21,6 +21,7 @@ from ..store.interface import ArtifactRecord, NotFoundError
 from . import messages, requests
 from .context import Context, blocking, context_of
 from .errors import ApiError, Code, invalid
+from .responses import MessageResponse
 
 FIELDS: Mapping[str, Field] = {
     "id": Field("artifact_id"),
@@ -53,7 +54,7 @@ async def get(request: Request) -> Response:
     if view not in ("", "ARTIFACT_VIEW_UNSPECIFIED", "BASIC", "DOWNLOAD"):
         raise invalid("view", "must be BASIC or DOWNLOAD")
     record = await blocking(lambda: _record(context, text))
-    return JSONResponse(messages.artifact(record, download=view == "DOWNLOAD"))
+    return MessageResponse(messages.artifact(record, download=view == "DOWNLOAD"))
 
 
 async def list_(request: Request) -> Response:
@@ -65,7 +66,7 @@ async def list_(request: Request) -> Response:
     query = context.pager.query("artifacts", requests.page(request), FIELDS, scope)
     found, total, following = await blocking(lambda: context.store.runs.artifacts(query))
     token = context.pager.token("artifacts", query, following) if following else ""
-    return JSONResponse(
+    return MessageResponse(
         messages.listing("artifacts", [messages.artifact(x) for x in found], total, token)
     )
 
@@ -103,7 +104,7 @@ async def read(request: Request) -> Response:
         raise NotFoundError(f"node {node_id!r} of run {run_id} has no artifact {name!r}")
 
     data = await blocking(content)
-    return JSONResponse({"data": base64.b64encode(data).decode("ascii")})
+    return MessageResponse({"data": base64.b64encode(data).decode("ascii")})
 
 
 def _opened(context: Context, record: ArtifactRecord) -> tuple[ExitStack, int]:

@@ -9,11 +9,12 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from ..paging import PageError
 from ..spec import NotSupportedError, SpecError
 from ..store.interface import AlreadyExistsError, InUseError, NotFoundError
+from .responses import MessageResponse
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ def body(code: Code, message: str, field: str = "", reason: str = "") -> dict[st
 def _response(
     code: Code, message: str, field: str = "", reason: str = "", status: int | None = None
 ) -> Response:
-    return JSONResponse(body(code, message, field, reason), status_code=status or code.status)
+    return MessageResponse(body(code, message, field, reason), status_code=status or code.status)
 
 
 def _refused(request: Request, error: Exception) -> Response:

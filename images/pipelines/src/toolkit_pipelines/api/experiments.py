@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from ..filters import Field, Kind
@@ -14,6 +14,7 @@ from ..store.interface import Experiment, Storage
 from . import messages, requests
 from .context import Context, blocking, context_of
 from .errors import invalid
+from .responses import MessageResponse
 
 DEFAULT_NAME = "Default"
 """The experiment of runs that name none, as in KFP."""
@@ -60,14 +61,14 @@ async def create(request: Request) -> Response:
         created=context.clock(),
     )
     await blocking(lambda: context.store.catalog.create_experiment(experiment))
-    return JSONResponse(messages.experiment(experiment))
+    return MessageResponse(messages.experiment(experiment))
 
 
 async def get(request: Request) -> Response:
     """GET /experiments/{experiment_id}."""
     context, experiment_id = context_of(request), request.path_params["experiment_id"]
     experiment = await blocking(lambda: context.store.catalog.experiment(experiment_id))
-    return JSONResponse(messages.experiment(experiment))
+    return MessageResponse(messages.experiment(experiment))
 
 
 async def list_(request: Request) -> Response:
@@ -77,7 +78,7 @@ async def list_(request: Request) -> Response:
     query = context.pager.query("experiments", requests.page(request), FIELDS, {})
     found, total, following = await blocking(lambda: context.store.catalog.experiments(query))
     token = context.pager.token("experiments", query, following) if following else ""
-    return JSONResponse(
+    return MessageResponse(
         messages.listing("experiments", [messages.experiment(x) for x in found], total, token)
     )
 
@@ -86,7 +87,7 @@ async def delete(request: Request) -> Response:
     """DELETE /experiments/{experiment_id}."""
     context, experiment_id = context_of(request), request.path_params["experiment_id"]
     await blocking(lambda: context.store.catalog.delete_experiment(experiment_id))
-    return JSONResponse({})
+    return MessageResponse({})
 
 
 async def archive(request: Request) -> Response:
@@ -102,7 +103,7 @@ async def unarchive(request: Request) -> Response:
 async def _store(request: Request, storage: Storage) -> Response:
     context, experiment_id = context_of(request), request.path_params["experiment_id"]
     await blocking(lambda: context.store.catalog.store_experiment(experiment_id, storage))
-    return JSONResponse({})
+    return MessageResponse({})
 
 
 ROUTES = [

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from ..store.interface import StoreError
 from .context import blocking, context_of
 from .errors import ApiError, Code
+from .responses import MessageResponse
 
 
 async def healthz(request: Request) -> Response:
@@ -21,7 +22,7 @@ async def healthz(request: Request) -> Response:
         await blocking(context.store.check)
     except StoreError as error:
         raise ApiError(Code.UNAVAILABLE, str(error)) from error
-    return JSONResponse({"multi_user": False, "pipeline_store": "database"})
+    return MessageResponse({"multi_user": False, "pipeline_store": "database"})
 
 
 ROUTES = [Route("/healthz", healthz, methods=["GET"])]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from ..filters import Field, Kind
@@ -15,6 +15,7 @@ from ..store.interface import Pipeline, Version
 from . import messages, requests, specs
 from .context import Context, blocking, context_of
 from .errors import ApiError, Code, invalid
+from .responses import MessageResponse
 
 FIELDS: Mapping[str, Field] = {
     "id": Field("pipeline_id"),
@@ -71,7 +72,7 @@ async def upload(request: Request) -> Response:
     await blocking(
         lambda: context.store.catalog.create_pipeline_and_version(pipeline, version, checked.body)
     )
-    return JSONResponse(messages.pipeline(pipeline))
+    return MessageResponse(messages.pipeline(pipeline))
 
 
 async def upload_version(request: Request) -> Response:
@@ -97,7 +98,7 @@ async def upload_version(request: Request) -> Response:
         tags=tags,
     )
     await blocking(lambda: context.store.catalog.create_version(version, checked.body))
-    return JSONResponse(messages.version(version, checked.body))
+    return MessageResponse(messages.version(version, checked.body))
 
 
 # Pipelines
@@ -124,7 +125,7 @@ async def create(request: Request) -> Response:
     context = context_of(request)
     pipeline = _pipeline(context, await requests.json_object(request))
     await blocking(lambda: context.store.catalog.create_pipeline(pipeline))
-    return JSONResponse(messages.pipeline(pipeline))
+    return MessageResponse(messages.pipeline(pipeline))
 
 
 async def create_with_version(request: Request) -> Response:
@@ -141,14 +142,14 @@ async def create_with_version(request: Request) -> Response:
     await blocking(
         lambda: context.store.catalog.create_pipeline_and_version(pipeline, version, body)
     )
-    return JSONResponse(messages.pipeline(pipeline))
+    return MessageResponse(messages.pipeline(pipeline))
 
 
 async def get(request: Request) -> Response:
     """GET /pipelines/{pipeline_id}."""
     context, pipeline_id = context_of(request), request.path_params["pipeline_id"]
     pipeline = await blocking(lambda: context.store.catalog.pipeline(pipeline_id))
-    return JSONResponse(messages.pipeline(pipeline))
+    return MessageResponse(messages.pipeline(pipeline))
 
 
 async def get_by_name(request: Request) -> Response:
@@ -156,7 +157,7 @@ async def get_by_name(request: Request) -> Response:
     context, name = context_of(request), request.path_params["name"]
     requests.namespace(context, request.query_params.get("namespace", ""))
     pipeline = await blocking(lambda: context.store.catalog.pipeline_named(name))
-    return JSONResponse(messages.pipeline(pipeline))
+    return MessageResponse(messages.pipeline(pipeline))
 
 
 async def list_(request: Request) -> Response:
@@ -166,7 +167,7 @@ async def list_(request: Request) -> Response:
     query = context.pager.query("pipelines", requests.page(request), FIELDS, {})
     found, total, following = await blocking(lambda: context.store.catalog.pipelines(query))
     token = context.pager.token("pipelines", query, following) if following else ""
-    return JSONResponse(
+    return MessageResponse(
         messages.listing("pipelines", [messages.pipeline(x) for x in found], total, token)
     )
 
@@ -187,7 +188,7 @@ async def update(request: Request) -> Response:
     context, pipeline_id = context_of(request), request.path_params["pipeline_id"]
     changes = _changes(await requests.json_object(request))
     pipeline = await blocking(lambda: context.store.catalog.update_pipeline(pipeline_id, changes))
-    return JSONResponse(messages.pipeline(pipeline))
+    return MessageResponse(messages.pipeline(pipeline))
 
 
 async def delete(request: Request) -> Response:
@@ -199,7 +200,7 @@ async def delete(request: Request) -> Response:
     await blocking(
         lambda: context.store.catalog.delete_pipeline(pipeline_id, cascade=cascade == "true")
     )
-    return JSONResponse({})
+    return MessageResponse({})
 
 
 # Versions
@@ -241,7 +242,7 @@ async def create_version(request: Request) -> Response:
     context, pipeline_id = context_of(request), request.path_params["pipeline_id"]
     version, body = await _version(context, pipeline_id, await requests.json_object(request))
     await blocking(lambda: context.store.catalog.create_version(version, body))
-    return JSONResponse(messages.version(version, body))
+    return MessageResponse(messages.version(version, body))
 
 
 async def get_version(request: Request) -> Response:
@@ -253,7 +254,7 @@ async def get_version(request: Request) -> Response:
         version = context.store.catalog.version(pipeline_id, version_id)
         return messages.version(version, context.store.runs.spec(version.spec))
 
-    return JSONResponse(await blocking(read))
+    return MessageResponse(await blocking(read))
 
 
 async def list_versions(request: Request) -> Response:
@@ -275,7 +276,7 @@ async def list_versions(request: Request) -> Response:
             token,
         )
 
-    return JSONResponse(await blocking(read))
+    return MessageResponse(await blocking(read))
 
 
 async def update_version(request: Request) -> Response:
@@ -286,7 +287,7 @@ async def update_version(request: Request) -> Response:
     version = await blocking(
         lambda: context.store.catalog.update_version(pipeline_id, version_id, changes)
     )
-    return JSONResponse(messages.version(version))
+    return MessageResponse(messages.version(version))
 
 
 async def delete_version(request: Request) -> Response:
@@ -294,7 +295,7 @@ async def delete_version(request: Request) -> Response:
     context = context_of(request)
     pipeline_id, version_id = (request.path_params[n] for n in ("pipeline_id", "version_id"))
     await blocking(lambda: context.store.catalog.delete_version(pipeline_id, version_id))
-    return JSONResponse({})
+    return MessageResponse({})
 
 
 ROUTES = [

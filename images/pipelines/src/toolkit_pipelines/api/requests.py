@@ -27,7 +27,7 @@ _DRAINED = 64 * 1024 * 1024
 
 Json: TypeAlias = Any
 
-_DEPTH = 100
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _TRAVERSAL = re.compile(r"(^|[/\\])\.\.?([/\\]|$)")
 
 
@@ -81,11 +81,21 @@ async def json_object(request: Request) -> dict[str, Json]:
         data = json.loads(raw, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise ApiError(Code.INVALID_ARGUMENT, f"the body is not JSON: {error}") from error
+    if _SURROGATE.search(raw) and not _is_text(data):
+        raise ApiError(Code.INVALID_ARGUMENT, "the body holds half of a surrogate pair")
     if not isinstance(data, dict):
         raise ApiError(
             Code.INVALID_ARGUMENT, f"the body must be a JSON object, not {type(data).__name__}"
         )
     return data
+
+
+def _is_text(data: Json) -> bool:
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _no_constant(name: str) -> Json:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from .. import runstate, spec
@@ -19,6 +19,7 @@ from ..store.interface import ConflictError, Run, Storage, Version
 from . import experiments, messages, requests, specs
 from .context import Context, blocking, context_of
 from .errors import ApiError, Code, invalid
+from .responses import MessageResponse
 
 FIELDS: Mapping[str, Field] = {
     "id": Field("run_id"),
@@ -54,7 +55,7 @@ async def create(request: Request) -> Response:
         known = await blocking(lambda: context.store.runs.requested(*key))
         if known is not None:
             body = await blocking(lambda: context.store.runs.spec(known.spec))
-            return JSONResponse(messages.run(known, spec=body))
+            return MessageResponse(messages.run(known, spec=body))
     name = requests.name(data, "display_name")
     if not name:
         raise invalid("display_name", "a run needs a name")
@@ -102,7 +103,7 @@ async def create(request: Request) -> Response:
         return context.store.runs.create(run, created, checked.body, request=key)
 
     run = await blocking(store)
-    return JSONResponse(messages.run(run, spec=checked.body))
+    return MessageResponse(messages.run(run, spec=checked.body))
 
 
 def _key(request: Request, data: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -160,7 +161,7 @@ async def get(request: Request) -> Response:
             run, spec=runs.spec(run.spec), tasks=messages.tasks(run_id, state, artifacts)
         )
 
-    return JSONResponse(await blocking(read))
+    return MessageResponse(await blocking(read))
 
 
 async def list_(request: Request) -> Response:
@@ -172,7 +173,9 @@ async def list_(request: Request) -> Response:
     query = context.pager.query("runs", requests.page(request), FIELDS, scope)
     found, total, following = await blocking(lambda: context.store.runs.runs(query))
     token = context.pager.token("runs", query, following) if following else ""
-    return JSONResponse(messages.listing("runs", [messages.run(x) for x in found], total, token))
+    return MessageResponse(
+        messages.listing("runs", [messages.run(x) for x in found], total, token)
+    )
 
 
 async def terminate(request: Request) -> Response:
@@ -194,7 +197,7 @@ async def terminate(request: Request) -> Response:
         raise ApiError(Code.UNAVAILABLE, f"run {run_id} changes too fast; try again")
 
     await blocking(ask)
-    return JSONResponse({})
+    return MessageResponse({})
 
 
 async def archive(request: Request) -> Response:
@@ -210,7 +213,7 @@ async def unarchive(request: Request) -> Response:
 async def _store(request: Request, storage: Storage) -> Response:
     context, run_id = context_of(request), request.path_params["run_id"]
     await blocking(lambda: context.store.runs.store(run_id, storage))
-    return JSONResponse({})
+    return MessageResponse({})
 
 
 async def delete(request: Request) -> Response:
@@ -222,7 +225,7 @@ async def delete(request: Request) -> Response:
         context.workloads.forget(run_id)
 
     await blocking(remove)
-    return JSONResponse({})
+    return MessageResponse({})
 
 
 ROUTES = [

@@ -59,4 +59,7 @@ def _checked(pipeline_spec: Any, platform_spec: Any) -> CheckedSpec:
         else pipeline_spec
     )
     body = json.dumps(document, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
-    return CheckedSpec(pipeline, body.encode("utf-8", "surrogatepass"))
+    try:
+        return CheckedSpec(pipeline, body.encode())
+    except UnicodeEncodeError as error:
+        raise spec.SpecError("", "it holds half of a surrogate pair, which is no text") from error

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from toolkit_pipelines import naming
+from toolkit_pipelines.events import TaskFailed, TaskStarted
+from toolkit_pipelines.store import Store
+from toolkit_pipelines.store.interface import Run
+
+
+@pytest.fixture
+def run(store: Store, new_run: Callable[..., Run], workloads: Any) -> Run:
+    """Give a run whose task `train` failed once and runs again."""
+    made = new_run()
+    store.runs.append(
+        made.run_id,
+        [
+            TaskStarted(run_id=made.run_id, time=1.0, task="train", pod="pod-0"),
+            TaskFailed(run_id=made.run_id, time=2.0, task="train", reason="Error", message="m"),
+            TaskStarted(run_id=made.run_id, time=3.0, task="train", attempt=1, pod="pod-1"),
+        ],
+        1,
+    )
+    workloads.lines = {("train", 0): b"first\n", ("train", 1): b"second\n"}
+    return made
+
+
+def test_by_task_and_by_pod(client: TestClient, run: Run, workloads: Any) -> None:
+    for node in (naming.task_id(run.run_id, "train"), "pod-1"):
+        reply = client.get(f"/runs/{run.run_id}/nodes/{node}/log")
+        assert reply.text == "second\n"
+        assert reply.headers["content-type"].startswith("text/plain")
+    assert workloads.followed == [False, False]
+
+
+def test_follow_and_attempt(client: TestClient, run: Run, workloads: Any) -> None:
+    path = f"/runs/{run.run_id}/nodes/pod-1/log"
+    assert client.get(path, params={"follow": "true", "attempt": "0"}).text == "first\n"
+    assert workloads.followed == [True]
+
+
+def test_the_path_of_the_older_api(client: TestClient, run: Run) -> None:
+    path = f"http://test/apis/v1alpha1/runs/{run.run_id}/nodes/pod-1/log"
+    assert client.get(path).text == "second\n"
+
+
+@pytest.mark.parametrize(
+    ("node", "params", "status"),
+    [
+        ("none", {}, 404),
+        ("pod-1", {"attempt": "2"}, 404),
+        ("pod-1", {"attempt": "-1"}, 400),
+        ("pod-1", {"attempt": "x"}, 400),
+        ("pod-1", {"follow": "maybe"}, 400),
+    ],
+)
+def test_refused(
+    client: TestClient, run: Run, node: str, params: dict[str, str], status: int
+) -> None:
+    reply = client.get(f"/runs/{run.run_id}/nodes/{node}/log", params=params)
+    assert reply.status_code == status
+
+
+def test_another_runs_pod_is_not_found(
+    client: TestClient, run: Run, new_run: Callable[..., Run]
+) -> None:
+    other = new_run("other")
+    assert client.get(f"/runs/{other.run_id}/nodes/pod-1/log").status_code == 404

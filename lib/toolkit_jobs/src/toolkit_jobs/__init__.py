@@ -10,7 +10,16 @@ from __future__ import annotations
 from .connection import Connection, ConnectionFileError
 from .errors import JobsError, RefusedError, UnavailableError
 from .jobs import Jobs, Listener
-from .pod import ClaimMount, EmptyMount, ImageMount, PodOptions, PodRequest, Resources, SecretKey
+from .pod import (
+    ClaimMount,
+    EmptyMount,
+    ImageMount,
+    Mount,
+    PodOptions,
+    PodRequest,
+    Resources,
+    SecretKey,
+)
 from .status import PodPhase, PodStatus
 
 __all__ = [
@@ -22,6 +31,7 @@ __all__ = [
     "Jobs",
     "JobsError",
     "Listener",
+    "Mount",
     "PodOptions",
     "PodPhase",
     "PodRequest",

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import yaml
 
+from .errors import UnavailableError
+
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _TOKEN_AGE: Final = 60.0
 
@@ -103,12 +105,16 @@ class Connection:
             raise ConnectionFileError(f"{path}: not a usable kubeconfig: {error!r}") from error
 
     def headers(self) -> dict[str, str]:
-        """Give the headers that prove who we are; a token file is read anew each minute."""
+        """Give the headers that prove who we are; a token file is read anew each minute.
+
+        Raises:
+            UnavailableError: the token's file cannot be read just now.
+        """
         if self._token_file is not None and time.monotonic() - self._token_read > _TOKEN_AGE:
             try:
                 self._token = self._token_file.read_text().strip()
             except OSError as error:
-                raise ConnectionFileError(f"the service account's token: {error}") from error
+                raise UnavailableError(f"the service account's token: {error}") from error
             self._token_read = time.monotonic()
         return {"Authorization": f"Bearer {self._token}"} if self._token else {}
 

@@ -99,7 +99,7 @@ class Jobs:
             return PodStatus(name, PodPhase.GONE)
 
     async def delete(self, name: str, *, grace: int | None = None) -> None:
-        """Delete the pod if it is there; `grace` 0 kills it at once, None is the pod's own time."""
+        """Delete the pod if it is there; `grace` 0 kills it at once, None leaves it its time."""
         query = {} if grace is None else {"gracePeriodSeconds": str(grace)}
         try:
             await self._json("DELETE", f"{self._path}/{name}", query=query)

@@ -1,0 +1,194 @@
+"""Environments: packages that steps ask for, installed once and kept.
+
+An environment is a folder on the environments volume, named by a digest of its owner, the image
+and the packages asked for. A pod of the user's own image builds it with uv, so that wheels fit
+that image's Python. It is built beside its place and renamed into it, so one that is there is
+whole; one build at a time for each. Steps mount it read-only, and only those of its owner.
+
+An environment is kept until the operator removes it: `scikit-learn` without a version means what
+was newest when it was first asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from toolkit_jobs import ClaimMount, ImageMount, PodPhase, PodRequest, PodStatus, RefusedError
+
+from . import confined, naming
+from .installs import Group
+from .pods import Ends, Pods, persist
+
+log = logging.getLogger(__name__)
+
+MOUNT: Final = "/toolkit/environment"
+"""Where an environment is in a step and while it is built: what is installed may hold its path."""
+SITE: Final = f"{MOUNT}/site"
+LAUNCHER: Final = "/toolkit/launcher"
+BIN: Final = "/toolkit/bin"
+_CACHE: Final = "/toolkit/cache"
+_FORMAT: Final = 1
+_DEADLINE: Final = 3600
+
+
+class BuildError(Exception):
+    """Packages could not be installed; the message is for the pipeline's author."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentOptions:
+    """Where environments are and how they are built.
+
+    Attributes:
+        folder: the environments volume in this process.
+        claim: the claim of that volume.
+        step_image: the image that holds the launcher and uv.
+        owner: whose environments these are; others' are not shared.
+        env: variables for the builds (`UV_DEFAULT_INDEX`, proxies), without secrets.
+    """
+
+    folder: Path
+    claim: str
+    step_image: str
+    owner: str = "default"
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+def launcher_mounts(step_image: str) -> tuple[ImageMount, ImageMount]:
+    """Give the mounts of the launcher and of uv."""
+    return (
+        ImageMount(LAUNCHER, step_image, "opt/venv/share/toolkit-launcher"),
+        ImageMount(BIN, step_image, "opt/venv/bin"),
+    )
+
+
+class Environments:
+    """The environments of one owner."""
+
+    def __init__(self, pods: Pods, options: EnvironmentOptions) -> None:
+        self._pods = pods
+        self._options = options
+        self._ends = Ends(pods)
+        self._owner = naming.slug(options.owner, 40) or "default"
+        self._building: dict[str, asyncio.Task[str]] = {}
+
+    def key(self, image: str, groups: Sequence[Group]) -> str:
+        """Give the name of the environment for these packages in this image."""
+        content = [_FORMAT, self._options.owner, image, [asdict(each) for each in groups]]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
+
+    def ready(self, image: str, groups: Sequence[Group]) -> str | None:
+        """Give the environment's folder on the volume, "" if none is needed, None if not built."""
+        if not groups:
+            return ""
+        key = self.key(image, groups)
+        record = self._options.folder / self._owner / key / "result.json"
+        if not os.path.lexists(record):
+            return None
+        return "" if self._read(record)["satisfied"] else f"{self._owner}/{key}"
+
+    async def ensure(self, image: str, groups: Sequence[Group]) -> str:
+        """Give the environment's folder on the volume, built if need be; "" if none is needed.
+
+        Raises:
+            BuildError: the packages could not be installed. The next call tries again.
+        """
+        found = await asyncio.to_thread(self.ready, image, groups)
+        if found is not None:
+            return found
+        key = self.key(image, groups)
+        build = self._building.get(key)
+        if build is None:
+            build = asyncio.create_task(self._build(key, image, groups), name=f"build-{key}")
+            self._building[key] = build
+            build.add_done_callback(lambda _: self._building.pop(key, None))
+        # One of those who wait may be cancelled; the others still want it.
+        return await asyncio.shield(build)
+
+    async def _build(self, key: str, image: str, groups: Sequence[Group]) -> str:
+        name = f"environment-{key}"
+        below = f"{self._owner}/.build-{key}"
+        folder = self._options.folder / below
+        pod = await persist(f"pod {name}", lambda: self._pods.get(name))
+        if pod.phase is PodPhase.GONE:
+            # Nobody is at work in it: what is left there is half a build.
+            await asyncio.to_thread(self._prepare, folder, groups)
+        request = PodRequest(
+            name=name,
+            image=image,
+            command=("python3", LAUNCHER, "build", f"{MOUNT}/request.json"),
+            env={
+                **self._options.env,
+                "HOME": "/tmp",  # noqa: S108 - the container's own
+                "TOOLKIT_UV": f"{BIN}/uv",
+                "UV_CACHE_DIR": _CACHE,
+            },
+            mounts=(
+                *launcher_mounts(self._options.step_image),
+                ClaimMount(MOUNT, self._options.claim, below),
+                ClaimMount(_CACHE, self._options.claim, f"{self._owner}/.cache"),
+            ),
+            labels={"toolkit.canonical.com/kind": "environment"},
+            deadline=_DEADLINE,
+        )
+        try:
+            ended = await self._ends.start(self._pods, request)
+        except RefusedError as error:
+            raise BuildError(f"the pod that installs packages was refused: {error}") from error
+        try:
+            return await asyncio.to_thread(self._settle, key, folder, groups, ended)
+        finally:
+            await persist(f"pod {name}", lambda: self._pods.delete(name, grace=0))
+
+    def _prepare(self, folder: Path, groups: Sequence[Group]) -> None:
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, mode=0o700)
+        (folder / "site").mkdir(mode=0o700)
+        (folder.parent / ".cache").mkdir(exist_ok=True, mode=0o700)
+        request = {"version": "1", "target": SITE, "groups": [asdict(each) for each in groups]}
+        (folder / "request.json").write_text(json.dumps(request))
+
+    def _settle(self, key: str, folder: Path, groups: Sequence[Group], pod: PodStatus) -> str:
+        wanted = " ".join(each for group in groups for each in group.requirements)
+        try:
+            result = self._read(folder / "result.json")
+        except OSError as error:
+            why = f"{pod.reason or pod.phase} {pod.message}".strip()
+            raise BuildError(
+                f"could not install {wanted}: the build ended without a record ({why})"
+            ) from error
+        if result["message"]:
+            shutil.rmtree(folder)
+            raise BuildError(str(result["message"]))
+        target = folder.parent / key
+        if target.exists():
+            # Another engine on the same volume was faster.
+            shutil.rmtree(folder)
+        else:
+            folder.rename(target)
+            descriptor = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        return "" if result["satisfied"] else f"{self._owner}/{key}"
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        with (
+            confined.opened(self._options.folder, path) as descriptor,
+            confined.stream(descriptor) as file,
+        ):
+            found = json.loads(file.read(1024 * 1024))
+        if not isinstance(found, dict):
+            raise BuildError(f"{path}: the build's record is damaged")
+        return found

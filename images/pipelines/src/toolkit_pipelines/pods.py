@@ -1,0 +1,85 @@
+"""What the engine needs of pods: `toolkit_jobs.Jobs` gives it, and tests give their own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final, Protocol, TypeVar
+
+from toolkit_jobs import Listener, PodPhase, PodRequest, PodStatus, UnavailableError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+_BACKOFF: Final = (0.1, 10.0)
+
+
+class Pods(Protocol):
+    """The pods of this service; see `toolkit_jobs.Jobs` for what each method promises."""
+
+    def subscribe(self, listener: Listener) -> None:
+        """Hear of every change of a pod."""
+        ...
+
+    async def pods(self) -> dict[str, PodStatus]:
+        """Give all pods by name."""
+        ...
+
+    async def start(self, request: PodRequest) -> PodStatus:
+        """Create the pod, or find it."""
+        ...
+
+    async def get(self, name: str) -> PodStatus:
+        """Give one pod; phase GONE if there is none."""
+        ...
+
+    async def delete(self, name: str, *, grace: int | None = None) -> None:
+        """Delete the pod if it is there."""
+        ...
+
+    def logs(self, name: str, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """Give what the pod printed."""
+        ...
+
+
+async def persist(what: str, call: Callable[[], Awaitable[T]]) -> T:
+    """Make a call until the API can be reached; it must be safe to make twice."""
+    wait = _BACKOFF[0]
+    while True:
+        try:
+            return await call()
+        except UnavailableError as error:
+            log.warning("%s: %s; trying again", what, error)
+            await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            wait = min(wait * 2, _BACKOFF[1])
+
+
+class Ends:
+    """Waits for pods to end."""
+
+    def __init__(self, pods: Pods) -> None:
+        self._waiting: dict[str, asyncio.Future[PodStatus]] = {}
+        pods.subscribe(self._heard)
+
+    def _heard(self, pod: PodStatus) -> None:
+        future = self._waiting.get(pod.name)
+        if future is not None and pod.phase.ended and not future.done():
+            future.set_result(pod)
+
+    async def start(self, pods: Pods, request: PodRequest) -> PodStatus:
+        """Start the pod, or find it, and give how it ended.
+
+        Raises:
+            RefusedError: the API does not take it.
+        """
+        future: asyncio.Future[PodStatus] = asyncio.get_running_loop().create_future()
+        self._waiting[request.name] = future
+        try:
+            found = await persist(f"pod {request.name}", lambda: pods.start(request))
+            if found.phase.ended and found.phase is not PodPhase.GONE:
+                return found
+            return await future
+        finally:
+            del self._waiting[request.name]

@@ -1,0 +1,289 @@
+"""The pipeline root: where the files of runs lie, on the volume and by URI.
+
+    ROOT/[PLACE/]PIPELINE/RUN/TASK/SALT.json     an attempt's input, written by the engine
+                                  SALT.log      what it printed, once it has ended
+                                  SALT/         the attempt's own folder: all that a step may write
+
+The URIs are KFP's: a root such as `minio://mlpipeline/v2/artifacts` (KFP's own default) is the
+folder `/minio/mlpipeline/v2/artifacts` to the SDK inside a step, so the volume is mounted there
+and `Artifact.path`, `Artifact.uri` and `dsl.get_uri()` agree without anything being copied.
+Clients see a stable URI that does not tell where the volume is. No such object store has to exist.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from . import confined, naming
+from .events import Artifact, Json, Values
+from .spec import SpecError, values
+from .spec.model import ArtifactType, Component
+
+DEFAULT_URI: Final = "minio://mlpipeline/v2/artifacts"
+MAX_RESULT: Final = 32 * 1024 * 1024
+"""Largest record of an attempt that is read, in bytes."""
+_SCHEMES: Final = (("gs://", "/gcs/"), ("minio://", "/minio/"), ("s3://", "/s3/"))
+_PLACE: Final = re.compile(r"[A-Za-z0-9_.\-]+(/[A-Za-z0-9_.\-]+)*")
+
+
+class OutputError(Exception):
+    """What an attempt left behind is not what its component declares."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How an attempt ended, by its launcher's record."""
+
+    exit_code: int
+    message: str
+    outputs: Values
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The files of one attempt; paths are relative to the root."""
+
+    run: str
+    task: str
+    salt: str
+
+    @property
+    def folder(self) -> str:
+        """Its own folder."""
+        return f"{self.task}/{self.salt}"
+
+    @property
+    def input(self) -> str:
+        """The input file."""
+        return f"{self.task}/{self.salt}.json"
+
+    @property
+    def log(self) -> str:
+        """What it printed."""
+        return f"{self.task}/{self.salt}.log"
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineRoot:
+    """The root.
+
+    Attributes:
+        folder: where the volume is in this process.
+        uri: what it is called in URIs; starts with gs://, minio:// or s3://.
+    """
+
+    folder: Path
+    uri: str = DEFAULT_URI
+
+    def __post_init__(self) -> None:
+        scheme = self.uri.partition("://")[0]
+        if not any(known == f"{scheme}://" for known, _ in _SCHEMES) or self.uri.endswith("/"):
+            raise ValueError(
+                f"the pipeline root's URI must start with gs://, minio:// or s3:// and end "
+                f"without a slash, got {self.uri!r}"
+            )
+
+    @property
+    def mount(self) -> str:
+        """Where the root is inside a step."""
+        return self.local(self.uri)
+
+    @staticmethod
+    def local(uri: str) -> str:
+        """Give the path that KFP's SDK maps a URI to."""
+        for scheme, folder in _SCHEMES:
+            if uri.startswith(scheme):
+                return folder + uri[len(scheme) :]
+        return uri
+
+    def place(self, asked: str) -> str:
+        """Give the folder below this root that a run's or a spec's `pipeline_root` means.
+
+        "" and the root's own URI are the root itself; a URI below it and a relative path are a
+        folder in it.
+
+        Raises:
+            ValueError: it is somewhere else; other object stores are not supported yet.
+        """
+        if asked in ("", self.uri, f"{self.uri}/"):
+            return ""
+        below = asked.removeprefix(f"{self.uri}/").rstrip("/")
+        if not _PLACE.fullmatch(below) or any(part in (".", "..") for part in below.split("/")):
+            raise ValueError(
+                f"the pipeline root {asked[:200]!r} is not below {self.uri}: other stores are not "
+                "supported yet; leave it out, or give a path below it"
+            )
+        return below
+
+    def attempt(self, place: str, pipeline: str, run_id: str, task: str, attempt: int) -> Attempt:
+        """Give the files of an attempt of the task at a path."""
+        parts = [place, naming.slug(pipeline, 100) or "pipeline", run_id]
+        run = "/".join(part for part in parts if part)
+        name = task.rpartition("/")[2].replace(" ", "-")
+        return Attempt(run, f"{run}/{name}", naming.salt(run_id, task, attempt))
+
+    def executor_input(self, attempt: Attempt, component: Component, inputs: Values) -> Json:
+        """Give KFP's ExecutorInput for an attempt, as plain data."""
+        home = f"{self.mount}/{attempt.folder}"
+        types = component.inputs.artifacts
+        return {
+            "inputs": {
+                "parameterValues": dict(inputs.parameters),
+                "artifacts": {
+                    name: {"artifacts": [_runtime(each) for each in listed]}
+                    for name, listed in inputs.artifacts.items()
+                    if name in types
+                },
+            },
+            "outputs": {
+                "parameters": {
+                    name: {"outputFile": f"{home}/{name}"} for name in component.outputs.parameters
+                },
+                "artifacts": {
+                    name: {
+                        "artifacts": [
+                            _runtime(
+                                Artifact(
+                                    name,
+                                    output.type.title,
+                                    f"{self.uri}/{attempt.folder}/{name}",
+                                    output.metadata,
+                                ),
+                                output.type,
+                            )
+                        ]
+                    }
+                    for name, output in component.outputs.artifacts.items()
+                },
+                "outputFile": f"{home}/executor_output.json",
+            },
+        }
+
+    def prepare(self, attempt: Attempt, task: Mapping[str, Json]) -> None:
+        """Make an attempt's folder and write its input file; again and again if need be."""
+        folder = self.folder / attempt.folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self.folder / attempt.input
+        temporary = path.with_suffix(".json.new")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(task, file)
+        temporary.replace(path)
+
+    def claimed(self, attempt: Attempt) -> bool:
+        """Tell whether a launcher has begun the attempt, ever."""
+        return os.path.lexists(self.folder / attempt.folder / ".started")
+
+    def result(self, attempt: Attempt, component: Component) -> Result | None:
+        """Read how an attempt ended; None if its launcher wrote no record.
+
+        Raises:
+            OutputError: the record is damaged, or does not match what the component declares.
+        """
+        path = self.folder / attempt.folder / "result.json"
+        if not os.path.lexists(path):
+            return None
+        try:
+            with (
+                confined.opened(self.folder, path) as descriptor,
+                confined.stream(descriptor) as file,
+            ):
+                content = file.read(MAX_RESULT + 1)
+            if len(content) > MAX_RESULT:
+                raise OutputError(f"the step's record has more than {MAX_RESULT} bytes")
+            data = json.loads(content)
+            code, message = int(data["exit_code"]), str(data["message"])
+            if code != 0:
+                return Result(code, message, Values())
+            return Result(code, message, self._outputs(attempt, component, data))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise OutputError(f"the step's record cannot be read: {error}") from error
+
+    def _outputs(self, attempt: Attempt, component: Component, data: Any) -> Values:
+        parameters: dict[str, Json] = {}
+        for name, value in data["parameters"].items():
+            kind = component.outputs.parameters.get(name)
+            if kind is None:
+                raise OutputError(f"the component declares no output parameter {name[:80]!r}")
+            try:
+                parameters[name] = values.convert(kind, value, f"output parameter {name!r}")
+            except SpecError as error:
+                raise OutputError(str(error)) from error
+        artifacts: dict[str, tuple[Artifact, ...]] = {}
+        for name, listed in data["artifacts"].items():
+            declared = component.outputs.artifacts.get(name)
+            if declared is None:
+                raise OutputError(f"the component declares no output artifact {name[:80]!r}")
+            artifacts[name] = tuple(
+                self._artifact(attempt, name, declared.type.title, each) for each in listed
+            )
+        return Values(parameters, artifacts)
+
+    def _artifact(self, attempt: Attempt, output: str, title: str, data: Any) -> Artifact:
+        uri = str(data["uri"])
+        if len(uri) > 4096 or not uri.isprintable():
+            raise OutputError(f"output artifact {output!r}: its URI is not one: {uri[:80]!r}")
+        below = f"{self.uri}/"
+        inside = uri.startswith(f"{below}{attempt.run}/") and ".." not in uri.split("/")
+        if uri.startswith(below) and not inside:
+            raise OutputError(
+                f"output artifact {output!r}: {uri[:200]!r} belongs to another run; import it "
+                "in the pipeline instead"
+            )
+        metadata = data["metadata"]
+        if not isinstance(metadata, dict):
+            raise OutputError(f"output artifact {output!r}: its metadata is no map")
+        return Artifact(str(data["name"])[:1000], title, uri, _finite(metadata))
+
+    def forget(self, run_id: str) -> None:
+        """Delete all files of a run: its logs, its inputs, its artifacts."""
+        for folder in self._folders_of(run_id):
+            shutil.rmtree(folder)
+
+    def _folders_of(self, run_id: str) -> Iterator[Path]:
+        # A run's folder is two levels below the root, or deeper by the place that it asked for.
+        pending = [self.folder]
+        for _ in range(8):
+            following: list[Path] = []
+            for each in pending:
+                with os.scandir(each) as entries:
+                    for entry in entries:
+                        if not entry.is_dir(follow_symlinks=False):
+                            continue
+                        if entry.name == run_id:
+                            yield Path(entry.path)
+                        elif not _RUN_ID.fullmatch(entry.name):
+                            following.append(Path(entry.path))
+            pending = following
+
+
+_RUN_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def _runtime(artifact: Artifact, kind: ArtifactType | None = None) -> dict[str, Json]:
+    version = kind.version if kind is not None else ArtifactType().version
+    return {
+        "name": artifact.name,
+        "type": {"schemaTitle": artifact.type, "schemaVersion": version},
+        "uri": artifact.uri,
+        "metadata": dict(artifact.metadata),
+    }
+
+
+def _finite(value: Any) -> Any:
+    """Write what JSON has no number for as protobuf's JSON does: a loss may well be NaN."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    if isinstance(value, dict):
+        return {str(key): _finite(each) for key, each in value.items()}
+    return value

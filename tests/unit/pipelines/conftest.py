@@ -17,6 +17,7 @@ from toolkit_pipelines import api
 from toolkit_pipelines.api.context import Context
 from toolkit_pipelines.events import RunCreated
 from toolkit_pipelines.paging import Pager
+from toolkit_pipelines.root import PipelineRoot
 from toolkit_pipelines.store import Store, open_store
 from toolkit_pipelines.store.interface import Experiment, Run
 
@@ -30,7 +31,11 @@ class Bench:
     root: Path
     lines: dict[tuple[str, int], bytes] = field(default_factory=dict)
     followed: list[bool] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
     forgotten: list[str] = field(default_factory=list)
+
+    def waiting(self, run_id: str) -> dict[str, str]:
+        return self.reasons
 
     async def logs(
         self, run_id: str, task: str, attempt: int, *, follow: bool = False
@@ -114,7 +119,7 @@ def context(store: Store, workloads: Bench) -> Context:
         store=store,
         pager=Pager(b"key"),
         workloads=workloads,
-        pipeline_root=workloads.root,
+        root=PipelineRoot(workloads.root),
         namespace="ml",
         clock=lambda: float(next(ticks)),
     )

@@ -30,6 +30,7 @@ class Settings:
     """The service's settings.
 
     Attributes:
+        name: the service's name; its pods carry it as a label.
         host: the address to bind.
         port: the port to bind; 0 for any free one.
         state: the folder of the database and of what the engine keeps for itself.
@@ -47,10 +48,12 @@ class Settings:
         default_cpu: what a step asks for that does not say (a Kubernetes quantity; "" for none).
         default_memory: likewise, as its request and its limit.
         metadata_url: the MLflow server that runs are recorded in; "" to keep the records waiting.
-        metadata_token_file: the file that holds the token for it.
+        metadata_token_file: the file that holds the token for it; one line.
+        metadata_secret: the Kubernetes secret that holds it as `token`, for the steps.
         index_url: the package index that environments are built from; "" for uv's own choice.
     """
 
+    name: str = "pipelines"
     host: str = "127.0.0.1"
     port: int = 8888
     state: Path
@@ -69,11 +72,13 @@ class Settings:
     default_memory: str = ""
     metadata_url: str = ""
     metadata_token_file: Path | None = None
+    metadata_secret: str = ""
     index_url: str = ""
 
 
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _URL = re.compile(r"https?://[^\s/?#@]+(/[^\s]*)?")
 
 
@@ -172,9 +177,11 @@ def _level(name: str, value: object) -> str:
 
 _quantity = _matching(_QUANTITY, "a Kubernetes quantity such as 500m or 2Gi")
 _name = _matching(_NAME, "a Kubernetes name")
+_label = _matching(_LABEL, "a lower-case name of at most 63 characters")
 _url = _matching(_URL, "an http or https address without a user in it")
 
 _CHECKS: Mapping[str, Callable[[str, object], Any]] = {
+    "name": _label,
     "host": _text,
     "port": _number(0, 65535),
     "state": _path,
@@ -193,5 +200,6 @@ _CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "default_memory": _quantity,
     "metadata_url": _url,
     "metadata_token_file": _path,
+    "metadata_secret": _name,
     "index_url": _url,
 }

@@ -6,13 +6,17 @@ To start or stop a run the API appends an event; the engine hears of it through
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
 
 class Workloads(Protocol):
     """The pods and files of runs, as `toolkit_pipelines.engine.Engine` gives them."""
+
+    def waiting(self, run_id: str) -> Mapping[str, str]:
+        """Give why tasks of a run wait for their pod to start, by path."""
+        ...
 
     def logs(
         self, run_id: str, task: str, attempt: int, *, follow: bool = False

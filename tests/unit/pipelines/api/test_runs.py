@@ -110,6 +110,8 @@ def test_create_from_a_version(client: TestClient, pipeline: Spec, store: Store)
         ({"runtime_config": {"parameters": {"a": 1, "z": 1}}}, "z"),
         ({"runtime_config": {"parameters": [1]}}, "parameters"),
         ({"service_account": "admin"}, "service_account"),
+        ({"runtime_config": {"parameters": {"a": 1}, "pipeline_root": "s3://mine"}}, "root"),
+        ({"runtime_config": {"parameters": {"a": 1}, "pipeline_root": "../x"}}, "root"),
     ],
 )
 def test_refused(
@@ -167,9 +169,7 @@ def test_task_details(client: TestClient, pipeline: Spec, store: Store) -> None:
         [
             event(TaskStarted, 20.0, "outer"),
             event(TaskStarted, 20.0, "outer/train", pod="pod-1", inputs=Values({"a": 1})),
-            event(
-                TaskSucceeded, 30.0, "outer/train", outputs=Values({"n": 2}, {"model": (model,)})
-            ),
+            event(TaskSucceeded, 30.0, "outer/train", outputs=outputs),
             event(TaskSucceeded, 30.0, "outer", outputs=Values({}, {"best": (model,)})),
             event(TaskStarted, 31.0, "use", pod="pod-2", inputs=Values({}, {"model": (model,)})),
             event(TaskFailed, 32.0, "use", reason="OOMKilled", message="ask for more memory"),
@@ -198,6 +198,22 @@ def test_task_details(client: TestClient, pipeline: Spec, store: Store) -> None:
     assert artifact["artifact_type"] == "system.Model"
     assert artifact["metadata"] == {"framework": "sklearn"}
     assert artifact["task_id"] == train["task_id"]
+
+
+def test_a_task_that_waits_says_why(
+    client: TestClient, pipeline: Spec, store: Store, workloads: Any
+) -> None:
+    run_id = created(client, pipeline)["run_id"]
+    started = TaskStarted(run_id=run_id, time=20.0, task="add", pod="pod")
+    store.runs.append(run_id, [started], 1)
+    workloads.reasons = {"add": "Unschedulable: 0/1 nodes have enough memory"}
+    (task,) = client.get(f"/runs/{run_id}").json()["run_details"]["task_details"]
+    assert task["state"] == "PENDING"
+    assert task["error"]["message"] == "Unschedulable: 0/1 nodes have enough memory"
+    workloads.reasons = {}
+    (task,) = client.get(f"/runs/{run_id}").json()["run_details"]["task_details"]
+    assert task["state"] == "RUNNING"
+    assert "error" not in task
 
 
 def test_list(client: TestClient, pipeline: Spec) -> None:

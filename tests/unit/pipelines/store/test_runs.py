@@ -32,6 +32,7 @@ from toolkit_pipelines.store.interface import (
     OutboxRecord,
     Run,
     Storage,
+    StoreError,
 )
 
 NewRun = Callable[..., Run]
@@ -382,3 +383,21 @@ def test_a_recorder_that_fails_undoes_the_events(
         other.runs.append(run.run_id, [RunTerminating(run_id=run.run_id, time=1.0)], 1)
     other.close()
     assert store.runs.run(run.run_id).sequence == 1
+
+
+def test_a_full_disk_changes_nothing_and_says_so(store: Store, new_run: NewRun) -> None:
+    run = new_run()
+    with store.database.read() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+    # A database that may not grow fails as one on a full disk does.
+    store.database.engine.dispose()
+    sqlalchemy.event.listen(
+        store.database.engine,
+        "connect",
+        lambda connection, _: connection.execute(f"PRAGMA max_page_count={pages}"),
+    )
+    big = [started(run, f"task-{number}-{'x' * 500}") for number in range(1000)]
+    with pytest.raises(StoreError, match="full"):
+        store.runs.append(run.run_id, big, 1)
+    assert store.runs.run(run.run_id).sequence == 1
+    assert len(store.runs.events(run.run_id)) == 1

@@ -116,7 +116,7 @@ def _opened(context: Context, record: ArtifactRecord) -> tuple[ExitStack, int]:
         ) from error
     stack = ExitStack()
     try:
-        return stack, stack.enter_context(confined.opened(context.pipeline_root, path))
+        return stack, stack.enter_context(confined.opened(context.root.folder, path))
     except confined.ConfinedError as error:
         raise NotFoundError(
             f"the content of artifact {record.artifact_id} ({record.uri}) cannot be read: "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 import anyio
@@ -13,6 +12,7 @@ import anyio.to_thread
 from starlette.requests import Request
 
 from ..paging import Pager
+from ..root import PipelineRoot
 from ..store import Store
 from ..workloads import Workloads
 
@@ -27,7 +27,7 @@ class Context:
         store: the records.
         pager: makes and reads page tokens.
         workloads: the engine's pods and files.
-        pipeline_root: the folder that artifacts lie below.
+        root: the pipeline root; artifacts lie below its folder.
         namespace: the Kubernetes namespace that the service runs in; requests may name it.
         healthy: gives "" or why the engine is not at work.
         clock: seconds since the epoch.
@@ -37,7 +37,7 @@ class Context:
     store: Store
     pager: Pager
     workloads: Workloads
-    pipeline_root: Path
+    root: PipelineRoot
     namespace: str = ""
     healthy: Callable[[], str] = lambda: ""
     clock: Callable[[], float] = time.time

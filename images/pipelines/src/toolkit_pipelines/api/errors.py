@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from ..paging import PageError
 from ..spec import NotSupportedError, SpecError
-from ..store.interface import AlreadyExistsError, InUseError, NotFoundError
+from ..store.interface import AlreadyExistsError, InUseError, NotFoundError, StoreError
 from .responses import MessageResponse
 
 logger = logging.getLogger(__name__)
@@ -110,6 +110,9 @@ def _refused(request: Request, error: Exception) -> Response:
             return _response(Code.ALREADY_EXISTS, str(error))
         case InUseError():
             return _response(Code.FAILED_PRECONDITION, str(error))
+        case StoreError():
+            logger.error("the store: %s", error)
+            return _response(Code.UNAVAILABLE, str(error))
         case HTTPException(status_code=404):
             return _response(
                 Code.NOT_FOUND, f"there is no {request.method} {request.url.path[:200]!r}"
@@ -137,6 +140,7 @@ _REFUSED = (
     NotFoundError,
     AlreadyExistsError,
     InUseError,
+    StoreError,
     HTTPException,
 )
 

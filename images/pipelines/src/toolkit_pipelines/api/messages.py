@@ -105,8 +105,16 @@ def _status(phase: RunPhase | TaskPhase, moment: float) -> Message:
     return {"update_time": timestamps.format(moment), "state": phase.value}
 
 
-def tasks(run_id: str, state: RunState, artifacts: Sequence[ArtifactRecord]) -> list[Message]:
+def tasks(
+    run_id: str,
+    state: RunState,
+    artifacts: Sequence[ArtifactRecord],
+    waiting: Mapping[str, str],
+) -> list[Message]:
     """Give the PipelineTaskDetails of a run: every task that was reached.
+
+    A task whose pod cannot start yet (`waiting`, with the reason) is PENDING, and its `error`
+    says why.
 
     `inputs` and `outputs` hold artifacts only, as KFP has it; the parameters are beside them in
     `input_parameters` and `output_parameters`, which KFP's clients pass over.
@@ -117,7 +125,7 @@ def tasks(run_id: str, state: RunState, artifacts: Sequence[ArtifactRecord]) -> 
     for path in state.tasks:
         children.setdefault(path.rpartition("/")[0], []).append(path)
     return [
-        _task(run_id, task, children.get(task.path, ()), by_uri, by_place)
+        _task(run_id, task, children.get(task.path, ()), by_uri, by_place, waiting)
         for task in state.tasks.values()
     ]
 
@@ -128,7 +136,10 @@ def _task(
     children: Sequence[str],
     by_uri: Mapping[str, int],
     by_place: Mapping[tuple[str, str, int], int],
+    waiting: Mapping[str, str],
 ) -> Message:
+    reason = waiting.get(task.path, "") if task.phase is TaskPhase.RUNNING else ""
+    trouble = f"{task.reason}: {task.message}" if task.message else reason
     parent, _, name = task.path.rpartition("/")
     created = task.history[0][1] if task.history else None
     return _message(
@@ -139,8 +150,8 @@ def _task(
         start_time=_time(task.started),
         end_time=_time(task.finished),
         executor_detail=_message(main_job=task.pod),
-        state=task.phase.value,
-        error=_error(f"{task.reason}: {task.message}") if task.message else None,
+        state=RunPhase.PENDING.value if reason else task.phase.value,
+        error=_error(trouble) if trouble else None,
         inputs=_artifact_lists("", task.inputs, by_uri, by_place),
         outputs=_artifact_lists(task.path, task.outputs, by_uri, by_place),
         input_parameters=dict(task.inputs.parameters),

@@ -68,6 +68,10 @@ async def create(request: Request) -> Response:
     parameters = requests.mapping(runtime, "parameters")
     checked, version = await _pipeline(context, data)
     spec.arguments(checked.pipeline.root.inputs, parameters)
+    try:
+        context.root.place(root or checked.pipeline.default_root)
+    except ValueError as error:
+        raise invalid("runtime_config.pipeline_root", str(error)) from error
 
     def store() -> Run:
         experiment_id = requests.text(data, "experiment_id")
@@ -150,6 +154,7 @@ async def _pipeline(
 async def get(request: Request) -> Response:
     """GET /runs/{run_id}: with its spec and task details."""
     context, run_id = context_of(request), request.path_params["run_id"]
+    waiting = context.workloads.waiting(run_id)
 
     def read() -> messages.Message:
         runs = context.store.runs
@@ -158,7 +163,7 @@ async def get(request: Request) -> Response:
         artifacts = runs.artifacts_of(run_id)
         run = runs.run(run_id)
         return messages.run(
-            run, spec=runs.spec(run.spec), tasks=messages.tasks(run_id, state, artifacts)
+            run, spec=runs.spec(run.spec), tasks=messages.tasks(run_id, state, artifacts, waiting)
         )
 
     return MessageResponse(await blocking(read))

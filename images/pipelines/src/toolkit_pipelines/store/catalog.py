@@ -38,13 +38,13 @@ class Catalog:
         """Add an experiment; AlreadyExistsError if its name is taken in its namespace."""
         row = dataclasses.asdict(experiment)
         row["last_run_created"] = row["last_run_created"] or 0.0
-        try:
-            with self._database.write() as connection:
+        with self._database.write() as connection:
+            try:
                 connection.execute(insert(tables.experiments).values(row))
-        except IntegrityError as error:
-            raise AlreadyExistsError(
-                f"an experiment named {experiment.display_name!r} exists"
-            ) from error
+            except IntegrityError as error:
+                raise AlreadyExistsError(
+                    f"an experiment named {experiment.display_name!r} exists"
+                ) from error
 
     def ensure_experiment(self, experiment: Experiment) -> Experiment:
         """Give the experiment of that name; it is added if there is none."""

@@ -17,7 +17,7 @@ from pathlib import Path
 import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from . import tables
 from .interface import StoreError
@@ -40,14 +40,22 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlalchemy.Connection]:
-        """Give a connection that sees one state of the database throughout."""
-        with self.engine.connect() as connection:
+        """Give a connection that sees one state of the database throughout.
+
+        Raises:
+            DatabaseError: the database does not answer, or the disk is full.
+        """
+        with _translated(), self.engine.connect() as connection:
             yield connection
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlalchemy.Connection]:
-        """Give a connection whose changes are committed together, or not at all on an error."""
-        with self.engine.connect() as connection:
+        """Give a connection whose changes are committed together, or not at all on an error.
+
+        Raises:
+            DatabaseError: as for `read`; nothing was changed.
+        """
+        with _translated(), self.engine.connect() as connection:
             connection = connection.execution_options(toolkit_writes=True)
             with connection.begin():
                 yield connection
@@ -67,15 +75,21 @@ class Database:
 
     def check(self) -> None:
         """Read something; DatabaseError if that fails."""
-        try:
-            with self.read() as connection:
-                connection.execute(sqlalchemy.select(tables.keys.c.name).limit(1)).all()
-        except SQLAlchemyError as error:
-            raise DatabaseError(f"the database cannot be read: {error}") from error
+        with self.read() as connection:
+            connection.execute(sqlalchemy.select(tables.keys.c.name).limit(1)).all()
 
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        # The driver's own words; SQLAlchemy's would add the statement and users' data.
+        raise DatabaseError(f"the database failed: {error.orig}") from error
 
 
 def open_sqlite(path: Path) -> Database:

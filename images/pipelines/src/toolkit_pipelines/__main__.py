@@ -1,0 +1,66 @@
+"""`python -m toolkit_pipelines --config FILE`: the pipelines service."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+from toolkit_identity import HostPatternError, TokenFileError
+from toolkit_jobs import Connection, ConnectionFileError
+
+from . import app
+from .settings import Settings, SettingsError, load
+from .store.interface import StoreError
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until told to stop; 2 means that the settings or the state cannot be used."""
+    parser = argparse.ArgumentParser(prog="toolkit_pipelines", description=__doc__)
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path("/etc/toolkit-pipelines/settings.yaml"),
+        metavar="FILE",
+        help="the settings (default: %(default)s)",
+    )
+    options = parser.parse_args(arguments)
+    os.umask(0o077)
+    try:
+        settings = load(options.config)
+        _log(settings)
+        for folder in (settings.state, settings.pipeline_root, settings.environments):
+            folder.mkdir(parents=True, exist_ok=True)
+        with app.locked(settings.state):
+            asyncio.run(app.serve(settings, Connection.from_environment()))
+    except (
+        SettingsError,
+        TokenFileError,
+        HostPatternError,
+        StoreError,
+        ConnectionFileError,
+        app.InUseError,
+        OSError,
+    ) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
+
+
+def _log(settings: Settings) -> None:
+    formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(name)s %(message)s")
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
+    for noisy in ("httpx", "httpcore"):
+        # Each names every request; the engine says what matters of them.
+        logging.getLogger(noisy).setLevel("WARNING")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -150,7 +150,7 @@ class _Interpreter:
                 pass_fds=(inner.fileno(),),
                 start_new_session=True,
                 cwd="/",
-                env=dict(image.env),
+                env={"HOME": "/root", **image.env},
             )
 
     def ready(self) -> bool:
@@ -226,8 +226,9 @@ class _Interpreter:
 
 def _arguments(image: Image) -> list[str]:
     """Bubblewrap's command line that runs the image's Python beside all files of the host."""
-    options = [str(bubblewrap.find()), "--unshare-user", "--uid", "0", "--gid", "0"]
-    options += ["--ro-bind", "/usr", "/usr"]
+    # Not as 0: the kernel lets only who has CAP_SETFCAP map a 0 on, and containers are to be 0.
+    options = [str(bubblewrap.find()), "--unshare-user", "--uid", "1", "--gid", "1"]
+    options += ["--ro-bind", "/usr", "/usr", "--tmpfs", "/root"]
     for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
         top = Path("/", name)
         if top.is_symlink():

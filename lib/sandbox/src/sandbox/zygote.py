@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import array
 import builtins
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -181,15 +182,22 @@ def _monitor(request: dict[str, Any], status: int, output: int, reply: int) -> d
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     gate_out, gate_in = os.pipe()
     begun_out, begun_in = os.pipe()
+    what, user, group = "new namespaces", os.getuid(), os.getgid()
     try:
-        _check(_libc.unshare(_NEW_USER_AND_PIDS), "new user and PID namespaces")
+        _check(_libc.unshare(_NEW_USER_AND_PIDS), "user and PID")
         _prctl(_PR_SET_DUMPABLE, 1)
-        for name, text in (("setgroups", "deny"), ("uid_map", "0 0 1"), ("gid_map", "0 0 1")):
+        for name, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"0 {user} 1"),
+            ("gid_map", f"0 {group} 1"),
+        ):
+            what = f"write {text!r} to {name}"
             with open(f"/proc/self/{name}", "w") as stream:
                 stream.write(text)
+        what = "fork"
         pid = os.fork()
     except OSError as error:
-        os.write(reply, f"{error}".encode())
+        os.write(reply, f"{what}: {error}".encode())
         os._exit(1)
     if pid == 0:
         os.close(gate_in)
@@ -234,7 +242,9 @@ def _become(request: dict[str, Any], output: int, reply: int, begun: int) -> Non
         os.write(reply, f"{type(error).__name__}: {error}".encode())
         os._exit(1)
     os.write(begun, b"1")
-    os.write(reply, b"ok")
+    # The owner may have died while it waited: another will find the container on disk.
+    with contextlib.suppress(BrokenPipeError):
+        os.write(reply, b"ok")
     os.close(begun)
     os.close(reply)
 

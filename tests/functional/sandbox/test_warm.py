@@ -1,0 +1,365 @@
+"""A warm start must be indistinguishable from a cold one, but for the time it takes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from sandbox import warm
+from sandbox.container import Container
+from sandbox.images import ImageStore
+from sandbox.spec import Image, Mount, Spec
+
+from .conftest import PROJECT, Runner, finish, wait_until_warm, write_project
+
+STATE = """\
+import json, os, signal, sys
+print(sys.argv, sys.orig_argv, sys.path, sys.executable, sys.prefix, sys.flags)
+print(__name__, globals().get("__file__"), __spec__ and __spec__.name)
+print(os.getpid(), os.getppid(), os.getsid(0), os.getuid(), os.getgid(), os.getcwd(), os.umask(0))
+print(sorted(os.environ.items()))
+print(sorted(os.listdir("/proc/self/fd")), sorted(os.listdir("/")), sorted(os.listdir("/dev")))
+print([p for p in os.listdir("/proc") if p.isdigit()], open("/etc/hosts").read())
+keep = ("Name", "Uid", "Gid", "Cap", "NoNew", "Sig", "Shd", "NS", "Umask", "Threads")
+print([line for line in open("/proc/self/status") if line.startswith(keep) and "SigQ" not in line])
+print(sorted(line.split()[1:4] for line in open("/proc/mounts")))
+print([signal.getsignal(n) for n in (signal.SIGCHLD, signal.SIGTERM, signal.SIGPIPE)])
+print(sys.stdout.encoding, sys.stdout.errors, sys.stderr.errors, sys.stdin.read())
+print(open("/proc/sys/kernel/hostname").read(), sys.modules["__main__"].__dict__["json"] is json)
+"""
+
+
+def script(tmp_path: Path, name: str, text: str) -> Mount:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(textwrap.dedent(text))
+    return Mount(path, f"/app/{name}")
+
+
+def run(runner: Runner, image: Image, *command: str, **options: object) -> tuple[object, ...]:
+    """Run a command warm and cold; what came out must be the same."""
+    results = []
+    for is_warm in (True, False):
+        container = runner.start(*command, image=image, warm=is_warm, **options)
+        ended = finish(container)
+        # Bubblewrap notes more namespaces than the warm interpreter's monitor does.
+        cold = "ipc-namespace" in (container.directory / "status").read_text()
+        assert cold != is_warm
+        results.append((ended.code, ended.reason, runner.output(container)))
+    assert results[0] == results[1]
+    return results[0]
+
+
+pytestmark = pytest.mark.usefixtures("no_cold_start")
+
+
+def test_the_state_of_a_script(runner: Runner, warm_image: Image, tmp_path: Path) -> None:
+    code, _, output = run(
+        runner,
+        warm_image,
+        "python",
+        "/app/state.py",
+        "--flag",
+        "a b",
+        mounts=(script(tmp_path, "state.py", STATE),),
+        env={"A": "1", "PYTHONPATH": "/lib/one:/lib/two"},
+        hostname="step-0",
+        cwd="/srv",
+    )
+
+    assert code == 0, output
+    assert "/lib/one" in str(output)
+
+
+@pytest.mark.parametrize(
+    "command", [("-m", "app"), ("/app",), ("-c", STATE, "x"), ("-m", "app.sub")]
+)
+def test_the_state_of_a_module(
+    runner: Runner, warm_image: Image, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    for name in ("__init__.py", "__main__.py", "sub.py"):
+        script(tmp_path / "app", name, "" if name == "__init__.py" else STATE)
+
+    code, _, output = run(
+        runner,
+        warm_image,
+        "python3",
+        *command,
+        mounts=(Mount(tmp_path / "app", "/app", read_only=True),),
+        cwd="/",
+    )
+
+    assert code == 0, output
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("1 / 0", 1),
+        ("raise SystemExit", 0),
+        ("raise SystemExit(3)", 3),
+        ("raise SystemExit('told')", 1),
+        ("raise KeyboardInterrupt", 130),
+        (
+            "def f(): raise ValueError\ntry: f()\nexcept ValueError as e: raise KeyError from e",
+            1,
+        ),
+        ("syntax error", 1),
+        ("import os; os._exit(9)", 9),
+        ("import os; os.kill(1, 9); print('alive')", 0),
+        ("print('no newline', end='')", 0),
+        ("open('/tmp/x', 'w').write('kept'); f = open('/app/out', 'w'); f.write('kept')", 0),
+        ("import atexit; atexit.register(print, 'bye')", 0),
+        ("import threading; threading.Timer(0.05, print, ['late']).start()", 0),
+        ("import sys; sys.excepthook = lambda *a: print('hook'); 1/0", 1),
+        ("import os\nif os.fork() == 0: os._exit(3)\nprint(os.wait()[1])", 0),
+        ("import warnings; warnings.warn('w')", 0),
+        ("import decimal, json; print(decimal.Decimal('0.1'), json.dumps({'a': 1}))", 0),
+    ],
+)
+def test_ends(runner: Runner, warm_image: Image, tmp_path: Path, text: str, code: int) -> None:
+    result = (
+        run(runner, warm_image, "python", "/app/x.py", mounts=(script(tmp_path, "x.py", text),))
+        if "/app/out" not in text
+        else run(runner, warm_image, "python", "-c", text.replace("/app/out", "/tmp/out"))
+    )
+
+    assert result[0] == code, result
+
+
+def test_multiprocessing_by_spawn(runner: Runner, warm_image: Image, tmp_path: Path) -> None:
+    text = """\
+        import multiprocessing
+        def double(x):
+            return 2 * x
+        if __name__ == "__main__":
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                print(pool.map(double, [1, 2]))
+        """
+    result = run(
+        runner, warm_image, "python", "/app/x.py", mounts=(script(tmp_path, "x.py", text),)
+    )
+
+    assert result == (0, "Completed", "[2, 4]\n")
+
+
+@pytest.mark.parametrize("command", [("/none.py",), ("-m", "none"), ("-m", "json.none")])
+def test_what_is_not_there(runner: Runner, warm_image: Image, command: tuple[str, ...]) -> None:
+    code, _, output = run(runner, warm_image, "python", *command)
+
+    assert code != 0
+    assert "none" in str(output)
+
+
+def test_two_forks_do_not_share_their_randomness(runner: Runner, warm_image: Image) -> None:
+    code = "import random, uuid; print(random.random(), uuid.uuid4())"
+    outputs = set()
+    for _ in range(2):
+        container = runner.start("python", "-c", code, image=warm_image, warm=True)
+        finish(container)
+        outputs.add(runner.output(container))
+
+    assert len(outputs) == 2
+
+
+def test_nothing_of_the_host_is_in_reach(runner: Runner, warm_image: Image) -> None:
+    code = """\
+import os
+print(os.path.lexists("/host"), os.path.lexists("/work"), os.listdir("/home"))
+for call in (lambda: os.listdir("/host"), lambda: os.chroot("/proc/1/root"), lambda: os.setuid(1)):
+    try:
+        call()
+        print("could")
+    except OSError as error:
+        print(error.strerror)
+print([os.readlink(f"/proc/self/fd/{n}") for n in (0, 1, 2)][0])
+"""
+    container = runner.start("python", "-c", code, image=warm_image, warm=True)
+    finish(container)
+
+    lines = runner.output(container).splitlines()
+    assert lines[0] == "False False []"
+    assert "could" not in lines
+
+
+def test_signals_and_adoption(runner: Runner, warm_image: Image) -> None:
+    code = (
+        "import signal, sys, time\nsignal.signal(15, lambda *a: sys.exit(4))\n"
+        "print('up', flush=True)\nwhile True: time.sleep(1)"
+    )
+    container = runner.start("python", "-c", code, image=warm_image, warm=True)
+    limit = time.monotonic() + 30
+    while not runner.output(container):
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    (container.directory / "pid.json").unlink()
+    adopted = Container.adopt(container.directory)
+    assert adopted is not None
+    assert adopted.pid == container.pid
+
+    adopted.signal(signal.SIGTERM)
+
+    assert finish(adopted).code == 4
+
+
+def test_containers_outlive_their_interpreter(runner: Runner, warm_image: Image) -> None:
+    code = "import time; print('up', flush=True); time.sleep(0.5); print('done')"
+    container = runner.start("python", "-c", code, image=warm_image, warm=True)
+
+    warm.close()
+
+    ended = finish(container)
+    assert (ended.code, runner.output(container)) == (0, "up\ndone\n")
+
+
+def test_an_interpreter_that_was_killed_is_replaced(
+    runner: Runner,
+    warm_image: Image,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    interpreter = warm._pool.find(warm_image)
+    assert interpreter is not None
+    os.killpg(interpreter._process.pid, signal.SIGKILL)
+    interpreter._process.wait()
+
+    container = runner.start("python", "-c", "print(1)", image=warm_image, warm=True)
+    assert finish(container).code == 0
+    assert "no warm start" in caplog.text
+    caplog.clear()
+
+    monkeypatch.setattr(warm, "_AGAIN", 0)
+    warm.prestart(warm_image)
+    wait_until_warm(warm_image)
+    second = runner.start("python", "-c", "print(2)", image=warm_image, warm=True)
+    finish(second)
+    assert runner.output(second) == "2\n"
+
+
+def test_a_setup_that_fails_warm_is_judged_cold(
+    runner: Runner,
+    warm_image: Image,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(step: object) -> object:
+        return {
+            "kind": "bind",
+            "source": "/none",
+            "target": "/x",
+            "read_only": True,
+            "device": False,
+        }
+
+    monkeypatch.setattr(warm, "_step", fail)
+    container = runner.start("python", "-c", "print(1)", image=warm_image, warm=True)
+
+    assert finish(container).code == 0
+    assert runner.output(container) == "1\n"
+    assert "starts cold: " in caplog.text
+    caplog.clear()
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [("no_such_module", "No module named"), ("this_starts", "starts threads")],
+)
+def test_modules_that_cannot_be_preloaded(
+    store: ImageStore,
+    runner: Runner,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    module: str,
+    reason: str,
+) -> None:
+    project = PROJECT.replace('["json", "decimal"]', f'["{module}"]').replace(
+        "probe", module.replace("_", "-")
+    )
+    folder = write_project(tmp_path / "image", project)
+    (folder / "uv.lock").write_text(
+        (folder / "uv.lock").read_text().replace("probe", module.replace("_", "-"))
+    )
+    image = store.build(folder)
+    site = next(image.path.glob("lib/python3*/site-packages"))
+    (site / "this_starts.py").write_text(
+        "import threading, time\n"
+        "threading.Thread(target=time.sleep, args=[60], daemon=True).start()\n"
+    )
+    interpreter = warm._pool.find(image)
+    assert interpreter is not None
+    limit = time.monotonic() + 30
+    while interpreter.failed_at is None:
+        interpreter.ready()
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+    container = runner.start("python", "-c", "print(1)", image=image, warm=True)
+    assert finish(container).code == 0
+    assert reason in caplog.text
+    caplog.clear()
+    warm.close()
+
+
+OWNER = textwrap.dedent(
+    """\
+    import sys, time
+    from pathlib import Path
+    from sandbox import warm
+    from sandbox.container import Container
+    from sandbox.images import ImageStore
+    from sandbox.spec import Mount, Spec
+    folder, store, reference = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    image = ImageStore(store).get(reference)
+    while not warm._pool.find(image).ready():
+        time.sleep(0.005)
+    print("go", flush=True)
+    code = "open('/shared/ran', 'a').write('ran\\\\n'); import time; time.sleep(0.3)"
+    Container.start(
+        folder / "c",
+        Spec(
+            ("python", "-c", code),
+            image=image,
+            mounts=(Mount(folder / "shared", "/shared"),),
+            output=folder / "log",
+            warm=True,
+        ),
+    )
+    print("started", flush=True)
+    sys.stdin.read()
+    """
+)
+
+
+@pytest.mark.parametrize("delay_ms", [0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 20])
+def test_its_owner_killed_at_any_moment(
+    tmp_path: Path, store: ImageStore, image: Image, delay_ms: int
+) -> None:
+    (tmp_path / "shared").mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(tmp_path), str(store.root), image.reference],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"go\n"
+        time.sleep(delay_ms / 1000)
+        owner.kill()
+
+    adopted = Container.adopt(tmp_path / "c")
+
+    if adopted is None:
+        spec = Spec(
+            ("sh", "-c", "echo ran >> /shared/ran"),
+            mounts=(Mount(tmp_path / "shared", "/shared"),),
+        )
+        adopted = Container.start(tmp_path / "c", spec)
+    ended = finish(adopted)
+    assert (ended.code, ended.reason) == (0, "Completed")
+    assert (tmp_path / "shared/ran").read_text() == "ran\n"

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sandbox import record
+from sandbox.errors import SandboxError
+from sandbox.spec import Exit, Image, Limits, Mount, Spec
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+paths = texts.map(lambda text: Path("/", text))
+images = st.builds(
+    Image,
+    reference=texts,
+    path=paths,
+    prefix=texts,
+    env=st.dictionaries(texts, texts, max_size=3),
+    preload=st.lists(texts, max_size=3).map(tuple),
+)
+specs = st.builds(
+    Spec,
+    command=st.lists(texts, min_size=1, max_size=3).map(tuple),
+    env=st.dictionaries(texts, texts, max_size=3),
+    cwd=texts,
+    image=st.none() | images,
+    root=st.none() | paths,
+    mounts=st.lists(st.builds(Mount, paths, texts, st.booleans()), max_size=3).map(tuple),
+    hosts=st.dictionaries(texts, st.lists(texts, max_size=2).map(tuple), max_size=2),
+    limits=st.builds(
+        Limits, st.none() | st.integers(), st.none() | st.floats(allow_nan=False, min_value=0)
+    ),
+    output=st.none() | paths,
+    warm=st.booleans(),
+)
+
+
+@settings(deadline=None)
+@given(specs)
+def test_a_spec_is_read_back_as_it_was_written(spec: Spec) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        record.write_spec(Path(folder), spec)
+        started = record.read_spec(Path(folder))
+
+    assert started is not None
+    assert started.spec == spec
+    assert started.boot == record.boot_id()
+
+
+def test_records_are_for_their_owner_alone(tmp_path: Path) -> None:
+    record.write_spec(tmp_path, Spec(("true",), env={"TOKEN": "secret"}))
+
+    assert (tmp_path / "spec.json").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["spec.json"]
+
+
+def test_a_damaged_spec_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_text('{"spec": {}}')
+
+    with pytest.raises(SandboxError, match=r"spec\.json is damaged"):
+        record.read_spec(tmp_path)
+
+
+def test_nothing_recorded(tmp_path: Path) -> None:
+    assert record.read_spec(tmp_path) is None
+    assert record.read_process(tmp_path) is None
+    assert record.read_exit(tmp_path) is None
+    assert record.read_reason(tmp_path) is None
+    assert record.read_status(tmp_path) == record.Status()
+    assert not record.monitored(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "pid", "code"),
+    [
+        ("", None, None),
+        ('{"child-pid": 7, "pid-namespace": 9}\n', 7, None),
+        ('{"child-pid": 7}\n{"exit-code": 3}\n', 7, 3),
+        ('{"child-pid": 7}\n{"exit-co', 7, None),
+        ('{"child-', None, None),
+    ],
+)
+def test_the_monitors_lines(tmp_path: Path, text: str, pid: int | None, code: int | None) -> None:
+    (tmp_path / "status").write_text(text)
+
+    status = record.read_status(tmp_path)
+
+    assert (status.pid, status.code) == (pid, code)
+
+
+def test_the_lock_shows_whether_a_monitor_lives(tmp_path: Path) -> None:
+    lock = record.lock_status(tmp_path)
+    assert lock is not None
+    assert record.monitored(tmp_path)
+    assert record.lock_status(tmp_path) is None
+
+    os.close(lock)
+
+    assert not record.monitored(tmp_path)
+
+
+def test_a_process_is_told_from_another_of_its_pid() -> None:
+    own = record.identify(os.getpid(), 0.0)
+    assert own is not None
+    assert own.alive()
+
+    assert not dataclasses.replace(own, start=own.start - 1).alive()
+    assert not dataclasses.replace(own, boot="another").alive()
+
+
+def test_process_and_exit_are_read_back(tmp_path: Path) -> None:
+    process = record.Process(1, 2, "boot", 3.5)
+    ended = Exit(137, "OOMKilled", 4.5)
+
+    record.write_process(tmp_path, process)
+    record.write_exit(tmp_path, ended)
+
+    assert record.read_process(tmp_path) == process
+    assert record.read_exit(tmp_path) == ended

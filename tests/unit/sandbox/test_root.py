@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sandbox import root
+from sandbox.errors import SandboxError
+from sandbox.spec import Image, Limits, Mount, Spec
+
+
+def binds(steps: tuple[root.Step, ...]) -> dict[str, root.Bind]:
+    return {step.target: step for step in steps if isinstance(step, root.Bind)}
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    place = tmp_path / "container"
+    place.mkdir()
+    return place
+
+
+@pytest.mark.parametrize(
+    ("target", "place"),
+    [
+        ("/data", "/data"),
+        ("//data//x/", "/data/x"),
+        ("/a/../b", "/b"),
+        ("/var/run/secrets", "/run/secrets"),
+        ("/var/running", "/var/running"),
+        ("/dev/shm", "/dev/shm"),
+    ],
+)
+def test_place(target: str, place: str) -> None:
+    assert root.place(target) == place
+
+
+@pytest.mark.parametrize("target", ["", "data", "/", "/..", "/proc/1", "/sys", "/a\0b"])
+def test_places_that_cannot_be(target: str) -> None:
+    with pytest.raises(SandboxError, match="mount"):
+        root.place(target)
+
+
+def test_the_environment_is_layered() -> None:
+    image = Image("r", Path("/x"), env={"PATH": "/opt/venv/bin", "A": "image"})
+
+    env = root.environment(Spec(("true",), env={"A": "spec"}, image=image, cwd="/data"))
+
+    assert env == {"PATH": "/opt/venv/bin", "HOME": "/root", "A": "spec", "PWD": "/data"}
+
+
+@pytest.mark.parametrize("env", [{"A=B": "x"}, {"": "x"}, {"A": "x\0y"}])
+def test_an_impossible_variable_is_refused(env: dict[str, str]) -> None:
+    with pytest.raises(SandboxError, match="environment variable"):
+        root.environment(Spec(("true",), env=env))
+
+
+def test_a_fresh_root_lies_below_the_container(directory: Path) -> None:
+    steps = root.prepare(Spec(("true",), hostname="unit-0"), directory)
+
+    assert steps[0] == root.Bind(directory / "root", "/")
+    assert binds(steps)["/usr"].read_only
+    assert (directory / "root/tmp").stat().st_mode & 0o7777 == 0o1777
+    assert (directory / "root/var/run").readlink() == Path("../run")
+    assert (directory / "etc/hostname").read_text() == "unit-0\n"
+    assert "127.0.1.1 unit-0" in (directory / "etc/hosts").read_text()
+    assert (directory / "root/etc/passwd").read_text().startswith("root:x:0:0:")
+
+
+def test_a_root_that_persists_keeps_what_was_written(tmp_path: Path, directory: Path) -> None:
+    kept = tmp_path / "kept"
+    spec = Spec(("true",), root=kept)
+    root.prepare(spec, directory)
+    (kept / "etc/nsswitch.conf").unlink(missing_ok=True)
+    (kept / "etc/nsswitch.conf").write_text("mine")
+
+    steps = root.prepare(spec, directory)
+
+    assert steps[0] == root.Bind(kept, "/")
+    assert (kept / "etc/nsswitch.conf").read_text() == "mine"
+    assert "/etc/ssl" not in binds(steps)
+
+
+def test_a_container_cannot_lead_its_next_start_out_of_its_root(
+    tmp_path: Path, directory: Path
+) -> None:
+    kept, outside = tmp_path / "kept", tmp_path / "outside"
+    outside.mkdir()
+    spec = Spec(("true",), root=kept, mounts=(Mount(outside, "/srv/data/deep"),))
+    root.prepare(Spec(("true",), root=kept), directory)
+    (kept / "srv").rmdir()
+    (kept / "srv").symlink_to(outside)
+
+    with pytest.raises(SandboxError, match="srv"):
+        root.prepare(spec, directory)
+
+    assert list(outside.iterdir()) == []
+
+
+def test_targets_are_made_in_the_mount_that_holds_them(tmp_path: Path, directory: Path) -> None:
+    volume, inner, file = tmp_path / "volume", tmp_path / "inner", tmp_path / "file"
+    volume.mkdir()
+    inner.mkdir()
+    file.touch()
+    mounts = (Mount(volume, "/data"), Mount(inner, "/data/a/b"), Mount(file, "/etc/app/conf"))
+
+    root.prepare(Spec(("true",), mounts=mounts), directory)
+
+    assert (volume / "a/b").is_dir()
+    assert (directory / "root/data").is_dir()
+    assert (directory / "root/etc/app/conf").is_file()
+
+
+def test_no_target_in_a_read_only_mount(tmp_path: Path, directory: Path) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    mounts = (Mount(volume, "/data", read_only=True), Mount(volume, "/data/a"))
+
+    with pytest.raises(SandboxError, match="/data is read-only"):
+        root.prepare(Spec(("true",), mounts=mounts), directory)
+
+
+def test_a_missing_source_is_named(tmp_path: Path, directory: Path) -> None:
+    with pytest.raises(SandboxError, match=r"nothing, to be mounted at /data, does not exist"):
+        root.prepare(Spec(("true",), mounts=(Mount(tmp_path / "nothing", "/data"),)), directory)
+
+
+def test_shared_memory_is_bound_by_the_memory_limit(directory: Path) -> None:
+    steps = root.prepare(Spec(("true",), limits=Limits(memory=1 << 20)), directory)
+
+    assert root.Dev(shared_memory=1 << 20) in steps
+
+
+def test_hosts_are_rewritten_in_place(directory: Path) -> None:
+    root.prepare(Spec(("true",), hosts={"127.1.0.1": ("a", "a.model.svc")}), directory)
+    before = (directory / "etc/hosts").stat().st_ino
+
+    root.rewrite_hosts(directory, {"127.1.0.2": ("b",)}, "localhost")
+
+    assert (directory / "etc/hosts").stat().st_ino == before
+    assert "127.1.0.2 b\n" in (directory / "etc/hosts").read_text()
+    assert "127.1.0.1" not in (directory / "etc/hosts").read_text()
+
+
+def test_people_are_not_among_the_accounts(tmp_path: Path) -> None:
+    source = tmp_path / "passwd"
+    source.write_text(
+        "root:x:0:0:root:/root:/bin/zsh\ndaemon:x:1:1::/:/bin/false\n"
+        "ada:x:1000:1000:Ada:/home/ada:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n"
+    )
+
+    text = root._accounts(source, "root:x:0:0:root:/root:/bin/sh").decode()
+
+    assert text.splitlines() == [
+        "root:x:0:0:root:/root:/bin/sh",
+        "daemon:x:1:1::/:/bin/false",
+        "nobody:x:65534:65534::/:/bin/false",
+    ]

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.errors import SandboxError
+from sandbox.tree import Tree, remove
+
+
+def test_folders_on_the_way_are_made(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+
+    tree.folder("a/b/c", 0o1777)
+    tree.file("a/x/hosts", b"text", 0o600)
+
+    assert (tmp_path / "a/b/c").stat().st_mode & 0o7777 == 0o1777
+    assert (tmp_path / "a/x/hosts").read_bytes() == b"text"
+    assert (tmp_path / "a/x/hosts").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_existing_folder_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir(mode=0o700)
+
+    Tree(tmp_path).folder("a", 0o755)
+
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("how", ["file", "folder", "touch"])
+@pytest.mark.parametrize("link", ["etc", "etc/hosts"])
+def test_nothing_is_written_through_a_link(tmp_path: Path, how: str, link: str) -> None:
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    outside.mkdir()
+    (outside / "hosts").write_text("precious")
+    (root / link).parent.mkdir(parents=True)
+    (root / link).symlink_to(outside if link == "etc" else outside / "hosts")
+
+    tree = Tree(root)
+    if how == "file" and link == "etc/hosts":
+        tree.file("etc/hosts", b"new")
+        assert not (root / "etc/hosts").is_symlink()
+    else:
+        with pytest.raises(SandboxError, match=r"etc"):
+            getattr(tree, how)("etc/hosts")
+
+    assert (outside / "hosts").read_text() == "precious"
+    assert [path.name for path in outside.iterdir()] == ["hosts"]
+
+
+@pytest.mark.parametrize("path", ["", "/", "..", "a/../../b", "."])
+def test_a_path_that_leaves_the_tree_is_refused(tmp_path: Path, path: str) -> None:
+    with pytest.raises(SandboxError, match="is not a path below"):
+        Tree(tmp_path).file(path)
+
+
+def test_copies_keep_links_and_leave_out_what_is_not_there(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    (source / "certs").mkdir(parents=True)
+    (source / "certs" / "ca.pem").write_text("ca")
+    (source / "certs" / "link").symlink_to("ca.pem")
+    target.mkdir()
+
+    Tree(target).copy(source, "ssl")
+    Tree(target).copy(source / "nothing", "nothing")
+
+    assert (target / "ssl/certs/ca.pem").read_text() == "ca"
+    assert (target / "ssl/certs/link").readlink() == Path("ca.pem")
+    assert not (target / "nothing").exists()
+
+
+def test_remove_deletes_what_a_container_made_unreadable(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").touch()
+    doomed = tmp_path / "doomed"
+    (doomed / "a" / "b").mkdir(parents=True)
+    (doomed / "a" / "b" / "file").touch()
+    (doomed / "a" / "link").symlink_to(outside)
+    (doomed / "a" / "b").chmod(0)
+    (doomed / "a").chmod(0)
+
+    remove(doomed)
+    remove(doomed)
+
+    assert not doomed.exists()
+    assert (outside / "file").exists()

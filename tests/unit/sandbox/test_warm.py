@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sandbox import root, warm
+from sandbox.spec import Image, Spec
+
+PATH = "/opt/venv/bin:/usr/bin"
+IMAGE = Image("process.local/x@sha256:0", Path("/x"), env={"PATH": PATH}, preload=("json",))
+
+
+def eligible(command: tuple[str, ...], image: Image | None = IMAGE, **env: str) -> bool:
+    spec = Spec(command, env=env, image=image, warm=True)
+    return warm.eligible(spec, root.environment(spec))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("python", "script.py"),
+        ("python3", "/toolkit/launcher", "--input", "x"),
+        ("/opt/venv/bin/python3", "-m", "module", "-v"),
+        ("python", "-u", "-c", "pass"),
+    ],
+)
+def test_python_commands_start_warm(command: tuple[str, ...]) -> None:
+    assert eligible(command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("python",),
+        ("python", "-m"),
+        ("python", "-X", "dev", "script.py"),
+        ("python", "-I", "script.py"),
+        ("python", "-"),
+        ("/usr/bin/python3", "script.py"),
+        ("sh", "-c", "python script.py"),
+    ],
+)
+def test_others_start_cold(command: tuple[str, ...]) -> None:
+    assert not eligible(command)
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"PYTHONHASHSEED": "0"},
+        {"LANG": "de_DE.UTF-8"},
+        {"LD_PRELOAD": "/x.so"},
+        {"OMP_NUM_THREADS": "1"},
+        {"PATH": "/usr/bin:/opt/venv/bin"},
+    ],
+)
+def test_what_an_interpreter_reads_at_its_start_forbids_it(env: dict[str, str]) -> None:
+    assert not eligible(("python", "script.py"), **env)
+
+
+def test_what_the_image_itself_sets_does_not() -> None:
+    image = Image("r", Path("/x"), env={"PATH": PATH, "LANG": "C.UTF-8"}, preload=("json",))
+
+    assert eligible(("python", "script.py"), image)
+    assert not eligible(("python", "script.py"), image, LANG="de_DE.UTF-8")
+
+
+@pytest.mark.parametrize("env", [{"PYTHONPATH": "/lib"}, {"PYTHONUNBUFFERED": "1"}, {"A": "1"}])
+def test_these_variables_are_free(env: dict[str, str]) -> None:
+    assert eligible(("python", "script.py"), **env)
+
+
+def test_only_images_with_modules_to_preload() -> None:
+    assert not eligible(("python", "x.py"), Image("r", Path("/x"), env={"PATH": PATH}))
+    assert not eligible(("python", "x.py"), None)

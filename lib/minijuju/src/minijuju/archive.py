@@ -26,11 +26,10 @@ from typing import Any
 
 import yaml
 
+from minijuju import documents, interpreters, pebble
 from sandbox.errors import ImageError
 from sandbox.images import ImageStore
 from sandbox.spec import Image
-
-from . import documents, interpreters, pebble
 
 MAX_BYTES = 2 * 1024**3
 MAX_FILES = 100_000

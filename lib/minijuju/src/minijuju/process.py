@@ -28,7 +28,7 @@ class Identity:
         state, *fields = text.rpartition(")")[2].split()
         if state in "ZX":
             return None
-        return cls(pid, int(fields[18]), _boot())
+        return cls(pid, int(fields[18]), boot_id())
 
     def alive(self) -> bool:
         """Whether this very process still runs."""
@@ -62,5 +62,6 @@ class Identity:
             time.sleep(0.01)
 
 
-def _boot() -> str:
+def boot_id() -> str:
+    """The id that the kernel drew when it booted."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

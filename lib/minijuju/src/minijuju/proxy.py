@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import process
+from minijuju import process
 
 logger = logging.getLogger(__name__)
 

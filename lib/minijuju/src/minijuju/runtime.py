@@ -23,14 +23,16 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+from minijuju import archive, execution, pebble, pebble_api, supervisor, workload
+from minijuju.charm import Charm, StorageMeta
+from minijuju.hooks.tools import HOOKS_FOLDER, TOOLS_NAME
+from minijuju.process import boot_id
 from sandbox import bubblewrap, tree
+from sandbox.container import Container
 from sandbox.images import ImageStore
 from sandbox.spec import Image, Mount, Spec
-
-from . import archive, execution, pebble, pebble_api, supervisor, workload
-from .charm import Charm, StorageMeta
-from .hooks.tools import HOOKS_FOLDER, TOOLS_NAME
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ PYTHON_FOLDER = "/var/lib/juju/python"
 IDENTITY_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
 FIRST_HTTP_PORT = 38813
 """Where the first container's Pebble tells its health; the next ones follow."""
+OUTPUT_CHARACTERS = 4 * 1024 * 1024
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _IMAGE_LAYERS = "share/pebble/layers"
 """Where a process image keeps its Pebble layers, below its environment."""
@@ -156,7 +159,8 @@ class UnitRuntime:
             SandboxError, PebbleError, ArchiveError, PythonError: with what to do about it.
         """
         async with self._lock:
-            if self._recorded() != self._identity():
+            recorded = self._recorded()
+            if not recorded or recorded["identity"] != self._identity():
                 await self._clear(grace=10)
             await asyncio.to_thread(self._prepare)
             for index, name in enumerate(self.spec.charm.containers):
@@ -165,6 +169,21 @@ class UnitRuntime:
             async with asyncio.TaskGroup() as group:
                 for watched in self._supervisors.values():
                     group.create_task(watched.start())
+
+    def running(self) -> bool:
+        """Whether this very pod runs, whoever started it.
+
+        True while any of its Pebbles runs; a pod without workload containers runs from its start
+        to the machine's next boot. Blocking, but only briefly.
+        """
+        recorded = self._recorded()
+        if not recorded or recorded["identity"] != self._identity():
+            return False
+        if not self.spec.charm.containers:
+            return bool(recorded["boot"] == boot_id())
+        folders = [self.folder / "containers" / name for name in self.spec.charm.containers]
+        found = [Container.adopt(folder / "run") for folder in folders]
+        return any(container and container.exit() is None for container in found)
 
     async def stop(self, grace: float = 10) -> None:
         """End all Pebbles and with them their services; the folder stays as it is."""
@@ -230,15 +249,18 @@ class UnitRuntime:
         """Run a command in the charm container as `juju exec` does.
 
         Returns:
-            Exit code, standard output, standard error.
+            Exit code, standard output, standard error, these two up to `OUTPUT_CHARACTERS`.
         """
         output: dict[execution.Stream, list[str]] = {"stdout": [], "stderr": []}
-        code = await execution.run(
-            self._charm_spec(tuple(argv), env, socket_folder),
-            self.folder / "charm-container",
-            lambda stream, line: output[stream].append(line + "\n"),
-            stdin=stdin,
-        )
+        room = dict.fromkeys(output, OUTPUT_CHARACTERS)
+
+        def keep(stream: execution.Stream, line: str) -> None:
+            if room[stream] > 0:
+                output[stream].append(line + "\n")
+            room[stream] -= len(line) + 1
+
+        spec = self._charm_spec(tuple(argv), env, socket_folder)
+        code = await execution.run(spec, self.folder / "charm-container", keep, stdin=stdin)
         return code, "".join(output["stdout"]), "".join(output["stderr"])
 
     def ssh_argv(
@@ -270,7 +292,7 @@ class UnitRuntime:
 
     # The pod.
 
-    def _identity(self) -> dict[str, object]:
+    def _identity(self) -> dict[str, Any]:
         """What makes this pod another one when it changes."""
         spec = self.spec
         return {
@@ -281,11 +303,13 @@ class UnitRuntime:
             "address": spec.address,
         }
 
-    def _recorded(self) -> object:
+    def _recorded(self) -> dict[str, Any] | None:
+        """What pod.json says: the identity of the pod here, and in which boot it was started."""
         try:
-            return json.loads((self.folder / "pod.json").read_text())
+            recorded: dict[str, Any] = json.loads((self.folder / "pod.json").read_text())
         except FileNotFoundError:
             return None
+        return recorded
 
     async def _stop(self, grace: float) -> None:
         names = {path.name for path in (self.folder / "containers").glob("*") if path.is_dir()}
@@ -308,9 +332,9 @@ class UnitRuntime:
         unpacked = archive.UnpackedCharm.load(self.spec.charm_path)
         if self._recorded() is None:
             self._copy_charm(unpacked)
-            new = self.folder / "pod.json.new"
-            new.write_text(json.dumps(self._identity()))
-            new.replace(self.folder / "pod.json")
+        new = self.folder / "pod.json.new"
+        new.write_text(json.dumps({"identity": self._identity(), "boot": boot_id()}))
+        new.replace(self.folder / "pod.json")
         self._charm_mounts = self._mounts_of_charm(unpacked)
         self._pebble()
         containers = [Path("containers", name) for name in self.spec.charm.containers]

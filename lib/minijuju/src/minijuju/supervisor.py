@@ -12,11 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from minijuju import pebble_api, workload
 from sandbox.container import Container
 from sandbox.errors import SandboxError
 from sandbox.spec import Exit, Spec
-
-from . import pebble_api, workload
 
 logger = logging.getLogger(__name__)
 

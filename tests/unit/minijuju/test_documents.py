@@ -46,7 +46,7 @@ def test_scalars_are_those_of_go_yaml(text, value):
     ],
 )
 def test_bad_documents_are_refused(text, problem):
-    with pytest.raises(documents.DocumentError, match="^where: ") as caught:
+    with pytest.raises(documents.DocumentError, match=r"^where: ") as caught:
         documents.load(text, "where")
     assert problem in str(caught.value)
 

@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from minijuju import options
 from minijuju.charm import OptionMeta
 
@@ -78,9 +79,9 @@ def test_typed_values_that_do_not_fit(kind, value):
 
 
 def test_the_words_are_jujus():
-    with pytest.raises(options.OptionError, match='^option "x" expected int, got "five"$'):
+    with pytest.raises(options.OptionError, match=r'^option "x" expected int, got "five"$'):
         options.parse(option("int"), "five")
-    with pytest.raises(options.OptionError, match='^unknown option "y"$'):
+    with pytest.raises(options.OptionError, match=r'^unknown option "y"$'):
         options.find({"x": option("int")}, "y")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from minijuju import sockets
 from minijuju.cli.main import main
 

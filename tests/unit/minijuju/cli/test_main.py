@@ -1,4 +1,5 @@
 import pytest
+
 from minijuju.cli import catalog, main
 
 VERBS = [verb for module in catalog.MODULES for verb in catalog.load(module)]

@@ -74,7 +74,7 @@ def _configure(session: Session, kubeconfig: Path) -> None:
         stream.write(documents.dump(data))
     temporary.replace(file)
     if session.running():
-        session.call("shutdown")
+        session.stop()
 
 
 def controllers(session: Session, arguments: argparse.Namespace) -> int:
@@ -115,7 +115,7 @@ def shutdown(session: Session, arguments: argparse.Namespace) -> int:
     if not session.running():
         session.say("The controller does not run.")
         return 0
-    session.call("shutdown")
+    session.stop()
     session.say("The controller and what it ran have stopped; their state is kept.")
     return 0
 

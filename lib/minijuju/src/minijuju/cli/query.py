@@ -74,7 +74,8 @@ def _tokens(text: str) -> list[_Token]:
     while position < end:
         match = _TOKEN.match(text, position)
         if not match or match.lastgroup is None:
-            raise QueryError(f"cannot read {text[position:].strip()[:20]!r} at {position + 1}")
+            rest = text[position:].lstrip()
+            raise QueryError(f"cannot read {rest[:20]!r} at {len(text) - len(rest) + 1}")
         found.append(_Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))
         position = match.end()
     return [*found, _Token("end", "end of query", len(text))]

@@ -19,7 +19,7 @@ def tabular(
     applications = status.get("applications") or {}
     if not applications and not status.get("application-endpoints"):
         name = (status.get("model") or {}).get("name", "")
-        return f'{sections[0]}\nModel "{USER_PREFIX}{name}" is empty.\n'
+        return f'{sections[0]}\nModel "admin/{name}" is empty.\n'
     sections.append(_applications(applications, colour))
     if any(application.get("units") for application in applications.values()):
         sections.append(_units(applications, colour))
@@ -28,9 +28,6 @@ def tabular(
     if storage:
         sections.append(_storage(status.get("storage") or {}, colour))
     return "\n".join(section for section in sections if section)
-
-
-USER_PREFIX = "admin/"
 
 
 def _model(status: Document) -> str:
@@ -155,52 +152,28 @@ def _relations(status: Document, colour: bool) -> str:
     if not found:
         return ""
     rows = [["Integration provider", "Requirer", "Interface", "Type", "Message"]]
-    rows += [
-        [provider, requirer, interface, kind, ""] for provider, requirer, interface, kind in found
-    ]
+    rows += [[plain(cell) for cell in row] for row in found]
     colours: list[list[str | None]] = [["bold"] * 5]
-    colours += [[None] * 5 for _ in found]
+    colours += [[None, None, None, None, "yellow"] for _ in found]
     return table(rows, colours if colour else ())
 
 
-def pairs(status: Document) -> list[tuple[str, str, str, str]]:
-    """Provider, requirer, interface and type (`regular` or `peer`) of each relation.
+def pairs(status: Document) -> list[tuple[str, str, str, str, str]]:
+    """Provider, requirer, interface, type (`regular` or `peer`) and message of each relation.
 
-    Juju's status names for each endpoint the applications it is related to, but no roles. The
-    controller adds them in `relations` at the top; without that the two sides come sorted.
+    Juju's document names for each endpoint only the applications it is related to, without
+    roles; the controller adds `relations` at the top for this table.
     """
-    known = status.get("relations")
-    if isinstance(known, list):
-        return sorted(
-            (entry["provider"], entry["requirer"], entry["interface"], entry["type"])
-            for entry in known
+    return sorted(
+        (
+            entry["provider"],
+            entry["requirer"],
+            entry["interface"],
+            entry["type"],
+            entry.get("message", ""),
         )
-    found = set()
-    applications = status.get("applications") or {}
-    for name, application in applications.items():
-        for endpoint, entries in (application.get("relations") or {}).items():
-            for entry in entries:
-                other = entry.get("related-application", "")
-                interface = entry.get("interface", "")
-                if other == name:
-                    side = f"{name}:{endpoint}"
-                    found.add((side, side, interface, "peer"))
-                    continue
-                sides = [f"{name}:{endpoint}"]
-                sides += [
-                    f"{other}:{theirs}"
-                    for theirs, back in (
-                        applications.get(other, {}).get("relations") or {}
-                    ).items()
-                    if any(
-                        item.get("related-application") == name
-                        and item.get("interface") == interface
-                        for item in back
-                    )
-                ]
-                first, second, *_ = sorted([*sides, other]) if len(sides) == 1 else sorted(sides)
-                found.add((first, second, interface, "regular"))
-    return sorted(found)
+        for entry in status.get("relations") or []
+    )
 
 
 def _storage(storage: Document, colour: bool) -> str:
@@ -277,7 +250,7 @@ def select(status: Document, patterns: Sequence[str]) -> dict[str, Any]:
         if kept:
             chosen[name] = {**application, "units": kept}
     selected = {**status, "applications": chosen}
-    if isinstance(status.get("relations"), list):
+    if "relations" in status:
         selected["relations"] = [
             entry
             for entry in status["relations"]

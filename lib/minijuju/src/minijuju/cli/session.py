@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from .verb import CommandError
 
 CONTROLLER = "minijuju"
 USER = "admin"
+STOP_TIMEOUT = 60
 
 NO_MODEL = """No model in focus.
 
@@ -58,6 +60,24 @@ class Session:
     def call(self, method: str, **params: Any) -> Any:
         """Ask the controller; what it reports meanwhile goes to stderr."""
         return self.client.call(method, on_progress=self.say, **params)
+
+    def stop(self) -> None:
+        """End the controller and what it runs, and wait until the process is gone.
+
+        Raises:
+            CommandError: It did not end in time.
+        """
+        pid = int(self.call("shutdown")["pid"])
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        try:
+            ended, _, _ = select.select([handle], [], [], STOP_TIMEOUT)
+        finally:
+            os.close(handle)
+        if not ended:
+            raise CommandError(f"the controller (process {pid}) did not end in {STOP_TIMEOUT} s")
 
     def stream(self, method: str, **params: Any) -> Iterator[Any]:
         """Ask the controller for items, one after the other."""

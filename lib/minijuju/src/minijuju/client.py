@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 from minijuju import daemon, sockets
-from minijuju.errors import ERRORS, JujuError
+from minijuju.errors import ERRORS, JujuError, TimedOutError
 from minijuju.rpc_names import SOCKET
+
+SHUTDOWN_TIMEOUT = 60.0
 
 
 def data_folder() -> Path:
@@ -20,6 +23,21 @@ def data_folder() -> Path:
         return Path(chosen).absolute()
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
     return Path(base) / "minijuju"
+
+
+def _await_end(pid: int) -> None:
+    """Wait until a controller that was told to end, and with it its pods, has ended."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        if not select.select([handle], [], [], SHUTDOWN_TIMEOUT)[0]:
+            raise TimedOutError(
+                f"the controller (process {pid}) did not end in {SHUTDOWN_TIMEOUT:.0f} s"
+            )
+    finally:
+        os.close(handle)
 
 
 class Client:
@@ -46,6 +64,8 @@ class Client:
             if kind == "progress" and on_progress is not None:
                 on_progress(str(value))
             elif kind == "result":
+                if method == "shutdown":
+                    _await_end(value["pid"])
                 return value
         raise JujuError("the controller went away before it answered")
 
@@ -80,7 +100,9 @@ class Client:
         daemon.start(self.data)
         return sockets.connect(self.data / SOCKET)
 
-    def _messages(self, method: str, params: dict[str, Any]) -> Generator[tuple[str, Any], None, None]:
+    def _messages(
+        self, method: str, params: dict[str, Any]
+    ) -> Generator[tuple[str, Any], None, None]:
         with self._connect() as connection:
             request = {"method": method, "params": params}
             connection.sendall(json.dumps(request).encode() + b"\n")

@@ -16,7 +16,7 @@ from pathlib import Path
 from minijuju.charm import CharmError
 from minijuju.constraints import ConstraintError
 from minijuju.documents import DocumentError
-from minijuju.errors import JujuError, NotSupported
+from minijuju.errors import JujuError, NotSupportedError
 from minijuju.options import OptionError
 
 from . import catalog
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(session, str(error), 2)
     except CommandError as error:
         return _fail(session, str(error), error.code)
-    except NotSupported as error:
+    except NotSupportedError as error:
         return _fail(session, str(error), 2)
     except (JujuError, CharmError, ConstraintError, DocumentError, OptionError) as error:
         return _fail(session, str(error), 1)

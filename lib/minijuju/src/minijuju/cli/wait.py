@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from minijuju.errors import NotFound
+from minijuju.errors import NotFoundError
 
 from .query import QueryError, compile_query
 from .session import Session
@@ -54,7 +54,7 @@ def wait_for(session: Session, arguments: argparse.Namespace) -> int:
     while True:
         try:
             scope = scope_of(session.call("status", model=model), kind, name)
-        except NotFound:
+        except NotFoundError:
             if kind != "model":
                 raise
             scope = None

@@ -1,0 +1,437 @@
+"""The controller: keeps an agent for every unit, and takes down what is to go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import fcntl
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+from minijuju import (
+    applications,
+    models,
+    network,
+    proxy,
+    relations,
+    secrets,
+    statuses,
+    storages,
+    tasks,
+    units,
+)
+from minijuju.agent import Agent, destroy_unit
+from minijuju.archive import CharmStore
+from minijuju.charm import Charm
+from minijuju.cluster import Access
+from minijuju.errors import JujuError
+from minijuju.hooks.unit import port_text
+from minijuju.house import House, MakeRuntime, Runtime
+from minijuju.runtime import UnitRuntime, UnitSpec
+from minijuju.secrets import Vault
+from minijuju.state import State
+from minijuju.uniter import Life
+from sandbox import tree
+from sandbox.images import ImageStore
+
+logger = logging.getLogger(__name__)
+
+PRUNE_EVERY = 3600.0
+_KERNEL_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+class AlreadyRunningError(JujuError):
+    """Another controller has this data folder."""
+
+
+class Controller:
+    """One controller on one data folder.
+
+    Args:
+        data: the folder; made if need be, private to its owner.
+        make_runtime: makes a unit's processes; by default real ones.
+        balance: whether service addresses are served; tests without processes do without.
+
+    Raises:
+        AlreadyRunningError: another one has the folder.
+        StateError: the database cannot be used.
+    """
+
+    def __init__(
+        self, data: Path, *, make_runtime: MakeRuntime | None = None, balance: bool = True
+    ) -> None:
+        self.data = data.absolute()
+        self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = _lock(self.data)
+        try:
+            self.state = State(self.data / "state.db")
+            self.access = Access(self.data)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self.images = ImageStore()
+        self.charms = CharmStore(self.data / "charms", self.images)
+        self.house = House(
+            data=self.data,
+            state=self.state,
+            vault=Vault(self.data / "secrets.key"),
+            images=self.images,
+            make_runtime=make_runtime or self._unit_runtime,
+        )
+        self.agents: dict[tuple[str, str], Agent] = {}
+        self.closing = False
+        self._runs: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._changed = asyncio.Event()
+        self._dirty: set[str] = set()
+        self._events: set[asyncio.Event] = set()
+        self._background: set[asyncio.Task[None]] = set()
+        self._keeper: asyncio.Task[None] | None = None
+        self._pruned = 0.0
+        self._proxy = proxy.Proxy(self.data / "proxy") if balance else None
+        self._routes: list[proxy.Route] = []
+        self._refused: dict[str, str] = {}
+        self._hosts: dict[str, dict[str, tuple[str, ...]]] = {}
+
+    def _unit_runtime(self, folder: Path, spec: UnitSpec) -> Runtime:
+        return UnitRuntime(folder, spec, images=self.images)
+
+    # Life.
+
+    async def start(self) -> None:
+        """Take up where the last controller of this folder left off."""
+        self._rebooted()
+        self.state.listeners.append(self._note)
+        await self._sweep()
+        self._dirty.update(model.uuid for model in models.every(self.state))
+        self._changed.set()
+        self._keeper = asyncio.create_task(self._keep(), name="keeper")
+
+    def _rebooted(self) -> None:
+        """Note that no pod survived if the machine was started since."""
+        now = _KERNEL_BOOT.read_text().strip()
+        with self.state.transaction():
+            if self.state.meta("kernel-boot") not in ("", now):
+                self.state.execute("UPDATE unit SET boot = ''")
+            self.state.set_meta("kernel-boot", now)
+
+    async def close(self, *, stop_pods: bool = False) -> None:
+        """Let go of everything; a hook that runs is killed, and run again by the next controller.
+
+        Args:
+            stop_pods: end the pods and the balancer too.
+        """
+        self.closing = True
+        work = [*self._runs.values(), *self._background]
+        if self._keeper is not None:
+            work.append(self._keeper)
+        for task in work:
+            task.cancel()
+        for result in await asyncio.gather(*work, return_exceptions=True):
+            if isinstance(result, Exception):
+                logger.error("ended badly while closing", exc_info=result)
+        if stop_pods:
+            await self._stop_pods()
+        await self.access.close()
+        for log in self.house.logs.values():
+            log.close()
+        self.state.close()
+        os.close(self._lock)
+
+    async def _stop_pods(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for model in models.every(self.state):
+                for unit in units.every(self.state, model.uuid):
+                    folder = self.house.unit_folder(model.uuid, unit.name)
+                    if folder.is_dir():
+                        group.create_task(self._stranger(folder).stop())
+        with self.state.transaction():
+            self.state.execute("UPDATE unit SET boot = ''")
+        if self._proxy is not None:
+            await self._proxy.stop()
+
+    def _stranger(self, folder: Path) -> Runtime:
+        """A handle on a pod of which only the folder is known."""
+        spec = UnitSpec(
+            model="",
+            model_uuid="",
+            application="none",
+            unit="none/0",
+            charm_path=folder,
+            charm=Charm(name="none"),
+            images={},
+            storages=(),
+            trusted=False,
+            address="127.0.0.1",
+            service_address="127.0.0.1",
+        )
+        return self.house.make_runtime(folder, spec)
+
+    async def _sweep(self) -> None:
+        """Remove what a controller that died in the middle of a removal has left."""
+        known = {
+            self.house.unit_folder(model.uuid, unit.name)
+            for model in models.every(self.state)
+            for unit in units.every(self.state, model.uuid)
+        }
+        for folder in (self.data / "units").glob("*/*"):
+            if folder not in known:
+                await self._stranger(folder).remove()
+        await self._sweep_storage()
+
+    async def _sweep_storage(self) -> None:
+        """Delete the folders of storages that are no more."""
+        kept = {
+            storage.folder
+            for model in models.every(self.state)
+            for storage in storages.every(self.state, model.uuid)
+        }
+        for folder in (self.data / "storage").glob("*/*"):
+            if folder not in kept:
+                await asyncio.to_thread(tree.remove, folder)
+
+    # Change.
+
+    def _note(self, model: str) -> None:
+        self._dirty.add(model)
+        self._changed.set()
+        for event in self._events:
+            event.set()
+
+    @contextlib.contextmanager
+    def changes(self) -> Iterator[asyncio.Event]:
+        """An event that is set whenever anything changes."""
+        event = asyncio.Event()
+        self._events.add(event)
+        try:
+            yield event
+        finally:
+            self._events.discard(event)
+
+    async def _keep(self) -> None:
+        """After every change: see that each unit has its agent, and take down what is to go."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PRUNE_EVERY):
+                    await self._changed.wait()
+            self._changed.clear()
+            dirty, self._dirty = self._dirty, set()
+            try:
+                for model in dirty:
+                    self._settle(model)
+                await self._serve()
+                self._prune()
+            except (sqlite3.OperationalError, OSError) as error:
+                logger.error("cannot keep the models up: %s", error)
+                self._dirty |= dirty
+                await asyncio.sleep(1)
+                self._changed.set()
+
+    def _settle(self, uuid: str) -> None:
+        model = models.get(self.state, uuid)
+        if model is not None:
+            self._advance(model)
+            model = models.get(self.state, uuid)
+        present = set()
+        if model is not None:
+            for unit in units.every(self.state, uuid):
+                key = (uuid, unit.name)
+                present.add(key)
+                if key not in self.agents:
+                    self._hire(key)
+        for key, agent in list(self.agents.items()):
+            if key[0] == uuid:
+                if key not in present:
+                    agent.kill()
+                agent.wake()
+        if model is not None:
+            self._name(model)
+
+    def _hire(self, key: tuple[str, str]) -> None:
+        agent = Agent(self.house, *key, complete=self._complete, changed=self._changed.set)
+        self.agents[key] = agent
+        run = asyncio.create_task(agent.run(), name=f"agent {key[1]}")
+        self._runs[key] = run
+        run.add_done_callback(lambda done: self._left(key, done))
+
+    def _left(self, key: tuple[str, str], run: asyncio.Task[None]) -> None:
+        if self.closing or run.cancelled():
+            return
+        error = run.exception()
+        if error is None:
+            self._dismiss(key)
+            return
+        # A defect of ours: say so, and hire another agent, a little later.
+        logger.error("the agent of %s ended badly", key[1], exc_info=error)
+        self._later(self._rehire(key))
+
+    async def _rehire(self, key: tuple[str, str]) -> None:
+        await asyncio.sleep(5)
+        self._dismiss(key)
+
+    def _dismiss(self, key: tuple[str, str]) -> None:
+        del self.agents[key]
+        del self._runs[key]
+        self._note(key[0])
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._background.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                logger.error("%s", error, exc_info=error)
+
+        task.add_done_callback(done)
+
+    # What is to go goes: relations without anyone in scope, applications without units, models.
+
+    def _advance(self, model: models.Model) -> None:
+        with self.state.transaction():
+            for relation in relations.every(self.state, model.uuid):
+                gone = relation.life is not Life.ALIVE
+                if gone and not relations.scope(self.state, relation):
+                    relations.remove(self.state, relation)
+            for application in applications.every(self.state, model.uuid):
+                if application.life is not Life.ALIVE:
+                    self._end_application(model, application)
+        if model.life is Life.ALIVE or applications.every(self.state, model.uuid):
+            return
+        if any(key[0] == model.uuid for key in self._runs):
+            return
+        models.remove(self.state, model)
+        log = self.house.logs.pop(model.uuid, None)
+        if log is not None:
+            log.close()
+        for suffix in (".log", ".old"):
+            (self.data / "logs" / f"{model.uuid}{suffix}").unlink(missing_ok=True)
+        self._hosts.pop(model.uuid, None)
+        self._later(self._sweep_storage())
+        self._later(self.access.remove_model(model.name, model.uuid))
+
+    def _end_application(self, model: models.Model, application: applications.Application) -> None:
+        uuid, name = application.model, application.name
+        if units.every(self.state, uuid, name):
+            return
+        joined = relations.every(self.state, uuid, name)
+        if any(not relation.peer for relation in joined):
+            return
+        for relation in joined:
+            relations.remove(self.state, relation)
+        secrets.remove_owned(self.state, uuid, "application", name)
+        for storage in storages.every(self.state, uuid):
+            if storage.unit.startswith(f"~{name}/") and application.destroy_storage:
+                storages.remove(self.state, storage)
+                unit = storage.unit.removeprefix("~")
+                self._later(self.access.remove_claim(model.name, uuid, name, storage.name, unit))
+        applications.remove(self.state, application)
+        self._later(self._sweep_storage())
+        self._later(self.access.remove_application(model.name, uuid, name))
+
+    def destroy(self, unit: units.Unit) -> None:
+        """Take a unit away at once, whatever it does; call inside a transaction."""
+        destroy_unit(self.state, unit)
+
+    # Names, addresses and routes.
+
+    def subnet(self) -> network.Subnet:
+        """This controller's share of loopback, chosen once."""
+        known = self.state.meta("subnet")
+        if known:
+            return network.Subnet(int(known))
+        chosen = network.Subnet.choose(self.data)
+        with self.state.transaction():
+            self.state.set_meta("subnet", str(chosen.number))
+        return chosen
+
+    def addresses(self) -> set[str]:
+        """Every address that is given out."""
+        rows = self.state.rows("SELECT address FROM unit UNION SELECT address FROM application")
+        return {row["address"] for row in rows}
+
+    def _services(self, model: models.Model) -> list[network.Service]:
+        return [
+            network.Service(
+                application.name,
+                application.address,
+                {
+                    unit.name: unit.address
+                    for unit in units.every(self.state, model.uuid, application.name)
+                },
+            )
+            for application in applications.every(self.state, model.uuid)
+        ]
+
+    def _name(self, model: models.Model) -> None:
+        """Tell every pod of the model the names there are."""
+        hosts = network.hosts(model.name, self._services(model))
+        if hosts == self._hosts.get(model.uuid):
+            return
+        self._hosts[model.uuid] = hosts
+        for key, agent in self.agents.items():
+            if key[0] == model.uuid and agent.runtime is not None:
+                agent.runtime.set_hosts(hosts)
+
+    async def _complete(self, spec: UnitSpec) -> UnitSpec:
+        """A spec with the names there are and the way to Kubernetes."""
+        cluster = await self.access.prepare(spec)
+        model = models.get(self.state, spec.model_uuid)
+        hosts = network.hosts(spec.model, self._services(model)) if model else {}
+        return dataclasses.replace(spec, hosts=hosts, cluster=cluster)
+
+    async def _serve(self) -> None:
+        """Bring the balancer to the ports that are open."""
+        if self._proxy is None:
+            return
+        wanted: list[proxy.Route] = []
+        for model in models.every(self.state):
+            for application in applications.every(self.state, model.uuid):
+                up = [
+                    unit
+                    for unit in units.every(self.state, model.uuid, application.name)
+                    if unit.boot and unit.life is Life.ALIVE
+                ]
+                ports = {
+                    unit.name: sorted({port_text(port) for port in unit.ports}) for unit in up
+                }
+                addresses = {unit.name: unit.address for unit in up}
+                wanted += proxy.routes(application.address, ports, addresses)
+        running = self._proxy.identity is not None
+        if wanted == self._routes and (running or not wanted):
+            return
+        refused = await self._proxy.apply(wanted)
+        self._routes = wanted
+        for address, why in refused.items():
+            if self._refused.get(address) != why:
+                logger.warning("nobody can be served at %s: %s", address, why)
+        self._refused = refused
+
+    def _prune(self) -> None:
+        if time.monotonic() - self._pruned < PRUNE_EVERY:
+            return
+        self._pruned = time.monotonic()
+        with self.state.transaction():
+            for model in models.every(self.state):
+                statuses.prune(self.state, model.uuid, model.seconds("max-status-history-age"))
+                tasks.prune(self.state, model.uuid, model.seconds("max-action-results-age"))
+
+
+def _lock(data: Path) -> int:
+    """Hold the folder; the kernel lets go when the process ends, however it ends.
+
+    Raises:
+        AlreadyRunningError: another controller holds it.
+    """
+    handle = os.open(data / "controller.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise AlreadyRunningError(f"another controller works on {data}") from None
+    return handle

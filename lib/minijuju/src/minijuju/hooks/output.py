@@ -1,0 +1,73 @@
+"""How hook commands print values and read settings from standard input."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import yaml
+
+from minijuju.hooks.context import CommandError, text_mapping
+
+MAX_INPUT = 8 * 1024 * 1024
+
+
+def render(value: Any, form: str) -> str:
+    """A value in the form that `--format` asks for: smart (the default), json or yaml."""
+    if form == "json":
+        return json.dumps(value) + "\n"
+    if form == "yaml":
+        return str(yaml.safe_dump(value, default_flow_style=False))
+    if form not in ("", "smart"):
+        raise CommandError(f'invalid value "{form}" for option --format: unknown format "{form}"')
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return f"{value}\n"
+    if isinstance(value, str | int | float):
+        return f"{value}\n"
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return "".join(f"{item}\n" for item in value)
+    return str(yaml.safe_dump(value, default_flow_style=False))
+
+
+def settings(text: str, what: str) -> dict[str, str]:
+    """Settings from JSON or YAML.
+
+    Raises:
+        CommandError: it is no mapping of strings.
+    """
+    if len(text) > MAX_INPUT:
+        raise CommandError(f"{what}: more than {MAX_INPUT} characters")
+    try:
+        value = json.loads(text) if text.lstrip().startswith("{") else _yaml(text)
+    except json.JSONDecodeError:
+        value = _yaml(text)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise CommandError(f"{what}: expected a mapping")
+    return text_mapping(value, what)
+
+
+def _yaml(text: str) -> Any:
+    try:
+        # Every scalar stays the text it is, as it does when Go reads into strings.
+        return yaml.load(text, yaml.BaseLoader)  # noqa: S506 - BaseLoader makes only text
+    except yaml.YAMLError as error:
+        raise CommandError(f"cannot parse settings: {error}") from None
+
+
+def pairs(items: tuple[str, ...], what: str) -> dict[str, str]:
+    """Settings from `key=value` arguments.
+
+    Raises:
+        CommandError: one is not of that form; its value is not quoted.
+    """
+    found: dict[str, str] = {}
+    for item in items:
+        key, mark, value = item.partition("=")
+        if not mark or not key:
+            raise CommandError(f"{what}: expected key=value, got {key!r}")
+        found[key] = value
+    return found

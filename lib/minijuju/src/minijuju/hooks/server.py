@@ -1,0 +1,89 @@
+"""The unit's end of the hook commands: a unix socket that answers for the context at hand."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+from pathlib import Path
+
+from minijuju import sockets
+from minijuju.hooks import commands, tools
+from minijuju.hooks.context import Context
+
+logger = logging.getLogger(__name__)
+
+
+class HookServer:
+    """Answers the hook commands of one unit; `context` is who may ask now, if anyone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.context: Context | None = None
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Lay out the folder and listen."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tools.install(self.folder)
+        listener = sockets.listen(self.folder / tools.SOCKET_NAME)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener)
+
+    async def stop(self) -> None:
+        """Stop listening; the commands under way are cut off."""
+        self.context = None
+        if self._server:
+            self._server.close()
+        for task in list(self._connections):
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        (self.folder / tools.SOCKET_NAME).unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._connections.add(task)
+        try:
+            token, stdin, *argv = await self._request(reader)
+            code, output, error = self._answer(token, argv, stdin)
+            fields = [
+                str(code).encode(),
+                output.encode("utf-8", "surrogateescape"),
+                error.encode("utf-8", "surrogateescape"),
+            ]
+            writer.write(len(fields).to_bytes(4, "big"))
+            for field in fields:
+                writer.write(len(field).to_bytes(4, "big") + field)
+            await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError, ValueError) as problem:
+            logger.warning("a hook command's connection was cut: %s", problem)
+        finally:
+            if task is not None:
+                self._connections.discard(task)
+            writer.close()
+
+    async def _request(self, reader: asyncio.StreamReader) -> list[bytes]:
+        count = int.from_bytes(await reader.readexactly(4), "big")
+        if not 3 <= count <= tools.MAX_FIELDS:
+            raise ValueError(f"{count} fields")
+        fields, total = [], 0
+        for _ in range(count):
+            size = int.from_bytes(await reader.readexactly(4), "big")
+            total += size
+            if total > tools.MAX_FIELD:
+                raise ValueError(f"more than {tools.MAX_FIELD} bytes")
+            fields.append(await reader.readexactly(size))
+        return fields
+
+    def _answer(self, token: bytes, argv: list[bytes], stdin: bytes) -> tuple[int, str, str]:
+        context = self.context
+        if context is None or not hmac.compare_digest(context.id.encode(), token):
+            return 1, "", "ERROR this hook is over\n"
+        words = [word.decode("utf-8", "surrogateescape") for word in argv]
+        try:
+            return commands.run(context, words, stdin.decode("utf-8", "surrogateescape"))
+        except Exception as error:
+            # A defect of ours must fail this command, not the unit's whole server.
+            logger.exception("hook command %s failed", words[0])
+            return 1, "", f"ERROR {words[0]}: internal error: {error}\n"

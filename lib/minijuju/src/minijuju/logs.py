@@ -1,0 +1,128 @@
+"""A model's log: lines of JSON in a file that is bounded, and what follows it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+MAX_LINE = 16 * 1024
+MAX_FILE = 8 * 1024 * 1024
+_CUT = " [cut]"
+
+
+def clean(text: str) -> str:
+    """One line that is safe to print: control characters are escaped, the length is bounded."""
+    shown = text[: MAX_LINE + 1]
+    if not shown.isprintable():
+        shown = "".join(
+            char if char.isprintable() or char == "\t" else char.encode("unicode_escape").decode()
+            for char in shown
+        )
+    return shown if len(shown) <= MAX_LINE else shown[: MAX_LINE - len(_CUT)] + _CUT
+
+
+class Log:
+    """The log of one model: the file `path` and the one before it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.old = path.with_suffix(".old")
+        self.added = asyncio.Event()
+        self._file = -1
+        self._size = 0
+
+    def write(self, entity: str, level: str, module: str, text: str) -> None:
+        """Add `text` from `entity` (`app/0`, `controller`), a record for each line."""
+        level = level.upper() if level.upper() in LEVELS else "INFO"
+        records = [
+            json.dumps(
+                {
+                    "timestamp": time.time(),
+                    "entity": entity,
+                    "level": level,
+                    "module": module,
+                    "message": clean(line),
+                }
+            )
+            for line in text.split("\n")
+        ]
+        data = ("\n".join(records) + "\n").encode()
+        if self._file < 0 or self._size + len(data) > MAX_FILE:
+            self._open()
+        os.write(self._file, data)
+        self._size += len(data)
+        self.added.set()
+        self.added = asyncio.Event()
+
+    def _open(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+            self.path.replace(self.old)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        self._file = os.open(self.path, flags, 0o600)
+        self._size = os.fstat(self._file).st_size
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def read(self) -> list[dict[str, Any]]:
+        """Every record there is, oldest first; a line cut by a crash is left out."""
+        records = []
+        for path in (self.old, self.path):
+            with contextlib.suppress(FileNotFoundError):
+                for line in path.read_bytes().splitlines():
+                    with contextlib.suppress(ValueError):
+                        records.append(json.loads(line))
+        return records
+
+    async def follow(self) -> AsyncIterator[dict[str, Any]]:
+        """Every record from now on."""
+        position = self.path.stat().st_size if self.path.exists() else 0
+        identity = self._identity()
+        while True:
+            added = self.added
+            if self._identity() != identity:
+                identity, position = self._identity(), 0
+            if identity:
+                with self.path.open("rb") as file:
+                    file.seek(position)
+                    for line in file:
+                        position += len(line)
+                        yield json.loads(line)
+            await added.wait()
+
+    def _identity(self) -> int:
+        try:
+            return self.path.stat().st_ino
+        except FileNotFoundError:
+            return 0
+
+
+def matches(
+    record: dict[str, Any], *, level: str, include: Sequence[str], exclude: Sequence[str]
+) -> bool:
+    """Whether a record is wanted: of at least `level`, of the entities asked for.
+
+    Entities are named as `app/0`, `unit-app-0`, `app` or a pattern of these.
+    """
+    if level and LEVELS.index(record["level"]) < LEVELS.index(level.upper()):
+        return False
+    entity = str(record["entity"])
+    names = (entity, f"unit-{entity.replace('/', '-')}", entity.partition("/")[0])
+
+    def any_of(patterns: Sequence[str]) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
+
+    return (not include or any_of(include)) and not any_of(exclude)

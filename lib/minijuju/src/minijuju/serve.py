@@ -1,0 +1,60 @@
+"""The controller's process: `python -m minijuju.serve FOLDER`."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from minijuju import facade, rpc
+from minijuju.controller import AlreadyRunningError, Controller
+from minijuju.errors import JujuError
+from minijuju.rpc_names import ALREADY_RUNNING
+
+logger = logging.getLogger("minijuju")
+
+
+async def serve(data: Path) -> None:
+    """Be the controller of `data` until told to end.
+
+    SIGTERM and SIGINT let the pods run on; the method `shutdown` stops them.
+    """
+    controller = Controller(data)
+    done = asyncio.Event()
+    api = facade.Facade(controller, done)
+    server = rpc.Server(data, api.methods())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, done.set)
+    try:
+        await controller.start()
+        await server.start()
+        # What is there now stays: keep it out of every collection, and out of copy on write.
+        gc.collect()
+        gc.freeze()
+        await done.wait()
+    finally:
+        await server.close()
+        await controller.close(stop_pods=api.stop_pods)
+
+
+def main() -> int:
+    """Run; 3 if another controller has the folder."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        asyncio.run(serve(Path(sys.argv[1])))
+    except AlreadyRunningError:
+        return ALREADY_RUNNING
+    except JujuError as error:
+        logger.error("%s", error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

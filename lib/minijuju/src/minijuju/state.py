@@ -1,0 +1,239 @@
+"""The controller's database: SQLite in WAL mode, one connection, one writer.
+
+Everything that outlives the controller is in here. Callers read and write through the modules
+that own a table (`models`, `applications`, `units`, ...); this one holds the schema, transactions
+and the notice that something changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from minijuju.errors import StateError
+
+VERSION = 1
+
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE sequence (name TEXT PRIMARY KEY, next INTEGER NOT NULL) STRICT;
+CREATE TABLE model (
+    uuid TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, life TEXT NOT NULL, config TEXT NOT NULL,
+    created REAL NOT NULL, destroy_storage INTEGER NOT NULL DEFAULT 0) STRICT;
+CREATE TABLE application (
+    model TEXT NOT NULL REFERENCES model (uuid) ON DELETE CASCADE, name TEXT NOT NULL,
+    life TEXT NOT NULL, charm TEXT NOT NULL, charm_version INTEGER NOT NULL, config TEXT NOT NULL,
+    trust INTEGER NOT NULL, resources TEXT NOT NULL, storage TEXT NOT NULL,
+    constraints TEXT NOT NULL, scale INTEGER NOT NULL, leader TEXT NOT NULL DEFAULT '',
+    version TEXT NOT NULL DEFAULT '', address TEXT NOT NULL DEFAULT '', created REAL NOT NULL,
+    destroy_storage INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (model, name)) STRICT;
+CREATE TABLE unit (
+    model TEXT NOT NULL, name TEXT NOT NULL, application TEXT NOT NULL, number INTEGER NOT NULL,
+    life TEXT NOT NULL, local TEXT NOT NULL, charm_state TEXT NOT NULL DEFAULT '{}',
+    ports TEXT NOT NULL DEFAULT '[]', address TEXT NOT NULL DEFAULT '',
+    boot TEXT NOT NULL DEFAULT '', pod TEXT NOT NULL DEFAULT 'null',
+    resolved TEXT NOT NULL DEFAULT '',
+    destroy_storage INTEGER NOT NULL DEFAULT 0, created REAL NOT NULL, PRIMARY KEY (model, name),
+    FOREIGN KEY (model, application) REFERENCES application (model, name)
+    ON DELETE CASCADE) STRICT;
+CREATE TABLE status (
+    model TEXT NOT NULL REFERENCES model (uuid) ON DELETE CASCADE, entity TEXT NOT NULL,
+    kind TEXT NOT NULL, status TEXT NOT NULL, message TEXT NOT NULL, data TEXT NOT NULL,
+    since REAL NOT NULL, PRIMARY KEY (model, entity, kind)) STRICT;
+CREATE TABLE status_history (
+    id INTEGER PRIMARY KEY, model TEXT NOT NULL REFERENCES model (uuid) ON DELETE CASCADE,
+    entity TEXT NOT NULL, kind TEXT NOT NULL, status TEXT NOT NULL, message TEXT NOT NULL,
+    data TEXT NOT NULL, since REAL NOT NULL) STRICT;
+CREATE INDEX status_history_entity ON status_history (model, entity, kind, id);
+CREATE TABLE relation (
+    model TEXT NOT NULL REFERENCES model (uuid) ON DELETE CASCADE, id INTEGER NOT NULL,
+    life TEXT NOT NULL, interface TEXT NOT NULL, endpoints TEXT NOT NULL, created REAL NOT NULL,
+    PRIMARY KEY (model, id)) STRICT;
+CREATE TABLE bag (
+    model TEXT NOT NULL, relation INTEGER NOT NULL, entity TEXT NOT NULL, settings TEXT NOT NULL,
+    version INTEGER NOT NULL, PRIMARY KEY (model, relation, entity),
+    FOREIGN KEY (model, relation) REFERENCES relation (model, id) ON DELETE CASCADE) STRICT;
+CREATE TABLE scope (
+    model TEXT NOT NULL, relation INTEGER NOT NULL, unit TEXT NOT NULL,
+    PRIMARY KEY (model, relation, unit),
+    FOREIGN KEY (model, relation) REFERENCES relation (model, id) ON DELETE CASCADE) STRICT;
+CREATE TABLE secret (
+    model TEXT NOT NULL REFERENCES model (uuid) ON DELETE CASCADE, id TEXT NOT NULL,
+    owner_kind TEXT NOT NULL, owner TEXT NOT NULL, label TEXT NOT NULL, description TEXT NOT NULL,
+    rotation TEXT NOT NULL, next_rotation REAL, latest INTEGER NOT NULL, created REAL NOT NULL,
+    updated REAL NOT NULL, PRIMARY KEY (model, id)) STRICT;
+CREATE UNIQUE INDEX secret_label ON secret (model, owner_kind, owner, label) WHERE label <> '';
+CREATE TABLE secret_revision (
+    model TEXT NOT NULL, secret TEXT NOT NULL, revision INTEGER NOT NULL, content BLOB NOT NULL,
+    created REAL NOT NULL, expires REAL, next_expiry REAL,
+    PRIMARY KEY (model, secret, revision),
+    FOREIGN KEY (model, secret) REFERENCES secret (model, id) ON DELETE CASCADE) STRICT;
+CREATE TABLE secret_consumer (
+    model TEXT NOT NULL, secret TEXT NOT NULL, unit TEXT NOT NULL, label TEXT NOT NULL,
+    revision INTEGER NOT NULL, PRIMARY KEY (model, secret, unit),
+    FOREIGN KEY (model, secret) REFERENCES secret (model, id) ON DELETE CASCADE,
+    FOREIGN KEY (model, unit) REFERENCES unit (model, name) ON DELETE CASCADE) STRICT;
+CREATE TABLE secret_grant (
+    model TEXT NOT NULL, secret TEXT NOT NULL, relation INTEGER NOT NULL, subject TEXT NOT NULL,
+    PRIMARY KEY (model, secret, relation, subject),
+    FOREIGN KEY (model, secret) REFERENCES secret (model, id) ON DELETE CASCADE,
+    FOREIGN KEY (model, relation) REFERENCES relation (model, id) ON DELETE CASCADE) STRICT;
+CREATE TABLE storage (
+    model TEXT NOT NULL REFERENCES model (uuid) ON DELETE CASCADE, id TEXT NOT NULL,
+    name TEXT NOT NULL, unit TEXT NOT NULL, life TEXT NOT NULL, folder TEXT NOT NULL,
+    claim TEXT NOT NULL, size INTEGER NOT NULL, created REAL NOT NULL,
+    PRIMARY KEY (model, id)) STRICT;
+CREATE TABLE task (
+    model TEXT NOT NULL REFERENCES model (uuid) ON DELETE CASCADE, id INTEGER NOT NULL,
+    unit TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, params TEXT NOT NULL,
+    timeout REAL, status TEXT NOT NULL, message TEXT NOT NULL DEFAULT '',
+    results TEXT NOT NULL DEFAULT '{}', log TEXT NOT NULL DEFAULT '[]', enqueued REAL NOT NULL,
+    started REAL, completed REAL, PRIMARY KEY (model, id)) STRICT;
+"""
+
+
+class State:
+    """One open database.
+
+    Attributes:
+        path: the database file.
+        listeners: called with a model's uuid after a commit that `touch`ed that model.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the database.
+
+        Raises:
+            StateError: it is damaged, or a newer minijuju wrote it.
+        """
+        self.path = path
+        self.listeners: list[Callable[[str], None]] = []
+        self._depth = 0
+        self._touched: set[str] = set()
+        # Made by hand so that it is never readable by others, not even for a moment.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        self._connection = sqlite3.connect(path, isolation_level=None)
+        self._connection.row_factory = sqlite3.Row
+        try:
+            self._open()
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise StateError(
+                f"cannot use the database {path}: {error};"
+                " restore it from a backup or move it away"
+            ) from error
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _open(self) -> None:
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+            "cache_size=-1024",
+        ):
+            self._connection.execute(f"PRAGMA {pragma}")
+        found = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise StateError(
+                f"{self.path} was written by a newer minijuju (schema {version}, this one knows"
+                f" {VERSION}); use that one"
+            )
+        if version == 0:
+            self._connection.executescript(
+                f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={VERSION}; COMMIT;"
+            )
+
+    def close(self) -> None:
+        """Close the database; what was not committed is gone."""
+        self._connection.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything inside commits together, or, on an exception, not at all.
+
+        A transaction inside another joins it. The listeners hear of it after the commit.
+        """
+        if self._depth:
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+            return
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._depth = 1
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._touched.clear()
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        finally:
+            self._depth = 0
+        touched, self._touched = self._touched, set()
+        for model in touched:
+            for listener in self.listeners:
+                listener(model)
+
+    def touch(self, model: str) -> None:
+        """Note that `model` changes in a way its units may have to act on."""
+        if not self._depth:
+            raise StateError("touch() outside a transaction")
+        self._touched.add(model)
+
+    def execute(self, sql: str, *values: Any) -> int:
+        """Run a statement; the number of rows it changed."""
+        return self._connection.execute(sql, values).rowcount
+
+    def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+        """All rows of a query."""
+        return self._connection.execute(sql, values).fetchall()
+
+    def row(self, sql: str, *values: Any) -> sqlite3.Row | None:
+        """The first row of a query, or None."""
+        found: sqlite3.Row | None = self._connection.execute(sql, values).fetchone()
+        return found
+
+    def number(self, name: str) -> int:
+        """The next number of the sequence `name`, from 0; none is given twice."""
+        found = self.row(
+            "INSERT INTO sequence VALUES (?, 1) ON CONFLICT DO UPDATE SET next = next + 1"
+            " RETURNING next",
+            name,
+        )
+        if found is None:
+            raise StateError(f"no number for {name}")
+        return int(found[0]) - 1
+
+    def meta(self, key: str) -> str:
+        """A fact about this controller; empty if it was never set."""
+        found = self.row("SELECT value FROM meta WHERE key = ?", key)
+        return str(found[0]) if found else ""
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Record a fact about this controller."""
+        self.execute(
+            "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+            key,
+            value,
+        )
+
+
+_XID = "0123456789abcdefghijklmnopqrstuv"
+
+
+def xid() -> str:
+    """A fresh identifier in the form of Juju's secrets: 20 characters of base 32 hex, random."""
+    return "".join(secrets.choice(_XID) for _ in range(20))

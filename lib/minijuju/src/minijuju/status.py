@@ -1,0 +1,318 @@
+"""What the controller tells of a model, in the shapes of Juju's own JSON."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from minijuju import applications, models, relations, secrets, statuses, storages, units
+from minijuju.applications import Application
+from minijuju.charm import Charm
+from minijuju.hooks.environment import VERSION
+from minijuju.hooks.unit import port_text
+from minijuju.house import House, load_charm
+from minijuju.state import State
+from minijuju.statuses import Status
+from minijuju.uniter import Life
+
+CLOUD = "localhost"
+CONTROLLER = "minijuju"
+
+
+def since(moment: float) -> str:
+    """A time as `juju status --format json` has it."""
+    return time.strftime("%d %b %Y %H:%M:%SZ", time.gmtime(moment))
+
+
+def _shown(status: Status) -> dict[str, Any]:
+    shown: dict[str, Any] = {"current": status.status}
+    if status.message:
+        shown["message"] = status.message
+    if status.since:
+        shown["since"] = since(status.since)
+    return shown
+
+
+def unit_statuses(state: State, model: str, unit: str) -> tuple[Status, Status]:
+    """What is shown as a unit's workload and agent."""
+    workload = statuses.get(state, model, unit, "workload") or Status("unknown")
+    agent = statuses.get(state, model, unit, "agent") or Status("unknown")
+    return statuses.displayed(workload, agent)
+
+
+def application_status(state: State, application: Application) -> Status:
+    """What the leader set, else the gravest of the units'; with no units, unknown."""
+    chosen = statuses.get(state, application.model, application.name, "application")
+    if chosen is not None:
+        return chosen
+    return statuses.derived(
+        unit_statuses(state, application.model, unit.name)[0]
+        for unit in units.every(state, application.model, application.name)
+    )
+
+
+def model_status(model: models.Model) -> dict[str, Any]:
+    """The model's own status."""
+    current = "available" if model.life is Life.ALIVE else "destroying"
+    return {"current": current, "since": since(model.created)}
+
+
+def document(house: House, model: models.Model) -> dict[str, Any]:
+    """The document of `juju status`."""
+    state = house.state
+    joined = relations.every(state, model.uuid)
+    shown: dict[str, Any] = {
+        "model": {
+            "name": model.name,
+            "type": "caas",
+            "controller": CONTROLLER,
+            "cloud": CLOUD,
+            "version": VERSION,
+            "model-status": model_status(model),
+            "sla": "unsupported",
+        },
+        "machines": {},
+        "applications": {
+            application.name: _application(state, application, joined)
+            for application in applications.every(state, model.uuid)
+        },
+        "relations": [_pair(relation) for relation in joined],
+        "storage": _storage(state, model.uuid),
+        "controller": {"timestamp": time.strftime("%H:%M:%SZ", time.gmtime())},
+    }
+    return shown
+
+
+def _pair(relation: relations.Relation) -> dict[str, str]:
+    by_role = {end.role: f"{end.application}:{end.endpoint}" for end in relation.ends}
+    if relation.peer:
+        provider = requirer = by_role["peer"]
+    else:
+        provider, requirer = by_role["provider"], by_role["requirer"]
+    return {
+        "provider": provider,
+        "requirer": requirer,
+        "interface": relation.interface,
+        "type": "peer" if relation.peer else "regular",
+        "message": "" if relation.life is Life.ALIVE else "removing",
+    }
+
+
+def _application(
+    state: State, application: Application, joined: list[relations.Relation]
+) -> dict[str, Any]:
+    name = application.name
+    base, _, channel = application.charm.base.partition("@")
+    ends: dict[str, list[dict[str, str]]] = {}
+    for relation in joined:
+        for end in relation.ends:
+            if end.application == name:
+                ends.setdefault(end.endpoint, []).append(
+                    {
+                        "related-application": relation.other(name).application,
+                        "interface": relation.interface,
+                        "scope": "global",
+                    }
+                )
+    charm = load_charm(application.charm.path)
+    shown = {
+        "charm": application.charm.url,
+        "charm-origin": "local",
+        "charm-name": application.charm.name,
+        "charm-rev": application.charm.revision,
+        "base": {"name": base, "channel": channel},
+        "scale": application.scale,
+        "provider-id": application.name,
+        "address": application.address,
+        "exposed": False,
+        "application-status": _shown(application_status(state, application)),
+        "relations": ends,
+        "endpoint-bindings": {"": "alpha", **dict.fromkeys(charm.endpoints, "alpha")},
+        "units": {
+            unit.name: _unit(state, application, unit)
+            for unit in units.every(state, application.model, name)
+        },
+    }
+    if application.life is not Life.ALIVE:
+        shown["life"] = "dying"
+    if application.version:
+        shown["version"] = application.version
+    return shown
+
+
+def _unit(state: State, application: Application, unit: units.Unit) -> dict[str, Any]:
+    workload, agent = unit_statuses(state, unit.model, unit.name)
+    shown: dict[str, Any] = {
+        "workload-status": _shown(workload),
+        "juju-status": {**_shown(agent), "version": VERSION},
+        "address": unit.address,
+        "provider-id": unit.name.replace("/", "-"),
+    }
+    if application.leader == unit.name:
+        shown["leader"] = True
+    if unit.life is not Life.ALIVE:
+        shown["juju-status"]["life"] = "dying"
+    ports = sorted({port_text(port) for port in unit.ports})
+    if ports:
+        shown["open-ports"] = ports
+    return shown
+
+
+def _storage(state: State, model: str) -> dict[str, Any]:
+    found = storages.every(state, model)
+    if not found:
+        return {}
+    details: dict[str, Any] = {}
+    filesystems: dict[str, Any] = {}
+    for storage in found:
+        attached = bool(storage.unit) and not storage.unit.startswith("~")
+        status = {
+            "current": "attached" if attached else "detached",
+            "since": since(storage.created),
+        }
+        units_ = {storage.unit: {"life": storage.life.value}} if attached else {}
+        details[storage.id] = {
+            "kind": "filesystem",
+            "life": storage.life.value,
+            "status": status,
+            "persistent": True,
+            "attachments": {"units": units_},
+        }
+        filesystems[storage.id.rpartition("/")[2]] = {
+            "provider-id": storage.claim,
+            "storage": storage.id,
+            "attachments": {"containers": {}, "units": units_},
+            "pool": "kubernetes",
+            "size": storage.size // (1024 * 1024),
+            "life": storage.life.value,
+            "status": status,
+        }
+    return {"storage": details, "filesystems": filesystems}
+
+
+def config(state: State, application: Application) -> dict[str, Any]:
+    """The document of `juju config`."""
+    charm = load_charm(application.charm.path)
+    settings: dict[str, Any] = {}
+    for name, option in charm.options.items():
+        entry: dict[str, Any] = {"type": option.type, "description": option.description}
+        if option.default is not None:
+            entry["default"] = option.default
+        if name in application.config:
+            entry.update(value=application.config[name], source="user")
+        elif option.default is not None:
+            entry.update(value=option.default, source="default")
+        else:
+            entry["source"] = "unset"
+        settings[name] = entry
+    return {
+        "application": application.name,
+        "charm": application.charm.name,
+        "application-config": {
+            "trust": {
+                "description": "Does this application have access to trusted credentials",
+                "type": "bool",
+                "default": False,
+                "value": application.trust,
+                "source": "user" if application.trust else "default",
+            }
+        },
+        "settings": settings,
+    }
+
+
+def model_document(state: State, model: models.Model) -> dict[str, Any]:
+    """A model in `juju models` and `juju show-model`."""
+    return {
+        "name": f"admin/{model.name}",
+        "short-name": model.name,
+        "model-uuid": model.uuid,
+        "model-type": "caas",
+        "controller-uuid": state.meta("controller-uuid"),
+        "controller-name": CONTROLLER,
+        "is-controller": False,
+        "owner": "admin",
+        "cloud": CLOUD,
+        "type": "kubernetes",
+        "life": model.life.value,
+        "status": model_status(model),
+        "access": "admin",
+        "last-connection": "just now",
+        "agent-version": VERSION,
+        "unit-count": len(units.every(state, model.uuid)),
+        "users": {"admin": {"display-name": "admin", "access": "admin"}},
+    }
+
+
+def show_application(state: State, application: Application) -> dict[str, Any]:
+    """One entry of `juju show-application`."""
+    charm = load_charm(application.charm.path)
+    return {
+        "charm": application.charm.name,
+        "base": application.charm.base,
+        "channel": "",
+        "constraints": dict(application.constraints),
+        "principal": True,
+        "exposed": False,
+        "remote": False,
+        "life": application.life.value,
+        "charm-source": application.charm.source,
+        "charm-digest": UnpackedCharm.load(application.charm_path).digest,
+        "charm-version": application.charm_version,
+        "resources": {name: dict(value) for name, value in application.resources.items()},
+        "trust": application.trust,
+        "endpoint-bindings": {"": "alpha", **dict.fromkeys(charm.endpoints, "alpha")},
+    }
+
+
+def show_unit(state: State, model: models.Model, unit: units.Unit) -> dict[str, Any]:
+    """One entry of `juju show-unit`; secrets' contents are in no databag and so not here."""
+    application = applications.get(state, model.uuid, unit.application)
+    charm: Charm = load_charm(application.charm.path)
+    info = []
+    for relation in relations.every(state, model.uuid, unit.application):
+        end = relation.end(unit.application)
+        if end.endpoint in charm.endpoints:
+            info.append(_relation_info(state, relation, unit))
+    return {
+        "opened-ports": sorted({port_text(port) for port in unit.ports}),
+        "charm": application.charm.url,
+        "leader": application.leader == unit.name,
+        "life": unit.life.value,
+        "relation-info": info,
+        "provider-id": unit.name.replace("/", "-"),
+        "address": unit.address,
+    }
+
+
+def _relation_info(state: State, relation: relations.Relation, unit: units.Unit) -> dict[str, Any]:
+    here, other = relation.end(unit.application), relation.other(unit.application)
+    scope = relations.scope(state, relation)
+
+    def data(entity: str) -> Mapping[str, str]:
+        return relations.bag(state, relation.model, relation.id, entity) or {}
+
+    return {
+        "relation-id": relation.id,
+        "endpoint": here.endpoint,
+        "related-endpoint": other.endpoint,
+        "application-data": data(other.application),
+        "local-unit": {"in-scope": unit.name in scope, "data": data(unit.name)},
+        "related-units": {
+            name: {"in-scope": True, "data": data(name)}
+            for name in sorted(scope)
+            if name != unit.name and name.partition("/")[0] == other.application
+        },
+    }
+
+
+def secret_list(state: State, vault: secrets.Vault, model: str, owner: str) -> dict[str, Any]:
+    """The document of `juju secrets`; contents are never in it."""
+    found: dict[str, Any] = {}
+    for secret in secrets.every(state, model):
+        if owner in ("", secret.owner, f"{secret.owner_kind}-{secret.owner}"):
+            found[secret.id] = secrets.document(
+                state, vault, secret, reveal=False, revision=None, all_=False
+            )
+    return found

@@ -50,18 +50,30 @@ def left_out(path: str) -> str | None:
     return LEFT_OUT.get(segments[0]) if segments else None
 
 
+def plain(path: str) -> bool:
+    """Tell whether an artifact's path leads straight down: no empty, dot or odd segments."""
+    return all(
+        segment not in ("", ".", "..") and "\\" not in segment and segment.isprintable()
+        for segment in path.split("/")
+    )
+
+
 class _TooLargeError(Exception):
     """The body grew past the limit."""
 
 
-async def _answer(send: Send, status: int, code: str, message: str) -> None:
-    body = json.dumps({"error_code": code, "message": message}).encode()
+async def _send(send: Send, status: int, content: dict[str, str]) -> None:
+    body = json.dumps(content).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _answer(send: Send, status: int, code: str, message: str) -> None:
+    await _send(send, status, {"error_code": code, "message": message})
 
 
 class Surface:
@@ -85,7 +97,11 @@ class Surface:
         elif feature := left_out(scope["path"]):
             await _answer(send, 403, "FEATURE_DISABLED", f"this server does not offer {feature}")
         elif scope["path"].startswith(_STREAMED):
-            await self._app(scope, receive, send)
+            if plain(scope["path"].partition("/artifacts/")[2]):
+                await self._app(scope, receive, send)
+            else:
+                text = "the artifact's path has an empty, '.' or '..' part or control characters"
+                await _answer(send, 400, "INVALID_PARAMETER_VALUE", text)
         else:
             await self._bounded(scope, receive, send)
 
@@ -95,27 +111,27 @@ class Surface:
             await self._refuse_body(send)
             return
         received = 0
-        started = False
+        refused = False
 
         async def counted() -> Message:
-            nonlocal received
+            nonlocal received, refused
             message = await receive()
             received += len(message.get("body", b""))
             if received > LARGEST_BODY:
+                # Answered here: on its way out the error becomes MLflow's own answer, a 500.
+                refused = True
+                await self._refuse_body(send)
                 raise _TooLargeError
             return message
 
-        async def noted(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
+        async def unless_refused(message: Message) -> None:
+            if not refused:
+                await send(message)
 
         try:
-            await self._app(scope, counted, noted)
+            await self._app(scope, counted, unless_refused)
         except _TooLargeError:
-            if started:
-                raise
-            await self._refuse_body(send)
+            logger.info("refused a body larger than %d bytes", LARGEST_BODY)
 
     @staticmethod
     async def _refuse_body(send: Send) -> None:
@@ -130,7 +146,7 @@ class Surface:
             logger.error("not ready: %s", error or "the database does not answer")
             await _answer(send, 503, "NOT_READY", "the database or the artifacts are out of reach")
             return
-        await _answer(send, 200, "OK", "ready")
+        await _send(send, 200, {"status": "ready"})
 
     def _try(self) -> None:
         # As a reader that makes no file: a database that is gone is an error, not an empty one.

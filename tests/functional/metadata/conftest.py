@@ -1,0 +1,176 @@
+"""A real server of the image, in the image's own environment, and a real client's."""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+
+from sandbox.images import ImageStore
+
+ROOT = Path(__file__).parents[3]
+TOKEN = "metadata-test-token-000"
+OTHER = "metadata-test-token-111"
+PATIENCE = 60.0
+
+
+@pytest.fixture(scope="session")
+def image():
+    """The metadata image, built once for this machine."""
+    return ImageStore().build(ROOT / "images" / "metadata")
+
+
+@pytest.fixture(scope="session")
+def python(image):
+    """The image's interpreter."""
+    return image.path / "bin" / "python"
+
+
+@pytest.fixture(scope="session")
+def client_python():
+    """The interpreter of a user who has MLflow's client."""
+    return ImageStore().build(Path(__file__).parent / "client").path / "bin" / "python"
+
+
+def free_port():
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def write_tokens(path, *secrets):
+    lines = "".join(f"t{number}:{secret}\n" for number, secret in enumerate(secrets))
+    fresh = path.with_name(f"{path.name}.fresh")
+    with os.fdopen(os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
+        file.write(lines)
+    fresh.replace(path)
+
+
+class Answer(NamedTuple):
+    status_code: int
+    text: str
+
+
+class Server:
+    """One server process and its folder."""
+
+    def __init__(self, python, folder):
+        self.python = python
+        self.folder = folder
+        self.data = folder / "data"
+        self.tokens = folder / "tokens"
+        self.log = folder / "server.log"
+        self.port = free_port()
+        self.process = None
+        write_tokens(self.tokens, TOKEN)
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def command(self, *extra):
+        return [
+            str(self.python),
+            "-m",
+            "toolkit_metadata",
+            "--port",
+            str(self.port),
+            "--data",
+            str(self.data),
+            "--tokens",
+            str(self.tokens),
+            *extra,
+        ]
+
+    def run(self, *extra):
+        """Run a server that is expected to end by itself."""
+        return subprocess.run(
+            self.command(*extra), capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+
+    def start(self, *extra):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command(*extra), stdout=log, stderr=log, start_new_session=True
+            )
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                break
+            try:
+                if httpx.get(f"{self.url}/ready").status_code == 200:
+                    return self
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
+        raise AssertionError(f"the server did not start:\n{self.log.read_text()}")
+
+    def kill(self, number=signal.SIGKILL):
+        """End it with its children; give the exit code."""
+        if self.process is None:
+            return None
+        if self.process.poll() is None:
+            if number is signal.SIGKILL:
+                os.killpg(self.process.pid, number)
+            else:
+                self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    def client(self, **headers):
+        return httpx.Client(
+            base_url=self.url,
+            headers={"authorization": f"Bearer {TOKEN}", **headers},
+            timeout=30,
+        )
+
+    def raw(self, method, path, content=None):
+        """Send a path as it stands; httpx would tidy it up first."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.putrequest(method, path)
+            connection.putheader("authorization", f"Bearer {TOKEN}")
+            connection.putheader("content-length", str(len(content or b"")))
+            connection.endheaders(content)
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.read().decode("utf-8", "replace"))
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def make_server(python, tmp_path):
+    """Make servers that end with the test."""
+    made = []
+
+    def make(name="one"):
+        folder = tmp_path / name
+        folder.mkdir(mode=0o700)
+        made.append(Server(python, folder))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.kill()
+
+
+@pytest.fixture(scope="module")
+def server(python, tmp_path_factory):
+    """One running server for the tests of a module that leave it running."""
+    server = Server(python, tmp_path_factory.mktemp("metadata"))
+    try:
+        yield server.start("--allowed-host", "ml.example.com")
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def client(server):
+    with server.client() as client:
+        yield client

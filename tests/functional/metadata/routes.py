@@ -1,0 +1,46 @@
+"""Run by the image's interpreter: print every route of the application as JSON."""
+
+import json
+import os
+import sys
+
+from toolkit_metadata.app import mlflow_app
+from toolkit_metadata.settings import Settings
+
+
+def native(router, prefix=""):
+    """Walk FastAPI's routes, included routers too."""
+    for route in router.routes:
+        inner = getattr(route, "original_router", None)
+        if inner is not None:
+            context = route.include_context
+            yield from native(inner, prefix + context.prefix)
+        elif getattr(route, "methods", None):
+            for method in sorted(route.methods):
+                yield method, prefix + route.path
+
+
+def main():
+    data = sys.argv[1]
+    settings = Settings.from_json(
+        json.dumps(
+            {
+                "address": "127.0.0.1",
+                "port": 1,
+                "data": data,
+                "tokens": os.path.join(data, "tokens"),
+                "allowed_hosts": [],
+            }
+        )
+    )
+    surface = mlflow_app(settings)
+    from mlflow.server import app as flask
+
+    routes = set(native(surface._app))
+    for rule in flask.url_map.iter_rules():
+        routes.update((method, rule.rule) for method in rule.methods)
+    json.dump(sorted(routes), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -115,17 +115,25 @@ def _unlink(name: str, folder: int) -> None:
 
 def remove(folder: Path) -> None:
     """Delete a folder and all below it, also what a container made unreadable. None is fine."""
-
-    def again(function: object, path: str, error: object) -> None:
-        # A container may leave folders without rights; they are still its owner's.
-        parent = Path(path).parent
-        for entry in (parent, Path(path)):
-            if not entry.is_symlink() and entry.is_dir():
-                entry.chmod(0o700)
-        if Path(path).is_dir() and not Path(path).is_symlink():
-            shutil.rmtree(path)
+    for _ in range(3):
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            # It was not there, or another thread is deleting it as well.
+            if not folder.exists():
+                return
+        except PermissionError:
+            _open_up(folder)
         else:
-            Path(path).unlink(missing_ok=True)
+            return
+    shutil.rmtree(folder)
 
-    if folder.exists():
-        shutil.rmtree(folder, onerror=again)
+
+def _open_up(folder: Path) -> None:
+    """Give its owner the right to enter and change every folder below `folder`, itself too."""
+    if folder.lstat().st_mode & stat.S_IRWXU != stat.S_IRWXU:
+        folder.chmod(stat.S_IRWXU)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                _open_up(Path(entry.path))

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.images import ImageStore
+from tinykube import objects, podspec
+from tinykube.node.agent import Agent
+from tinykube.node.client import JSON, Endpoint, LogOptions, NotFoundError, PodEvent
+
+
+class Api:
+    """A control plane in memory: what a node sees of one."""
+
+    endpoint = Endpoint("127.0.0.1", 16443, "PEM")
+
+    def __init__(self) -> None:
+        self.pods: dict[str, JSON] = {}
+        self.objects: dict[tuple[str, str], JSON] = {}
+        self.events: list[tuple[str, str, str]] = []
+        self.phases: dict[str, list[str]] = {}
+        self.node: JSON = {}
+        self.watch: asyncio.Queue[PodEvent] = asyncio.Queue()
+        self.changed = asyncio.Condition()
+        self.broken = False
+
+    async def register(self, node: JSON) -> None:
+        self.node = node
+
+    async def heartbeat(self, name: str, seconds: int) -> None:
+        self.lease = (name, seconds)
+
+    async def watch_pods(self, node: str) -> AsyncIterator[PodEvent]:
+        self.watch = asyncio.Queue()
+        for pod in list(self.pods.values()):
+            yield PodEvent("ADDED", objects.copy(pod))
+        yield PodEvent("SYNCED", {})
+        while True:
+            yield await self.watch.get()
+
+    async def get(self, kind: str, namespace: str | None, name: str) -> JSON:
+        try:
+            return self.objects[kind, name]
+        except KeyError:
+            raise NotFoundError(f'{kind.lower()}s "{name}" not found') from None
+
+    async def token(
+        self, namespace: str, account: str, pod: JSON, audiences: Sequence[str], seconds: int
+    ) -> str:
+        return "token"
+
+    async def patch_status(self, namespace: str, name: str, uid: str, status: JSON) -> bool:
+        if self.broken:
+            raise ConnectionError("the API is away")
+        pod = self.pods.get(uid)
+        if pod is None:
+            return False
+        pod.setdefault("status", {}).update(objects.copy(status))
+        self.phases.setdefault(name, []).append(status["phase"])
+        await self._tell("MODIFIED", pod)
+        return True
+
+    async def remove_pod(self, namespace: str, name: str, uid: str) -> None:
+        pod = self.pods.pop(uid, None)
+        if pod is not None:
+            await self._tell("DELETED", pod)
+
+    async def create_event(self, pod: JSON, type_: str, reason: str, message: str) -> None:
+        self.events.append((objects.name(pod), reason, message))
+
+    async def _tell(self, type_: Any, pod: JSON) -> None:
+        self.watch.put_nowait(PodEvent(type_, objects.copy(pod)))
+        async with self.changed:
+            self.changed.notify_all()
+
+    async def create(self, name: str, *containers: JSON, **spec: Any) -> JSON:
+        pod: JSON = {
+            "metadata": {"name": name, "namespace": "ns", "uid": str(uuid.uuid4())},
+            "spec": {"restartPolicy": "Never", "containers": list(containers), **spec},
+        }
+        podspec.default(pod)
+        self.pods[objects.uid(pod)] = pod
+        await self._tell("ADDED", pod)
+        return pod
+
+    async def delete(self, pod: JSON, grace: int) -> None:
+        pod["metadata"] |= {
+            "deletionTimestamp": objects.now(),
+            "deletionGracePeriodSeconds": grace,
+        }
+        await self._tell("MODIFIED", pod)
+
+    async def until(self, found: Callable[[], object]) -> None:
+        async with asyncio.timeout(30), self.changed:
+            await self.changed.wait_for(found)
+
+    async def finished(self, pod: JSON) -> str:
+        await self.until(lambda: objects.finished(pod))
+        return str(pod["status"]["phase"])
+
+    async def running(self, pod: JSON) -> None:
+        await self.until(lambda: (pod.get("status") or {}).get("phase") == "Running")
+
+
+class Node:
+    """An agent that can be stopped and started anew on the same folder."""
+
+    def __init__(self, api: Api, folder: Path) -> None:
+        self.api = api
+        self.folder = folder
+        self.agent: Agent
+        self.task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self.agent = Agent(
+            self.api,
+            name="node-1",
+            folder=self.folder,
+            config=self.folder / "config.yaml",
+            capacity={"cpu": "2", "memory": "4Gi", "pods": "20"},
+            version="v1.37.2",
+            store=ImageStore(self.folder / "store"),
+        )
+        self.task = asyncio.create_task(self.agent.run())
+
+    async def stop(self) -> None:
+        """End the agent as a crash would, as far as the pods can tell."""
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.wait((self.task,))
+            self.task = None
+
+    async def emptied(self) -> None:
+        """Wait until no pod has a folder any more."""
+        pods = self.folder / "pods"
+        async with asyncio.timeout(30):
+            while any(pods.iterdir()):  # noqa: ASYNC110 - a folder has no event to wait for
+                await asyncio.sleep(0.01)
+
+    async def logs(self, pod: JSON, container: str = "main", **options: Any) -> bytes:
+        chunks = self.agent.logs(pod, container, LogOptions(**options))
+        return b"".join([chunk async for chunk in chunks])
+
+
+@pytest.fixture
+def api() -> Api:
+    return Api()
+
+
+@pytest.fixture
+async def node(api: Api, tmp_path: Path) -> AsyncIterator[Node]:
+    made = Node(api, tmp_path / "node")
+    made.start()
+    yield made
+    if made.task is None:
+        made.start()
+    # Gone from the API: the node ends what still runs of them.
+    api.pods.clear()
+    await made.stop()
+    made.start()
+    await made.emptied()
+    await made.stop()
+
+
+def shell(script: str, name: str = "main", **more: Any) -> JSON:
+    return {"name": name, "image": "busybox", "command": ["sh", "-c", script], **more}

@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tinykube import objects
+from tinykube.node import workload
+from tinykube.node.client import JSON, LogsError
+
+from .conftest import Api, Node, shell
+
+
+def terminated(pod: JSON, index: int = 0, group: str = "containerStatuses") -> Any:
+    return pod["status"][group][index]["state"]["terminated"]
+
+
+async def test_the_node_registers(api: Api, node: Node) -> None:
+    await api.finished(await api.create("p", shell("true")))
+
+    assert api.node["metadata"]["labels"]["kubernetes.io/hostname"] == "node-1"
+    assert api.node["status"]["allocatable"]["pods"] == "20"
+    assert api.lease == ("node-1", 40)
+
+
+async def test_a_pod_runs_to_its_end(api: Api, node: Node) -> None:
+    pod = await api.create("p", shell("echo out; echo err >&2; echo bye > /dev/termination-log"))
+
+    assert await api.finished(pod) == "Succeeded"
+    assert terminated(pod)["exitCode"] == 0
+    assert terminated(pod)["reason"] == "Completed"
+    assert terminated(pod)["message"] == "bye\n"
+    assert await node.logs(pod) == b"out\nerr\n"
+    assert await node.logs(pod, tail_lines=1) == b"err\n"
+    assert api.phases["p"][-1] == "Succeeded"
+    assert ("p", "Started", "Started container main") in api.events
+
+
+async def test_a_failure_and_its_last_words(api: Api, node: Node) -> None:
+    pod = await api.create(
+        "p", shell("echo broken; exit 7", terminationMessagePolicy="FallbackToLogsOnError")
+    )
+
+    assert await api.finished(pod) == "Failed"
+    assert terminated(pod)["exitCode"] == 7
+    assert terminated(pod)["message"] == "broken\n"
+
+
+async def test_init_containers_run_in_order(api: Api, node: Node) -> None:
+    volume = {"name": "v", "emptyDir": {}}
+    mounts = [{"name": "v", "mountPath": "/data"}]
+    pod = await api.create(
+        "p",
+        shell("cat /data/x", volumeMounts=mounts),
+        initContainers=[
+            shell("echo 1 >> /data/x", "one", volumeMounts=mounts),
+            shell("echo 2 >> /data/x", "two", volumeMounts=mounts),
+        ],
+        volumes=[volume],
+    )
+
+    assert await api.finished(pod) == "Succeeded"
+    assert await node.logs(pod) == b"1\n2\n"
+    assert terminated(pod, 1, "initContainerStatuses")["exitCode"] == 0
+
+
+async def test_a_failed_init_container_fails_the_pod(api: Api, node: Node) -> None:
+    pod = await api.create("p", shell("true"), initContainers=[shell("exit 3", "one")])
+
+    assert await api.finished(pod) == "Failed"
+    assert terminated(pod, 0, "initContainerStatuses")["exitCode"] == 3
+    assert pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] == "PodInitializing"
+    with pytest.raises(LogsError, match='"main" in pod "p" is waiting to start: PodInitializing'):
+        await node.logs(pod)
+
+
+async def test_environment_and_volumes(api: Api, node: Node) -> None:
+    api.objects["Secret", "s"] = {"data": {"key": "czNjcmV0"}}
+    pod = await api.create(
+        "p",
+        {
+            "name": "main",
+            "image": "busybox",
+            "command": ["sh", "-c", "echo $0 $TOKEN; cat /secret/key; pwd", "$(NAME)"],
+            "workingDir": "/srv",
+            "env": [
+                {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+                {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "key"}}},
+            ],
+            "volumeMounts": [{"name": "s", "mountPath": "/secret"}],
+        },
+        volumes=[{"name": "s", "secret": {"secretName": "s"}}],
+    )
+
+    assert await api.finished(pod) == "Succeeded"
+    assert await node.logs(pod) == b"p s3cret\ns3cret/srv\n"
+
+
+@pytest.mark.parametrize(
+    ("container", "volumes", "reason", "message"),
+    [
+        (
+            shell(
+                "true",
+                env=[{"name": "X", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
+            ),
+            [],
+            "CreateContainerConfigError",
+            'secret "s" not found',
+        ),
+        ({**shell("true"), "image": "nginx:1"}, [], "ErrImagePull", '"nginx:1" is not on this'),
+    ],
+)
+async def test_what_is_missing_is_waited_for(
+    api: Api, node: Node, container: JSON, volumes: list[JSON], reason: str, message: str
+) -> None:
+    pod = await api.create("p", container, volumes=volumes)
+
+    def waiting() -> JSON:
+        statuses = (pod.get("status") or {}).get("containerStatuses") or [{"state": {}}]
+        found: JSON = statuses[0]["state"].get("waiting") or {}
+        return found
+
+    await api.until(lambda: message in waiting().get("message", ""))
+    assert waiting()["reason"] == reason
+    assert pod["status"]["phase"] == "Pending"
+    api.objects["Secret", "s"] = {"data": {"k": ""}}
+    (node.folder / "config.yaml").write_text('images: [{match: "nginx*", image: machine}]')
+
+    assert await api.finished(pod) == "Succeeded"
+
+
+async def test_a_command_that_is_not_there(api: Api, node: Node) -> None:
+    pod = await api.create("p", {"name": "main", "image": "busybox", "command": ["/no/such"]})
+
+    assert await api.finished(pod) == "Failed"
+    assert terminated(pod)["reason"] == "StartError"
+    assert "/no/such" in terminated(pod)["message"]
+
+
+async def test_on_failure_starts_it_again(
+    api: Api, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workload, "_BACK_OFF", 0.3)
+    mounts = [{"name": "v", "mountPath": "/data"}]
+    script = "echo x >> /data/runs; test $(wc -l < /data/runs) -ge 3"
+    pod = await api.create(
+        "p",
+        shell(script, volumeMounts=mounts),
+        volumes=[{"name": "v", "emptyDir": {}}],
+        restartPolicy="OnFailure",
+    )
+
+    def waits() -> bool:
+        statuses = (pod.get("status") or {}).get("containerStatuses") or [{"state": {}}]
+        return bool(statuses[0]["state"].get("waiting", {}).get("reason") == "CrashLoopBackOff")
+
+    await api.until(waits)
+    assert pod["status"]["phase"] == "Running"
+    assert await api.finished(pod) == "Succeeded"
+    status = pod["status"]["containerStatuses"][0]
+    assert status["restartCount"] == 2
+    assert status["lastState"]["terminated"]["exitCode"] == 1
+
+
+async def test_the_deadline(api: Api, node: Node) -> None:
+    pod = await api.create(
+        "p",
+        shell("trap 'exit 5' TERM; while :; do sleep 0.01; done"),
+        activeDeadlineSeconds=1,
+    )
+
+    assert await api.finished(pod) == "Failed"
+    assert pod["status"]["reason"] == "DeadlineExceeded"
+    assert "longer than the specified deadline" in pod["status"]["message"]
+    assert terminated(pod)["exitCode"] == 5
+
+
+async def test_memory(api: Api, node: Node) -> None:
+    code = "import time; x = b'x' * (200 << 20); time.sleep(1000)"
+    pod = await api.create(
+        "p",
+        {
+            "name": "main",
+            "image": "busybox",
+            "command": ["/usr/bin/env", "python3", "-c", code],
+            "resources": {"limits": {"memory": "64Mi"}},
+        },
+    )
+
+    assert await api.finished(pod) == "Failed"
+    assert terminated(pod)["reason"] == "OOMKilled"
+    assert terminated(pod)["exitCode"] == 137
+
+
+async def test_deletion_gives_time_and_then_kills(api: Api, node: Node) -> None:
+    polite = await api.create("a", shell("trap 'exit 0' TERM; while :; do sleep 0.01; done"))
+    deaf = await api.create("b", shell("trap '' TERM; while :; do sleep 0.01; done"))
+    await api.running(polite)
+    await api.running(deaf)
+
+    await api.delete(polite, 30)
+    await api.delete(deaf, 1)
+    await api.until(lambda: not api.pods)
+
+    assert terminated(polite)["exitCode"] == 0
+    assert terminated(deaf)["exitCode"] == 137
+    await node.emptied()
+
+
+async def test_logs_are_followed_to_the_end(api: Api, node: Node) -> None:
+    pod = await api.create("p", shell("echo one; sleep 0.3; echo two"))
+    await api.running(pod)
+
+    assert await node.logs(pod, follow=True) == b"one\ntwo\n"
+
+
+async def test_a_restarted_node_adopts_what_runs(api: Api, node: Node) -> None:
+    mounts = [{"name": "v", "mountPath": "/data"}]
+    script = "echo x >> /data/runs; until test -e /data/go; do sleep 0.01; done; cat /data/runs"
+    pod = await api.create(
+        "p", shell(script, volumeMounts=mounts), volumes=[{"name": "v", "emptyDir": {}}]
+    )
+    await api.running(pod)
+    before = objects.copy(pod["status"]["containerStatuses"])
+
+    await node.stop()
+    node.start()
+    data = node.folder / "pods" / objects.uid(pod) / "volumes/v"
+    (data / "go").touch()
+
+    assert await api.finished(pod) == "Succeeded"
+    assert await node.logs(pod) == b"x\n"
+    assert pod["status"]["containerStatuses"][0]["containerID"] == before[0]["containerID"]
+    assert terminated(pod)["startedAt"] == before[0]["state"]["running"]["startedAt"]
+
+
+async def test_what_ended_while_the_node_was_down_is_reported(api: Api, node: Node) -> None:
+    pod = await api.create("p", shell("sleep 0.2; exit 4"))
+    await api.running(pod)
+    await node.stop()
+    await asyncio.sleep(0.4)
+
+    node.start()
+
+    assert await api.finished(pod) == "Failed"
+    assert terminated(pod)["exitCode"] == 4
+
+
+async def test_what_was_deleted_while_the_node_was_down_is_ended(api: Api, node: Node) -> None:
+    pod = await api.create("p", shell("sleep 1000"))
+    await api.running(pod)
+    await node.stop()
+    del api.pods[objects.uid(pod)]
+
+    node.start()
+
+    await node.emptied()
+
+
+async def test_a_pod_whose_folder_is_gone_does_not_run_twice(
+    api: Api, node: Node, tmp_path: Path
+) -> None:
+    pod = await api.create("p", shell("sleep 1000"))
+    await api.running(pod)
+    await node.stop()
+    (node.folder / "pods" / objects.uid(pod)).rename(tmp_path / "lost")
+
+    node.start()
+
+    try:
+        assert await api.finished(pod) == "Failed"
+        assert terminated(pod)["reason"] == "ContainerStatusUnknown"
+    finally:
+        (tmp_path / "lost").rename(node.folder / "pods" / "lost")
+
+
+async def test_the_status_arrives_when_the_api_is_back(api: Api, node: Node) -> None:
+    pod = await api.create("p", shell("sleep 0.2; exit 4"))
+    await api.running(pod)
+    api.broken = True
+    await asyncio.sleep(0.4)
+    assert pod["status"]["phase"] == "Running"
+
+    api.broken = False
+
+    assert await api.finished(pod) == "Failed"
+    assert terminated(pod)["exitCode"] == 4

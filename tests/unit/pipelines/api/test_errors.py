@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
+import tomllib
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
+import toolkit_pipelines
 from toolkit_pipelines import api
 from toolkit_pipelines.api import errors
 from toolkit_pipelines.api.context import Context
@@ -12,15 +15,17 @@ from toolkit_pipelines.store import Store
 
 
 def test_health(client: TestClient) -> None:
-    expected = {"multi_user": False, "pipeline_store": "database"}
-    assert client.get("/healthz").json() == expected
-    assert client.get("http://test/healthz").json() == expected
+    for url in ("/healthz", "http://test/healthz"):
+        found = client.get(url).json()
+        assert (found["multi_user"], found["pipeline_store"]) == (False, "database")
+        assert found["version"] == toolkit_pipelines.__version__
 
 
 def test_health_tells_of_a_dead_engine(context: Context) -> None:
     ill = dataclasses.replace(context, healthy=lambda: "the engine has stopped")
     with TestClient(api.application(ill)) as client:
         reply = client.get("/healthz")
+        assert client.get("/livez").status_code == 200
     assert reply.status_code == 503
     assert reply.json() == {"code": 14, "message": "the engine has stopped", "details": []}
 
@@ -55,3 +60,9 @@ def test_a_body_that_never_ends_is_not_kept(client: TestClient) -> None:
 
     reply = client.post("/runs", content=chunks())  # type: ignore[arg-type]
     assert reply.status_code == 413
+
+
+def test_the_version_is_the_packages() -> None:
+    project = Path(__file__).parents[4] / "images" / "pipelines" / "pyproject.toml"
+    found = tomllib.loads(project.read_text())["project"]["version"]
+    assert found == toolkit_pipelines.__version__

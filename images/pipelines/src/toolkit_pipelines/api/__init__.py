@@ -15,7 +15,7 @@ from .context import Context
 from .requests import BodyLimit
 
 PREFIX = "/apis/v2beta1"
-OPEN_PATHS = ("/healthz",)
+OPEN_PATHS = ("/healthz", "/livez")
 """What is served without a token."""
 
 
@@ -28,6 +28,7 @@ def application(context: Context) -> Starlette:
             # Where KFP's own server still has it.
             Mount("/apis/v1alpha1", routes=logs.ROUTES),
             Route("/healthz", health.healthz, methods=["GET"]),
+            Route("/livez", health.livez, methods=["GET"]),
         ],
         middleware=[Middleware(BodyLimit)],
         exception_handlers=errors.HANDLERS,

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from .. import __version__
 from ..store.interface import StoreError
 from .context import blocking, context_of
 from .errors import ApiError, Code
@@ -22,7 +23,14 @@ async def healthz(request: Request) -> Response:
         await blocking(context.store.check)
     except StoreError as error:
         raise ApiError(Code.UNAVAILABLE, str(error)) from error
-    return MessageResponse({"multi_user": False, "pipeline_store": "database"})
+    return MessageResponse(
+        {"multi_user": False, "pipeline_store": "database", "version": __version__}
+    )
+
+
+async def livez(request: Request) -> Response:
+    """GET /livez: the server answers; nothing else is looked at."""
+    return MessageResponse({})
 
 
 ROUTES = [Route("/healthz", healthz, methods=["GET"])]

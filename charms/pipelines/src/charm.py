@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+"""The pipelines charm: runs the KFP API and its engine, and lets them start pods."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import ops
+import yaml
+
+from cluster import Cluster
+from options import PipelinesOptions
+from toolkit_charm import Blocked, File, ToolkitCharm, Unready, Waiting, Workload, network, probe
+from toolkit_charm.interfaces.metadata import MetadataRequirer
+from toolkit_charm.network import Addresses
+from toolkit_charm.tokens import Token
+
+logger = logging.getLogger(__name__)
+
+PORT = 8888
+ENDPOINT = "replicas"
+METADATA = "metadata"
+STEP_IMAGE = "step-image"
+# The container's mounts, by storage.
+FOLDERS = {
+    "state": "/state",
+    "pipeline-root": "/pipeline-root",
+    "environments": "/environments",
+}
+SETTINGS = "/etc/toolkit-pipelines/settings.yaml"
+TOKENS = "/etc/toolkit-pipelines/tokens"
+METADATA_TOKEN = "/etc/toolkit-pipelines/metadata-token"  # noqa: S105 - the path of a file
+COMMAND = f"/opt/venv/bin/python -m toolkit_pipelines --config {SETTINGS}"
+
+
+class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
+    """One unit: its database is a file that only one engine may use."""
+
+    container_name = "pipelines"
+    options_type = PipelinesOptions
+
+    def __init__(self, framework: ops.Framework) -> None:
+        super().__init__(framework)
+        self.metadata = MetadataRequirer(self, METADATA)
+        framework.observe(self.on.remove, self._on_remove)
+
+    def desired(self, options: PipelinesOptions, token: Token) -> Workload:
+        """Compute the settings, the files of secrets, and the checks."""
+        for storage in FOLDERS:
+            if not self.model.storages[storage]:
+                raise Waiting(f"the storage {storage} is not attached yet")
+        addresses = Addresses.load(self.model, ENDPOINT)
+        cluster = Cluster(self.model.name, self.unit.name)
+        settings: dict[str, object] = {
+            "name": self.app.name,
+            "host": str(addresses.bind),
+            "port": PORT,
+            "state": FOLDERS["state"],
+            "pipeline_root": FOLDERS["pipeline-root"],
+            "environments": FOLDERS["environments"],
+            "token_file": TOKENS,
+            "allowed_hosts": self._hosts(addresses, options),
+            "log_level": options.log_level,
+            "parallelism": options.parallelism,
+            "namespace": self.model.name,
+            "pipeline_root_claim": cluster.claim("pipeline-root"),
+            "environments_claim": cluster.claim("environments"),
+            "step_image": self._step_image(),
+            "default_cpu": options.default_cpu,
+            "default_memory": options.default_memory,
+            "index_url": options.package_index,
+        }
+        files = [File(TOKENS, token.file_content())]
+        metadata = self.metadata.load()
+        if metadata is None:
+            cluster.drop_token()
+        else:
+            cluster.keep_token(metadata.token)
+            settings["metadata_url"] = metadata.url
+            settings["metadata_token_file"] = METADATA_TOKEN
+            settings["metadata_secret"] = cluster.secret_name
+            files.append(File(METADATA_TOKEN, f"{metadata.token}\n", restart=True))
+        files.append(File(SETTINGS, yaml.safe_dump(settings, sort_keys=True), restart=True))
+        return Workload(
+            layer=self._layer(network.host(addresses.bind)),
+            files=tuple(files),
+            ports=(PORT,),
+            halt=self._halt(),
+        )
+
+    def _hosts(self, addresses: Addresses, options: PipelinesOptions) -> list[str]:
+        own = (network.host(addresses.ingress), *network.names(self.unit, self.model.name))
+        return list(dict.fromkeys((*own, *options.allowed_hosts)))
+
+    def _step_image(self) -> str:
+        try:
+            path = self.model.resources.fetch(STEP_IMAGE)
+            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (ops.ModelError, OSError, yaml.YAMLError) as error:
+            raise Blocked(f"the resource {STEP_IMAGE} is missing: {error}") from error
+        reference = data.get("registrypath") if isinstance(data, dict) else None
+        if not isinstance(reference, str) or not reference:
+            raise Blocked(f"the resource {STEP_IMAGE} names no image")
+        return reference
+
+    @staticmethod
+    def _layer(bind: str) -> ops.pebble.LayerDict:
+        return {
+            "summary": "pipelines",
+            "services": {
+                "pipelines": {
+                    "override": "replace",
+                    "summary": "the KFP API and its engine",
+                    "command": COMMAND,
+                    "startup": "enabled",
+                    "kill-delay": "15s",
+                    "on-check-failure": {"alive": "restart"},
+                }
+            },
+            "checks": {
+                # A server that hangs for half a minute is restarted.
+                "alive": {
+                    "override": "replace",
+                    "startup": "enabled",
+                    "level": "alive",
+                    "period": "10s",
+                    "timeout": "5s",
+                    "threshold": 3,
+                    "http": {"url": f"http://{bind}:{PORT}/livez"},
+                },
+                # The database answers and the engine has found its pods. Two failures take 10 s,
+                # less than the charm waits for a start.
+                "ready": {
+                    "override": "replace",
+                    "startup": "enabled",
+                    "level": "ready",
+                    "period": "5s",
+                    "timeout": "4s",
+                    "threshold": 2,
+                    "http": {"url": f"http://{bind}:{PORT}/healthz"},
+                },
+            },
+        }
+
+    def _halt(self) -> str | None:
+        # By number, not by leadership: unit 0 holds the data, and a scale-down keeps it.
+        if self.unit.name.endswith("/0"):
+            return None
+        return (
+            "SQLite on the storage serves one unit; "
+            f"run `juju scale-application {self.app.name} 1`"
+        )
+
+    def url(self) -> str:
+        """Where clients reach the API."""
+        ingress = Addresses.load(self.model, ENDPOINT).ingress
+        return f"http://{network.host(ingress)}:{PORT}"
+
+    def ready_url(self) -> str:
+        """Where the service tells that its database answers and its engine is at work."""
+        bind = Addresses.load(self.model, ENDPOINT).bind
+        return f"http://{network.host(bind)}:{PORT}/healthz"
+
+    def version(self, token: Token) -> str | None:
+        """Ask the service for its version."""
+        answer = probe.get(self.ready_url(), token=token.value)
+        if answer is None or answer[0] != 200:
+            return None
+        found = json.loads(answer[1]).get("version")
+        return found if isinstance(found, str) else None
+
+    def usage(self, token: Token, url: str) -> dict[str, str]:
+        """Show how KFP's client uses the token."""
+        return {
+            "python": f"kfp.Client(host={url!r}, existing_token={token.value!r})",
+            "environment": f"KF_PIPELINES_ENDPOINT={url}",
+        }
+
+    def _on_remove(self, _: ops.RemoveEvent) -> None:
+        # With the last unit goes what the application left in the cluster.
+        if self.app.planned_units() > 0:
+            return
+        try:
+            Cluster(self.model.name, self.unit.name).drop_token()
+        except Unready as reason:
+            logger.warning("the secret for steps stays behind: %s", reason)
+
+
+if __name__ == "__main__":
+    ops.main(PipelinesCharm)

@@ -1,0 +1,211 @@
+"""The charm in ops.testing, over a Kubernetes API that is a few lists."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+import lightkube
+import pytest
+import yaml
+from lightkube import ApiError
+from lightkube.resources.core_v1 import PersistentVolumeClaim, Secret
+from ops import testing
+
+from toolkit_charm import probe
+
+FOLDER = Path(__file__).parents[3] / "charms" / "pipelines"
+BIND = "10.1.2.3"
+INGRESS = "10.152.183.9"
+STEP_IMAGE = "process.local/step@sha256:0123"
+
+
+def load_charm(folder):
+    """Import a charm whose modules may bear the same names as another charm's."""
+    names = [path.stem for path in (folder / "src").glob("*.py")]
+    sys.path.insert(0, str(folder / "src"))
+    try:
+        for name in names:
+            sys.modules.pop(name, None)
+        return __import__("charm")
+    finally:
+        sys.path.remove(str(folder / "src"))
+        for name in names:
+            sys.modules.pop(name, None)
+
+
+class Cluster:
+    """Stands in for the API: claims by storage, secrets by name."""
+
+    def __init__(self):
+        self.trusted = True
+        self.present = True
+        self.claims = {
+            storage: f"pipelines-{storage}-1a2b3c4d-pipelines-0"
+            for storage in ("state", "pipeline-root", "environments")
+        }
+        self.secrets = {}
+        self.calls = []
+
+    def client(self, **options):
+        if not self.present:
+            raise lightkube.core.exceptions.ConfigError("no configuration")
+        self.calls.append(("client", options))
+        return self
+
+    def _answer(self, code):
+        request = httpx.Request("GET", "http://kubernetes")
+        status = {"code": code, "message": "no", "reason": "no"}
+        response = httpx.Response(code, json=status, request=request)
+        return ApiError(request=request, response=response)
+
+    def _check(self):
+        if not self.trusted:
+            raise self._answer(403)
+
+    def list(self, resource, *, namespace, labels):
+        self._check()
+        assert resource is PersistentVolumeClaim
+        assert namespace == "ml"
+        assert labels["app.kubernetes.io/name"] == "pipelines"
+        name = self.claims.get(labels["storage.juju.is/name"])
+        names = [name] if name else []
+        return [SimpleNamespace(metadata=SimpleNamespace(name=each)) for each in names]
+
+    def apply(self, secret, *, force):
+        self._check()
+        assert force
+        assert secret.metadata.namespace == "ml"
+        self.secrets[secret.metadata.name] = secret.stringData
+
+    def delete(self, resource, name, *, namespace):
+        self._check()
+        assert resource is Secret
+        if self.secrets.pop(name, None) is None:
+            raise self._answer(404)
+
+
+class Service:
+    """What answers the charm's HTTP requests in place of the workload."""
+
+    def __init__(self):
+        self.ready = True
+
+    def get(self, url, *, token=None, timeout=2.0):
+        assert url == f"http://{BIND}:8888/healthz"
+        return (200, '{"multi_user": false, "version": "0.1.0"}') if self.ready else None
+
+
+@pytest.fixture(scope="session")
+def charm():
+    return load_charm(FOLDER)
+
+
+@pytest.fixture
+def meta():
+    return yaml.safe_load((FOLDER / "charmcraft.yaml").read_text())
+
+
+@pytest.fixture
+def context_for(charm, meta):
+    """Give a function that makes a context for a unit number."""
+
+    def make(unit=0):
+        return testing.Context(charm.PipelinesCharm, meta=meta, app_name="pipelines", unit_id=unit)
+
+    return make
+
+
+@pytest.fixture
+def context(context_for):
+    return context_for()
+
+
+@pytest.fixture(autouse=True)
+def cluster(monkeypatch):
+    cluster = Cluster()
+    monkeypatch.setattr(lightkube, "Client", cluster.client)
+    return cluster
+
+
+@pytest.fixture(autouse=True)
+def service(monkeypatch):
+    service = Service()
+    monkeypatch.setattr(probe, "get", service.get)
+    # A clock that passes as fast as it is read, so that no test waits.
+    ticks = iter(range(10**9))
+    monkeypatch.setattr(probe.time, "monotonic", lambda: next(ticks))
+    monkeypatch.setattr(probe.time, "sleep", lambda seconds: None)
+    return service
+
+
+@pytest.fixture
+def etc(tmp_path):
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def container(etc):
+    # A mount, so that pushed files outlive one run as they do in a container.
+    mount = testing.Mount(location="/etc/toolkit-pipelines", source=etc)
+    return testing.Container("pipelines", can_connect=True, mounts={"etc": mount})
+
+
+@pytest.fixture
+def settings(etc):
+    """Give a function that reads the settings that the workload would read."""
+    return lambda: yaml.safe_load((etc / "settings.yaml").read_text())
+
+
+@pytest.fixture
+def state(container, tmp_path):
+    network = testing.Network(
+        "replicas",
+        [testing.BindAddress([testing.Address(BIND)])],
+        ingress_addresses=[INGRESS],
+    )
+    image = tmp_path / "step-image.yaml"
+    image.write_text(f"registrypath: {STEP_IMAGE}\n")
+    return testing.State(
+        leader=True,
+        containers=[container],
+        storages=[testing.Storage(name) for name in ("state", "pipeline-root", "environments")],
+        networks={network},
+        relations=[testing.PeerRelation("replicas")],
+        resources={testing.Resource(name="step-image", path=image)},
+        model=testing.Model("ml", type="kubernetes"),
+        planned_units=1,
+    )
+
+
+@pytest.fixture
+def running(context, state, container):
+    """The state after the charm has once brought everything up."""
+    return context.run(context.on.pebble_ready(container), state)
+
+
+@pytest.fixture
+def metadata_secret():
+    return testing.Secret({"token": "m" * 43}, owner=None)
+
+
+@pytest.fixture
+def related(state, metadata_secret):
+    """The state with a metadata service that has published itself."""
+    relation = testing.Relation(
+        "metadata",
+        remote_app_name="metadata",
+        remote_app_data={
+            "schema_version": "1",
+            "url": '"http://10.152.183.7:5000"',
+            "secret_id": f'"{metadata_secret.id}"',
+        },
+    )
+    return dataclasses.replace(
+        state, relations=[*state.relations, relation], secrets=[metadata_secret]
+    )

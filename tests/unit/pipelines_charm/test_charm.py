@@ -1,0 +1,254 @@
+"""From the world to the workload, and what the unit says of it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import ops
+import pytest
+from ops import pebble, testing
+
+from toolkit_pipelines import settings as workload_settings
+
+FOLDER_OF = {"state": "/state", "pipeline_root": "/pipeline-root", "environments": "/environments"}
+
+
+def with_config(state, **options):
+    named = {name.replace("_", "-"): value for name, value in options.items()}
+    return dataclasses.replace(state, config={**state.config, **named})
+
+
+def status_of_service(state):
+    return state.get_container("pipelines").service_statuses["pipelines"]
+
+
+def token_of(state):
+    (secret,) = (each for each in state.secrets if each.owner == "app")
+    return secret.tracked_content["token"]
+
+
+def test_all_is_well(running, settings):
+    assert running.unit_status == ops.ActiveStatus()
+    assert running.workload_version == "0.1.0"
+    assert running.opened_ports == {testing.TCPPort(8888)}
+    assert status_of_service(running) is pebble.ServiceStatus.ACTIVE
+    found = settings()
+    assert found["host"] == "10.1.2.3"
+    assert found["pipeline_root_claim"] == "pipelines-pipeline-root-1a2b3c4d-pipelines-0"
+    assert found["environments_claim"] == "pipelines-environments-1a2b3c4d-pipelines-0"
+    assert found["step_image"] == "process.local/step@sha256:0123"
+    assert found["namespace"] == "ml"
+    assert {"10.152.183.9", "pipelines", "pipelines.ml.svc.cluster.local"} <= set(
+        found["allowed_hosts"]
+    )
+    assert found.items() >= FOLDER_OF.items()
+    assert "metadata_url" not in found
+    checks = running.get_container("pipelines").plan.checks
+    assert checks["alive"].http == {"url": "http://10.1.2.3:8888/livez"}
+    assert checks["ready"].http == {"url": "http://10.1.2.3:8888/healthz"}
+
+
+def test_the_workload_accepts_the_settings(running, settings):
+    found = workload_settings.from_data(settings())
+    assert found.port == 8888
+    assert found.parallelism == 16
+
+
+def test_the_token_is_a_secret_of_the_application_and_a_private_file(running, etc):
+    token = token_of(running)
+    assert len(token) >= 40
+    assert (etc / "tokens").read_text() == f"main:{token}\n"
+    assert (etc / "tokens").stat().st_mode & 0o777 == 0o600
+    assert token not in (etc / "settings.yaml").read_text()
+    plan = running.get_container("pipelines").plan
+    assert token not in str(plan.to_dict())
+
+
+def test_an_event_that_changes_nothing_touches_nothing(context, running, monkeypatch):
+    touched = []
+    for name in ("push", "replan", "restart", "stop", "add_layer", "start"):
+        monkeypatch.setattr(
+            ops.Container, name, lambda *args, _name=name, **kwargs: touched.append(_name)
+        )
+    again = context.run(context.on.update_status(), running)
+    assert again.unit_status == ops.ActiveStatus()
+    assert touched == []
+
+
+def test_every_option_reaches_the_workload(context, running, settings, meta):
+    changed = with_config(
+        running,
+        log_level="debug",
+        parallelism=3,
+        allowed_hosts="a.b, *.c:80",
+        default_cpu="500m",
+        default_memory="2Gi",
+        package_index="https://pypi.example.com/simple",
+    )
+    assert set(changed.config) == set(meta["config"]["options"])
+    context.run(context.on.config_changed(), changed)
+    found = settings()
+    assert (found["log_level"], found["parallelism"]) == ("debug", 3)
+    assert {"a.b", "*.c:80"} <= set(found["allowed_hosts"])
+    assert (found["default_cpu"], found["default_memory"]) == ("500m", "2Gi")
+    assert found["index_url"] == "https://pypi.example.com/simple"
+    workload_settings.from_data(found)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"log_level": "loud"}, "log-level"),
+        ({"parallelism": 0}, "parallelism"),
+        ({"parallelism": 1001}, "parallelism"),
+        ({"allowed_hosts": "http://a"}, "allowed-hosts"),
+        ({"default_cpu": "two"}, "default-cpu"),
+        ({"default_cpu": "-1"}, "default-cpu"),
+        ({"default_memory": "1 Gi"}, "default-memory"),
+        ({"default_memory": "0"}, "default-memory"),
+        ({"package_index": "pypi.org"}, "package-index"),
+        ({"package_index": "file:///etc"}, "package-index"),
+        ({"package_index": "https://user:password@host/simple"}, "package-index"),
+        ({"package_index": "http://[::1"}, "package-index"),
+    ],
+)
+def test_wrong_config_blocks_and_names_the_option(context, running, settings, options, named):
+    before = settings()
+    after = context.run(context.on.config_changed(), with_config(running, **options))
+    assert isinstance(after.unit_status, ops.BlockedStatus)
+    assert named in after.unit_status.message
+    assert status_of_service(after) is pebble.ServiceStatus.ACTIVE
+    assert settings() == before
+
+
+def test_untrusted(context, state, container, cluster):
+    cluster.trusted = False
+    after = context.run(context.on.pebble_ready(container), state)
+    assert isinstance(after.unit_status, ops.BlockedStatus)
+    assert "juju trust pipelines --scope=cluster" in after.unit_status.message
+    cluster.trusted = True
+    assert context.run(context.on.update_status(), after).unit_status == ops.ActiveStatus()
+
+
+def test_no_kubernetes(context, state, container, cluster):
+    cluster.present = False
+    after = context.run(context.on.pebble_ready(container), state)
+    assert isinstance(after.unit_status, ops.BlockedStatus)
+    assert "Kubernetes" in after.unit_status.message
+
+
+def test_waits_for_storage_claims_and_the_container(context, state, container, cluster):
+    for storage in ("state", "pipeline-root", "environments"):
+        kept = [each for each in state.storages if each.name != storage]
+        after = context.run(
+            context.on.pebble_ready(container), dataclasses.replace(state, storages=kept)
+        )
+        assert after.unit_status == ops.WaitingStatus(f"the storage {storage} is not attached yet")
+    del cluster.claims["environments"]
+    after = context.run(context.on.pebble_ready(container), state)
+    assert isinstance(after.unit_status, ops.WaitingStatus)
+    down = dataclasses.replace(container, can_connect=False)
+    after = context.run(context.on.config_changed(), dataclasses.replace(state, containers=[down]))
+    assert isinstance(after.unit_status, ops.WaitingStatus)
+
+
+@pytest.mark.parametrize("content", ["", "registrypath: 5", "- a", "a: [", "registrypath: ''"])
+def test_a_step_image_that_is_none(context, state, container, tmp_path, content):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(content)
+    wrong = dataclasses.replace(state, resources={testing.Resource(name="step-image", path=path)})
+    after = context.run(context.on.pebble_ready(container), wrong)
+    assert isinstance(after.unit_status, ops.BlockedStatus)
+    assert "step-image" in after.unit_status.message
+
+
+def test_the_metadata_service(context, related, container, settings, etc, cluster):
+    after = context.run(context.on.pebble_ready(container), related)
+    assert after.unit_status == ops.ActiveStatus()
+    found = settings()
+    assert found["metadata_url"] == "http://10.152.183.7:5000"
+    assert found["metadata_secret"] == "pipelines-metadata"
+    assert cluster.secrets == {"pipelines-metadata": {"token": "m" * 43}}
+    file = etc / "metadata-token"
+    assert found["metadata_token_file"] == "/etc/toolkit-pipelines/metadata-token"
+    assert file.read_text() == "m" * 43 + "\n"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert "m" * 43 not in (etc / "settings.yaml").read_text()
+    workload_settings.from_data(found)
+
+
+def test_without_it_again(context, related, container, settings, cluster):
+    after = context.run(context.on.pebble_ready(container), related)
+    alone = dataclasses.replace(
+        after, relations=[each for each in after.relations if each.endpoint != "metadata"]
+    )
+    context.run(context.on.update_status(), alone)
+    assert "metadata_url" not in settings()
+    assert cluster.secrets == {}
+
+
+def test_a_metadata_service_that_is_not_ready(context, related, container):
+    relations = [
+        dataclasses.replace(each, remote_app_data={}) if each.endpoint == "metadata" else each
+        for each in related.relations
+    ]
+    after = context.run(
+        context.on.pebble_ready(container), dataclasses.replace(related, relations=relations)
+    )
+    assert isinstance(after.unit_status, ops.WaitingStatus)
+    assert "metadata" in after.unit_status.message
+
+
+def test_a_second_unit_runs_nothing(context_for, state, container, cluster):
+    cluster.claims = {name: f"{name}-pipelines-1" for name in cluster.claims}
+    second = context_for(1)
+    follower = dataclasses.replace(
+        state,
+        leader=False,
+        planned_units=2,
+        secrets=[testing.Secret({"token": "t" * 43}, owner="app", label="token")],
+    )
+    after = second.run(second.on.pebble_ready(container), follower)
+    assert isinstance(after.unit_status, ops.BlockedStatus)
+    assert "juju scale-application pipelines 1" in after.unit_status.message
+    assert pebble.ServiceStatus.ACTIVE not in (
+        after.get_container("pipelines").service_statuses.values()
+    )
+
+
+def test_a_workload_that_does_not_answer(context, state, container, service):
+    service.ready = False
+    after = context.run(context.on.pebble_ready(container), state)
+    assert isinstance(after.unit_status, ops.WaitingStatus)
+
+
+def test_get_token(context, running):
+    context.run(context.on.action("get-token"), running)
+    results = context.action_results
+    assert results["token"] == token_of(running)
+    assert results["url"] == "http://10.152.183.9:8888"
+    assert results["token"] in results["python"]
+    assert "kfp.Client" in results["python"]
+
+
+def test_the_last_unit_takes_its_secret_along(context, related, container, cluster):
+    after = context.run(context.on.pebble_ready(container), related)
+    context.run(context.on.remove(), dataclasses.replace(after, planned_units=1))
+    assert cluster.secrets
+    context.run(context.on.remove(), dataclasses.replace(after, planned_units=0))
+    assert not cluster.secrets
+
+
+def test_removal_goes_on_without_kubernetes(context, running, cluster):
+    cluster.present = False
+    context.run(context.on.remove(), dataclasses.replace(running, planned_units=0))
+
+
+def test_charmcraft_declares_what_the_charm_uses(charm, meta):
+    container = meta["containers"]["pipelines"]
+    mounts = {mount["storage"]: mount["location"] for mount in container["mounts"]}
+    assert mounts == charm.FOLDERS
+    assert set(mounts) == set(meta["storage"])
+    assert container["resource"] in meta["resources"]
+    assert charm.STEP_IMAGE in meta["resources"]
+    assert meta["requires"]["metadata"]["interface"] == "toolkit_metadata"

@@ -56,6 +56,7 @@ class Controller:
     Args:
         data: the folder; made if need be, private to its owner.
         make_runtime: makes a unit's processes; by default real ones.
+        charms: where charms are unpacked; by default below `data`.
         balance: whether service addresses are served; tests without processes do without.
 
     Raises:
@@ -64,7 +65,12 @@ class Controller:
     """
 
     def __init__(
-        self, data: Path, *, make_runtime: MakeRuntime | None = None, balance: bool = True
+        self,
+        data: Path,
+        *,
+        make_runtime: MakeRuntime | None = None,
+        charms: CharmStore | None = None,
+        balance: bool = True,
     ) -> None:
         self.data = data.absolute()
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -76,7 +82,7 @@ class Controller:
             os.close(self._lock)
             raise
         self.images = ImageStore()
-        self.charms = CharmStore(self.data / "charms", self.images)
+        self.charms = charms or CharmStore(self.data / "charms", self.images)
         self.house = House(
             data=self.data,
             state=self.state,

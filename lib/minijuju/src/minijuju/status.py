@@ -8,6 +8,7 @@ from typing import Any
 
 from minijuju import applications, models, relations, secrets, statuses, storages, units
 from minijuju.applications import Application
+from minijuju.archive import UnpackedCharm
 from minijuju.charm import Charm
 from minijuju.hooks.environment import VERSION
 from minijuju.hooks.unit import port_text

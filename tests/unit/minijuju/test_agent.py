@@ -1,0 +1,459 @@
+"""A unit's life as its charm sees it: which hooks, in which order, with which environment."""
+
+import asyncio
+
+SETUP = ["install", "leader-elected", "config-changed", "start"]
+
+
+async def test_deploy_runs_the_setup_in_order(world):
+    await world.deploy()
+    await world.settle()
+    assert world.hooks("app/0") == SETUP
+    assert world.status("app/0") == ("unknown", "")
+    assert world.status("app/0", "agent") == ("idle", "")
+
+
+async def test_deploy_with_everything(world):
+    charm = world.make_charm(
+        "app",
+        peers={"mates": {"interface": "mates"}},
+        storage={"data": {"type": "filesystem"}},
+        containers={"web": {}},
+    )
+    await world.deploy(charm=charm)
+    await world.settle()
+    hooks = world.hooks("app/0")
+    assert "web-pebble-ready" in hooks
+    hooks.remove("web-pebble-ready")
+    assert hooks == [
+        "install",
+        "mates-relation-created",
+        "leader-elected",
+        "data-storage-attached",
+        "config-changed",
+        "start",
+    ]
+    # config-changed queues start: nothing runs between the two.
+    all_hooks = world.hooks("app/0")
+    assert all_hooks[all_hooks.index("config-changed") + 1] == "start"
+
+
+async def test_the_environment(world):
+    charm = world.make_charm("app", storage={"data": {"type": "filesystem", "location": "/d"}})
+    await world.deploy(charm=charm)
+    await world.settle()
+    runs = {run.hook: run.env for run in world.ran["app/0"]}
+    env = runs["install"]
+    assert env["JUJU_UNIT_NAME"] == "app/0"
+    assert env["JUJU_MODEL_NAME"] == "m"
+    assert env["JUJU_HOOK_NAME"] == "install"
+    assert env["JUJU_DISPATCH_PATH"] == "hooks/install"
+    assert env["JUJU_CHARM_DIR"] == "/var/lib/juju/agents/unit-app-0/charm"
+    assert env["JUJU_VERSION"].startswith("3.6.")
+    stored = runs["data-storage-attached"]
+    assert stored["JUJU_STORAGE_ID"] == "data/0"
+    assert stored["JUJU_STORAGE_LOCATION"] == "/d"
+    assert stored["JUJU_STORAGE_KIND"] == "filesystem"
+
+
+async def test_a_second_unit_does_not_lead(world):
+    await world.deploy(units=2)
+    await world.settle()
+    assert world.hooks("app/1") == ["install", "config-changed", "start"]
+
+
+async def test_config_changed_only_when_it_differs(world):
+    charm = world.make_charm(
+        "app", config={"options": {"level": {"type": "string", "default": "a"}}}
+    )
+    await world.deploy(charm=charm)
+    await world.settle()
+    world.ran.clear()
+    await world.call("config_set", model="m", application="app", settings={"level": "a"})
+    await world.settle()
+    assert world.hooks("app/0") == []
+    await world.call("config_set", model="m", application="app", settings={"level": "b"})
+    await world.settle()
+    assert world.hooks("app/0") == ["config-changed"]
+    await world.call("trust", model="m", application="app")
+    await world.settle()
+    assert world.hooks("app/0") == ["config-changed", "config-changed"]
+
+
+def two_charms(world):
+    provider = world.make_charm("p", provides={"out": {"interface": "i"}})
+    requirer = world.make_charm("r", requires={"in": {"interface": "i"}})
+    return provider, requirer
+
+
+async def test_integrate(world):
+    provider, requirer = two_charms(world)
+    await world.deploy("p", provider)
+    await world.deploy("r", requirer, units=2)
+    await world.settle()
+    world.ran.clear()
+    await world.call("integrate", model="m", endpoints=["r", "p"])
+    await world.settle()
+    runs = [(run.hook, run.env["JUJU_REMOTE_UNIT"]) for run in world.ran["p/0"]]
+    assert runs[0] == ("out-relation-created", "")
+    joined = [run for run in runs if run[0] == "out-relation-joined"]
+    assert sorted(joined) == [("out-relation-joined", "r/0"), ("out-relation-joined", "r/1")]
+    for hook, unit in joined:
+        after = runs[runs.index((hook, unit)) + 1]
+        assert after == ("out-relation-changed", unit)
+    assert len(runs) == 5
+    env = world.ran["p/0"][1].env
+    assert env["JUJU_RELATION"] == "out"
+    assert env["JUJU_RELATION_ID"] == "out:0"
+    assert env["JUJU_REMOTE_APP"] == "r"
+
+
+async def test_changed_for_the_application_comes_first(world):
+    provider, requirer = two_charms(world)
+
+    async def created(run):
+        await run.ok("relation-set", "--app", "--file", "-", stdin="a: b\n")
+
+    world.on("p", "out-relation-created", created)
+    await world.deploy("p", provider)
+    await world.deploy("r", requirer)
+    await world.settle()
+    world.ran.clear()
+    gate = asyncio.Event()
+
+    async def wait(run):
+        await gate.wait()
+
+    world.on("r", "in-relation-created", wait)
+    await world.call("integrate", model="m", endpoints=["r", "p"])
+    await world.until(lambda: world.unit("p/0").local.relations[0] is not None)
+    gate.set()
+    await world.settle()
+    runs = [(run.hook, run.env["JUJU_REMOTE_UNIT"]) for run in world.ran["r/0"]]
+    assert runs == [
+        ("in-relation-created", ""),
+        ("in-relation-changed", ""),
+        ("in-relation-joined", "p/0"),
+        ("in-relation-changed", "p/0"),
+    ]
+
+
+async def test_remove_relation(world):
+    provider, requirer = two_charms(world)
+    await world.deploy("p", provider)
+    await world.deploy("r", requirer)
+    await world.call("integrate", model="m", endpoints=["r", "p"])
+    await world.settle()
+    world.ran.clear()
+    await world.call("remove_relation", model="m", endpoints=["p:out", "r:in"])
+    await world.settle()
+    assert world.hooks("p/0") == ["out-relation-departed", "out-relation-broken"]
+    assert world.ran["p/0"][0].env["JUJU_DEPARTING_UNIT"] == "r/0"
+    assert world.hooks("r/0") == ["in-relation-departed", "in-relation-broken"]
+    assert world.controller.state.rows("SELECT * FROM relation") == []
+
+
+async def test_scale_up_and_down_with_peers(world):
+    charm = world.make_charm("app", peers={"mates": {"interface": "mates"}})
+    await world.deploy(charm=charm)
+    await world.settle()
+    assert "mates-relation-joined" not in world.hooks("app/0")
+    world.ran.clear()
+    await world.call("add_unit", model="m", application="app", count=1)
+    await world.settle()
+    assert world.hooks("app/0") == ["mates-relation-joined", "mates-relation-changed"]
+    assert world.hooks("app/1")[:2] == ["install", "mates-relation-created"]
+    world.ran.clear()
+    await world.call("scale_application", model="m", application="app", scale=1)
+    await world.settle()
+    assert world.unit("app/1") is None
+    assert world.hooks("app/1") == ["mates-relation-departed", "stop", "remove"]
+    assert world.ran["app/1"][0].env["JUJU_DEPARTING_UNIT"] == "app/1"
+    assert world.hooks("app/0") == ["mates-relation-departed"]
+    assert world.ran["app/0"][0].env["JUJU_DEPARTING_UNIT"] == "app/1"
+    # Numbers are used again.
+    await world.call("add_unit", model="m", application="app", count=1)
+    await world.settle()
+    assert world.unit("app/1") is not None
+
+
+async def test_removal(world):
+    provider, requirer = two_charms(world)
+    charm = world.make_charm(
+        "p", provides={"out": {"interface": "i"}}, storage={"data": {"type": "filesystem"}}
+    )
+    await world.deploy("p", charm)
+    await world.deploy("r", requirer)
+    await world.call("integrate", model="m", endpoints=["r", "p"])
+    await world.settle()
+    world.ran.clear()
+    folder = world.path / "data/storage"
+    assert list(folder.glob("*/data-0"))
+    await world.call("remove_application", model="m", applications=["p"], destroy_storage=True)
+    await world.settle()
+    assert world.hooks("p/0") == [
+        "data-storage-detaching",
+        "out-relation-departed",
+        "out-relation-broken",
+        "stop",
+        "remove",
+    ]
+    assert world.ran["p/0"][1].env["JUJU_DEPARTING_UNIT"] == "p/0"
+    assert world.hooks("r/0") == ["in-relation-departed", "in-relation-broken"]
+    status = await world.call("status", model="m")
+    assert set(status["applications"]) == {"r"}
+    await world.until(lambda: not list(folder.glob("*/data-0")))
+
+
+async def test_storage_is_kept_and_attached_again(world):
+    charm = world.make_charm("app", storage={"data": {"type": "filesystem"}})
+    await world.deploy(charm=charm, units=2)
+    await world.settle()
+    before = world.controller.state.row("SELECT id FROM storage WHERE unit='app/1'")[0]
+    await world.call("scale_application", model="m", application="app", scale=1)
+    await world.settle()
+    await world.call("scale_application", model="m", application="app", scale=2)
+    await world.settle()
+    after = world.controller.state.row("SELECT id FROM storage WHERE unit='app/1'")[0]
+    assert before == after
+
+
+async def test_refresh(world):
+    charm = world.make_charm("app", containers={"web": {}})
+    await world.deploy(charm=charm)
+    await world.settle()
+    world.ran.clear()
+    await world.call("refresh", model="m", application="app", path=str(charm))
+    await world.settle()
+    await world.until(lambda: "web-pebble-ready" in world.hooks("app/0"))
+    await world.settle()
+    hooks = world.hooks("app/0")
+    hooks.remove("web-pebble-ready")
+    assert hooks == ["stop", "upgrade-charm", "config-changed", "start"]
+
+
+async def test_leadership_moves_when_the_leader_goes(world):
+    await world.deploy(units=2)
+    await world.settle()
+    state = world.controller.state
+    with state.transaction():
+        state.execute("UPDATE unit SET life='dying' WHERE name='app/0'")
+        state.touch(world.uuid)
+    await world.until(lambda: world.unit("app/0") is None)
+    await world.until(lambda: "leader-elected" in world.hooks("app/1"))
+
+
+async def test_a_failing_hook_is_retried(world):
+    tries = []
+
+    def install(run):
+        tries.append(run)
+        return 1 if len(tries) < 3 else 0
+
+    world.on("app", "install", install)
+    await world.deploy()
+    await world.settle()
+    assert world.hooks("app/0") == ["install"] * 3 + SETUP[1:]
+
+
+async def test_an_error_is_shown_as_juju_shows_it(world):
+    await world.call(
+        "model_config", model="m", set={"automatically-retry-hooks": "false"}, reset=[]
+    )
+    world.on("app", "config-changed", lambda run: 1)
+    await world.deploy()
+    await world.until(lambda: world.status("app/0", "agent")[0] == "error")
+    status = await world.call("status", model="m")
+    unit = status["applications"]["app"]["units"]["app/0"]
+    assert unit["workload-status"]["current"] == "error"
+    assert unit["workload-status"]["message"] == 'hook failed: "config-changed"'
+    assert unit["juju-status"]["current"] == "idle"
+    assert status["applications"]["app"]["application-status"]["current"] == "error"
+    # Without automatic retries it waits for the user.
+    ran = len(world.ran["app/0"])
+    await asyncio.sleep(0.1)
+    assert len(world.ran["app/0"]) == ran
+    world.on("app", "config-changed", lambda run: 0)
+    await world.call("resolved", model="m", units=["app/0"])
+    await world.settle()
+    assert world.hooks("app/0") == [*SETUP[:3], "config-changed", "start"]
+
+
+async def test_resolved_without_retry_skips_and_commits(world):
+    await world.call(
+        "model_config", model="m", set={"automatically-retry-hooks": "false"}, reset=[]
+    )
+    world.on("app", "config-changed", lambda run: 1)
+    await world.deploy()
+    await world.until(lambda: world.status("app/0", "agent")[0] == "error")
+    await world.call("resolved", model="m", units=["app/0"], retry=False)
+    await world.settle()
+    assert world.hooks("app/0") == SETUP
+
+
+async def test_a_hook_that_hangs_is_killed_by_resolved(world):
+    async def hang(run):
+        if len(world.hooks("app/0")) == 1:
+            await asyncio.Event().wait()
+
+    world.on("app", "install", hang)
+    await world.deploy()
+    await world.until(lambda: world.hooks("app/0") == ["install"])
+    await world.call("resolved", model="m", units=["app/0"])
+    await world.settle()
+    assert world.hooks("app/0") == ["install", *SETUP]
+
+
+async def test_force_removes_a_unit_whose_hook_hangs(world):
+    async def hang(run):
+        await asyncio.Event().wait()
+
+    world.on("app", "install", hang)
+    await world.deploy()
+    await world.until(lambda: world.hooks("app/0") == ["install"])
+    await world.call("remove_application", model="m", applications=["app"], force=True)
+    await world.until(lambda: world.controller.state.rows("SELECT * FROM application") == [])
+    await world.until(lambda: not world.controller.agents)
+    assert not world.pods
+
+
+async def test_writes_of_a_failed_hook_vanish(world):
+    provider, requirer = two_charms(world)
+    fail = [True]
+
+    async def created(run):
+        await run.ok("relation-set", "--file", "-", stdin=f"n: '{len(fail)}'\n")
+        await run.ok("state-set", "--file", "-", stdin="k: v\n")
+        await run.ok("open-port", "80/tcp")
+        await run.ok("status-set", "--application=False", "blocked", "--", "told")
+        assert (await run.ok("relation-get", "--format=json", "-", "p/0"))["n"]
+        assert await run.ok("opened-ports", "--format=json") == ["80/tcp"]
+        assert await run.ok("state-get", "--format=json") == {"k": "v"}
+        return 1 if fail.pop() else 0
+
+    world.on("p", "out-relation-created", created)
+    await world.call(
+        "model_config", model="m", set={"automatically-retry-hooks": "false"}, reset=[]
+    )
+    await world.deploy("p", provider)
+    await world.deploy("r", requirer)
+    await world.settle()
+    await world.call("integrate", model="m", endpoints=["r", "p"])
+    await world.until(lambda: world.status("p/0", "agent")[0] == "error")
+    assert "n" not in world.bag(0, "p/0")
+    assert world.unit("p/0").charm_state == {}
+    assert world.unit("p/0").ports == ()
+    # A status is set at once, whatever becomes of the hook.
+    assert world.status("p/0") == ("blocked", "told")
+    fail.append(False)
+    await world.call("resolved", model="m", units=["p/0"])
+    await world.settle()
+    assert world.bag(0, "p/0")["n"] == "1"
+    assert world.unit("p/0").charm_state == {"k": "v"}
+
+
+async def test_a_commit_that_is_refused_fails_the_hook(world):
+    """The leader's right to write is gone by the time the hook ends."""
+    await world.call(
+        "model_config", model="m", set={"automatically-retry-hooks": "false"}, reset=[]
+    )
+    charm = world.make_charm("app", peers={"mates": {"interface": "mates"}})
+
+    async def changed(run):
+        await run.ok("relation-set", "-r", "mates:0", "--app", "--file", "-", stdin="a: b\n")
+        state = world.controller.state
+        with state.transaction():
+            state.execute("UPDATE application SET leader=''")
+
+    world.on("app", "config-changed", changed)
+    await world.deploy(charm=charm)
+    await world.until(lambda: world.status("app/0", "agent")[0] == "error")
+    assert world.bag(0, "app") is None
+
+
+async def test_update_status(world):
+    await world.call(
+        "model_config", model="m", set={"update-status-hook-interval": "50ms"}, reset=[]
+    )
+    await world.deploy()
+    await world.until(lambda: world.hooks("app/0").count("update-status") >= 2)
+    assert world.hooks("app/0")[:4] == SETUP
+
+
+async def test_a_hook_that_was_cut_off_runs_again(world):
+    async def hang(run):
+        if len(world.hooks("app/0")) == 1:
+            await asyncio.Event().wait()
+
+    world.on("app", "install", hang)
+    await world.deploy()
+    await world.until(lambda: world.hooks("app/0") == ["install"])
+    await world.crash()
+    await world.start()
+    await world.settle()
+    assert world.hooks("app/0") == ["install", *SETUP]
+
+
+async def test_pods_are_adopted_after_a_crash(world):
+    charm = world.make_charm("app", containers={"web": {}})
+    await world.deploy(charm=charm)
+    await world.settle()
+    await world.until(lambda: "web-pebble-ready" in world.hooks("app/0"))
+    await world.settle()
+    world.ran.clear()
+    boots = world.boots
+    await world.crash()
+    await world.start()
+    await world.settle()
+    assert world.boots == boots
+    assert world.hooks("app/0") == []
+
+
+async def test_start_runs_again_in_a_new_pod(world):
+    charm = world.make_charm("app", containers={"web": {}})
+    await world.deploy(charm=charm)
+    await world.until(lambda: "web-pebble-ready" in world.hooks("app/0"))
+    await world.settle()
+    world.ran.clear()
+    await world.stop(stop_pods=True)
+    assert not world.pods
+    await world.start()
+    await world.until(lambda: "web-pebble-ready" in world.hooks("app/0"))
+    await world.settle()
+    assert sorted(world.hooks("app/0")) == ["start", "web-pebble-ready"]
+    assert world.hooks("app/0")[0] == "start"
+
+
+async def test_pods_of_units_that_are_gone_are_swept(world):
+    await world.deploy()
+    await world.settle()
+    await world.crash()
+    import sqlite3
+
+    connection = sqlite3.connect(world.path / "data/state.db")
+    connection.execute("DELETE FROM unit")
+    connection.commit()
+    connection.close()
+    await world.start()
+    assert not world.pods
+
+
+async def test_a_pod_that_cannot_start_says_why_and_is_tried_again(world):
+    world.refuse = "no room"
+    await world.deploy()
+    await world.until(lambda: world.status("app/0")[0] == "blocked")
+    assert "no room" in world.status("app/0")[1]
+    world.refuse = ""
+    await world.settle()
+    assert world.hooks("app/0") == SETUP
+
+
+async def test_destroy_model(world):
+    provider, requirer = two_charms(world)
+    await world.deploy("p", provider)
+    await world.deploy("r", requirer)
+    await world.call("integrate", model="m", endpoints=["r", "p"])
+    await world.settle()
+    await world.call("destroy_model", model="m", destroy_storage=True)
+    assert (await world.call("models"))["models"] == []
+    assert not world.pods

@@ -1,9 +1,9 @@
 """Server-side apply: who owns which field, and what an apply may change.
 
-A field set is a set of paths. A path is a tuple of elements as `fieldsV1` spells them: `f:name` for
-a field, `k:{"name":"x"}` for the item of a keyed list, `v:"x"` for the value of a set, and `.` at the
-end for an item or object itself. Objects get `managedFields` with their first apply; until then
-nobody's writes are recorded (and the first apply calls the rest `before-first-apply`, as
+A field set is a set of paths. A path is a tuple of elements as `fieldsV1` spells them: `f:name`
+for a field, `k:{"name":"x"}` for the item of a keyed list, `v:"x"` for the value of a set, and `.`
+at the end for an item or object itself. Objects get `managedFields` with their first apply; until
+then nobody's writes are recorded (and the first apply calls the rest `before-first-apply`, as
 Kubernetes does for objects without them).
 """
 
@@ -49,11 +49,11 @@ _BEFORE = "before-first-apply"
 
 def paths(value: Any, shape: Shape | None, at: Path = ()) -> dict[Path, Any]:
     """Every leaf of `value` with its value; keyed lists' items also as themselves (`.`)."""
-    found: dict[Path, Any] = {}
-    for path, item in _walk(value, shape, at):
-        if path[:1] not in _UNOWNED and path[:2] not in _UNOWNED:
-            found[path] = item
-    return found
+    return {
+        path: item
+        for path, item in _walk(value, shape, at)
+        if path[:1] not in _UNOWNED and path[:2] not in _UNOWNED
+    }
 
 
 def _walk(value: Any, shape: Shape | None, at: Path) -> Iterable[tuple[Path, Any]]:
@@ -132,9 +132,7 @@ def record(new: JSON, old: JSON, shape: Shape, manager: str, subresource: str) -
         new["metadata"].pop("managedFields", None)
         return
     before, after = paths(old, shape), paths(new, shape)
-    changed = {
-        path for path, value in after.items() if before.get(path, _ABSENT) != value
-    }
+    changed = {path for path, value in after.items() if before.get(path, _ABSENT) != value}
     gone = before.keys() - after.keys()
     own = _entry(manager, "Update", new["apiVersion"], subresource)
     kept = []
@@ -179,7 +177,9 @@ def apply(
         if _same(entry, own):
             previous = from_fields(entry.get("fieldsV1"))
     differing = {
-        path for path, value in wanted.items() if path[-1] != "." and have.get(path, _ABSENT) != value
+        path
+        for path, value in wanted.items()
+        if path[-1] != "." and have.get(path, _ABSENT) != value
     }
     _check(others, differing, config, force=force)
     held: set[Path] = set()
@@ -189,7 +189,7 @@ def apply(
         held |= owned
         if owned:
             kept.append({**entry, "fieldsV1": to_fields(owned)})
-    result = _overlay(objects.copy(current), config, shape)
+    result: JSON = _overlay(objects.copy(current), config, shape)
     dropped = previous - wanted.keys() - held
     # The deepest first: an item's fields, then the item itself if nobody holds a part of it.
     for path in sorted(dropped, key=len, reverse=True):
@@ -240,7 +240,9 @@ def spell(path: Path) -> str:
             case "f":
                 text += f".{rest}"
             case "k":
-                pairs = ",".join(f"{key}={json.dumps(item)}" for key, item in json.loads(rest).items())
+                pairs = ",".join(
+                    f"{key}={json.dumps(item)}" for key, item in json.loads(rest).items()
+                )
                 text += f"[{pairs}]"
             case "v":
                 text += f"[={rest}]"
@@ -259,7 +261,9 @@ def _overlay(value: Any, config: Any, shape: Shape | None) -> Any:
             return current + [item for item in config if item not in current]
         case Many() if shape.key and isinstance(config, list):
             current = value if isinstance(value, list) else []
-            places = {objects.dump(item.get(shape.key)): index for index, item in enumerate(current)}
+            places = {
+                objects.dump(item.get(shape.key)): index for index, item in enumerate(current)
+            }
             for item in config:
                 place = places.get(objects.dump(item.get(shape.key)))
                 if place is None:

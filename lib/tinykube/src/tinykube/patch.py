@@ -27,8 +27,8 @@ def json_patch(obj: JSON, operations: Any) -> Any:
         ApiError: 400 for a malformed patch, 422 for one that does not fit the object.
     """
     # Few clients send these; the library costs memory.
-    import jsonpatch  # noqa: PLC0415
-    from jsonpointer import JsonPointerException  # noqa: PLC0415
+    import jsonpatch
+    from jsonpointer import JsonPointerException
 
     if not isinstance(operations, list) or len(operations) > _MAX_OPERATIONS:
         raise bad_request(f"a JSON patch is a list of at most {_MAX_OPERATIONS} operations")

@@ -10,7 +10,7 @@ from typing import Any
 
 from tinykube import names, quantity, schema
 from tinykube.objects import JSON
-from tinykube.schema import Fields, Many, Refused, Table
+from tinykube.schema import Fields, Many, Refused, Shape, Table
 from tinykube.status import (
     Cause,
     duplicate,
@@ -27,7 +27,7 @@ _NO_HOOKS = "lifecycle hooks are not run here"
 _ONE_NODE = "there is one node, so that this would have no effect; use nodeSelector"
 _VOLUME = "this kind of volume does not exist here"
 
-_KEY = {"name": "str", "key": "str", "optional": "bool"}
+_KEY: dict[str, Shape] = {"name": "str", "key": "str", "optional": "bool"}
 _ITEMS = Many(Fields({"key": "str", "path": "str", "mode": "int"}), key="key")
 _FIELD_REF = Fields({"apiVersion": "str", "fieldPath": "str"})
 _RESOURCE_REF = Fields({"containerName": "str", "resource": "str", "divisor": "quantity"})
@@ -42,7 +42,7 @@ _DOWNWARD = Many(
     ),
     key="path",
 )
-_SECRET_SOURCE = {"items": _ITEMS, "optional": "bool"}
+_SECRET_SOURCE: dict[str, Shape] = {"items": _ITEMS, "optional": "bool"}
 _ENV = Fields(
     {
         "name": "str",
@@ -58,7 +58,7 @@ _ENV = Fields(
     }
 )
 _NAMED = Fields({"name": "str", "optional": "bool"})
-_SECURITY = {
+_SECURITY: dict[str, Shape] = {
     "privileged": Refused("there are no privileged containers here", (False,)),
     "allowPrivilegeEscalation": Refused("no container can gain privileges here", (False,)),
     "readOnlyRootFilesystem": Refused("a container's own root is writable here", (False,)),
@@ -66,7 +66,7 @@ _SECURITY = {
     # Containers have no capabilities and no set-user-id programs, whatever these say.
     "capabilities": Fields({"add": Refused("no capability can be added"), "drop": Many("str")}),
 }
-_IDENTITY = {
+_IDENTITY: dict[str, Shape] = {
     "runAsUser": Refused(_OWN_USER),
     "runAsGroup": Refused(_OWN_USER),
     "runAsNonRoot": Refused(_OWN_USER, (False,)),
@@ -96,7 +96,7 @@ _POD_SECURITY = Fields(
         "sysctls": Refused("kernel parameters cannot be set here"),
     }
 )
-_CONTAINER: dict[str, schema.Shape] = {
+_CONTAINER: dict[str, Shape] = {
     "name": "str",
     "image": "str",
     "imagePullPolicy": "str",
@@ -155,7 +155,7 @@ _CONTAINER: dict[str, schema.Shape] = {
     "restartPolicy": Refused("side-car and per-container restart policies are not known here"),
     "restartPolicyRules": Refused("per-container restart policies are not known here"),
 }
-SOURCES: dict[str, schema.Shape] = {
+SOURCES: dict[str, Shape] = {
     "emptyDir": Fields(
         {
             "medium": Refused("an empty-dir is a folder on the disk here", ("",)),
@@ -406,7 +406,12 @@ def mount_token(pod: JSON) -> None:
     name = names.generate("kube-api-access-")
     sources = [
         {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
-        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {
+            "configMap": {
+                "name": "kube-root-ca.crt",
+                "items": [{"key": "ca.crt", "path": "ca.crt"}],
+            }
+        },
         {
             "downwardAPI": {
                 "items": [
@@ -449,7 +454,7 @@ def quality(pod: Mapping[str, Any]) -> str:
 
 
 def demand(pod: Mapping[str, Any]) -> dict[str, Fraction]:
-    """What the scheduler must find free: all containers' requests, or the largest that initialises."""
+    """What the scheduler must find free: all requests, or the largest that initialises."""
     total: dict[str, Fraction] = {}
     for item in pod["spec"].get("containers") or ():
         for name, amount in ((item.get("resources") or {}).get("requests") or {}).items():
@@ -571,9 +576,7 @@ def _environment(path: str, container: Mapping[str, Any]) -> Iterator[Cause]:
         if source is None:
             continue
         if variable.get("value"):
-            yield wrong(
-                f"{where}.valueFrom", "", "may not be specified when `value` is not empty"
-            )
+            yield wrong(f"{where}.valueFrom", "", "may not be specified when `value` is not empty")
         if len(source) != 1:
             yield wrong(f"{where}.valueFrom", "", "must specify exactly one source")
         for kind, reference in source.items():
@@ -599,11 +602,11 @@ def _reference(path: str, kind: str, reference: Mapping[str, Any]) -> Iterator[C
                 yield unsupported(f"{path}.fieldPath", field, allowed)
         case "resourceFieldRef":
             resource = reference.get("resource", "")
-            allowed = tuple(
+            resources = tuple(
                 f"{group}.{name}" for group in ("limits", "requests") for name in _SCHEDULED
             )
-            if resource not in allowed:
-                yield unsupported(f"{path}.resource", resource, allowed)
+            if resource not in resources:
+                yield unsupported(f"{path}.resource", resource, resources)
         case _:
             if not reference.get("name"):
                 yield required(f"{path}.name")
@@ -681,9 +684,7 @@ def _ports(path: str, container: Mapping[str, Any]) -> Iterator[Cause]:
         if number is None:
             yield required(f"{where}.containerPort")
         elif not 1 <= number <= 65535:
-            yield wrong(
-                f"{where}.containerPort", number, "must be between 1 and 65535, inclusive"
-            )
+            yield wrong(f"{where}.containerPort", number, "must be between 1 and 65535, inclusive")
         if port["protocol"] not in ("TCP", "UDP", "SCTP"):
             yield unsupported(f"{where}.protocol", port["protocol"], ("TCP", "UDP", "SCTP"))
 
@@ -702,10 +703,10 @@ def _volumes(spec: Mapping[str, Any]) -> tuple[dict[str, JSON], list[Cause]]:
             faults.append(duplicate(f"{where}.name", name))
         volumes[name] = volume
         sources = [source for source in SOURCES if source in volume]
-        for source in sources[1:]:
-            faults.append(
-                forbidden_field(f"{where}.{source}", "may not specify more than 1 volume type")
-            )
+        faults += [
+            forbidden_field(f"{where}.{source}", "may not specify more than 1 volume type")
+            for source in sources[1:]
+        ]
         for source in sources[:1]:
             faults += _source(f"{where}.{source}", source, volume[source])
     return volumes, faults
@@ -715,7 +716,9 @@ def _source(path: str, kind: str, source: Mapping[str, Any]) -> Iterator[Cause]:
     mode = source.get("defaultMode")
     if mode is not None and not 0 <= mode <= 0o777:
         yield wrong(
-            f"{path}.defaultMode", mode, "must be a number between 0 and 0777 (octal), both inclusive"
+            f"{path}.defaultMode",
+            mode,
+            "must be a number between 0 and 0777 (octal), both inclusive",
         )
     match kind:
         case "persistentVolumeClaim":
@@ -819,7 +822,9 @@ def changed(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[Cause]:
     after = {key: value for key, value in new["spec"].items() if key not in free}
     if before == after:
         return []
-    fields = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    fields = sorted(
+        key for key in before.keys() | after.keys() if before.get(key) != after.get(key)
+    )
     return [
         forbidden_field(
             f"spec.{field}",

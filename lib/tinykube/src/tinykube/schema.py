@@ -135,7 +135,11 @@ def _read_scalar(value: Any, shape: Scalar, path: str) -> Any:
                 return value
             raise _mismatch(path, "a string", value)
         case "int":
-            if isinstance(value, int) and not isinstance(value, bool) and -_INT64 <= value < _INT64:
+            if (
+                isinstance(value, int)
+                and not isinstance(value, bool)
+                and -_INT64 <= value < _INT64
+            ):
                 return value
             raise _mismatch(path, "a whole number of 64 bits", value)
         case "bool":

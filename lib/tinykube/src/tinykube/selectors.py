@@ -197,7 +197,9 @@ class Selector:
     def __bool__(self) -> bool:
         return bool(self.labels or self.fields)
 
-    def matches(self, obj: Mapping[str, Any], field: Callable[[Mapping[str, Any], str], str]) -> bool:
+    def matches(
+        self, obj: Mapping[str, Any], field: Callable[[Mapping[str, Any], str], str]
+    ) -> bool:
         """True if `obj` meets all; `field(obj, path)` reads a selectable field as a string."""
         labels = obj["metadata"].get("labels") or {}
         return all(item.matches(labels) for item in self.labels) and all(

@@ -367,9 +367,7 @@ class Store:
                 "GROUP BY namespace, name) WHERE previous IS NOT NULL"
             )
         # Read whole: a half-read cursor would hold the log back and see later writes.
-        found = self._connection.execute(
-            f"{query} ORDER BY namespace, name LIMIT :limit", values
-        )
+        found = self._connection.execute(f"{query} ORDER BY namespace, name LIMIT :limit", values)
         for row in found.fetchall():
             yield Row(*row)
 
@@ -462,7 +460,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 def _damage(path: Path, verdict: str) -> str:
     return (
         f"the database {path} is damaged ({verdict}); it was left as it is. Put a copy from a "
-        f"backup in its place, or move it (and {path.name}-wal, {path.name}-shm) away to begin anew"
+        f"backup in its place, or move it (with {path.name}-wal and {path.name}-shm) away to "
+        "begin anew"
     )
 
 

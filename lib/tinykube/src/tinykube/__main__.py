@@ -1,0 +1,7 @@
+"""`python -m tinykube` is the command `tinykube`."""
+
+import sys
+
+from tinykube.cli import main
+
+sys.exit(main())

@@ -1,0 +1,52 @@
+"""What a new control plane has from the start: namespaces, roles, the administrator's rights."""
+
+from __future__ import annotations
+
+from tinykube import kinds, objects, rbac
+from tinykube.objects import JSON
+from tinykube.registry import Registry
+
+NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+_LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
+
+
+def run(registry: Registry) -> None:
+    """Create what is missing and bring the built-in roles up to date.
+
+    Raises:
+        StorageError: the disk refused it.
+    """
+    for name in NAMESPACES:
+        registry.ensure(kinds.NAMESPACES, "", {"metadata": {"name": name}})
+    for name, rules in rbac.ROLES.items():
+        _put(registry, kinds.CLUSTER_ROLES, name, {"rules": rules})
+    for name, (role, group) in rbac.BINDINGS.items():
+        body = {
+            "roleRef": {"apiGroup": kinds.RBAC, "kind": "ClusterRole", "name": role},
+            "subjects": [{"apiGroup": kinds.RBAC, "kind": "Group", "name": group}],
+        }
+        _put(registry, kinds.CLUSTER_ROLE_BINDINGS, name, body)
+    _renew_authority(registry)
+
+
+def _put(registry: Registry, resource: kinds.Resource, name: str, body: JSON) -> None:
+    def change(current: JSON) -> bool:
+        altered = any(current.get(key) != value for key, value in body.items())
+        current.update(body)
+        return altered
+
+    if not registry.modify(resource, "", name, change):
+        registry.ensure(resource, "", {"metadata": {"name": name, "labels": _LABELS}, **body})
+
+
+def _renew_authority(registry: Registry) -> None:
+    """The CA in every namespace, should it have been made anew."""
+
+    def change(current: JSON) -> bool:
+        altered = (current.get("data") or {}).get("ca.crt") != registry.root_ca
+        current["data"] = {"ca.crt": registry.root_ca}
+        return bool(altered)
+
+    for row in registry.store.rows(kinds.NAMESPACES.key):
+        if not objects.terminating(objects.load(row.data)):
+            registry.modify(kinds.CONFIG_MAPS, row.name, "kube-root-ca.crt", change)

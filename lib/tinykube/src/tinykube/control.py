@@ -1,0 +1,67 @@
+"""Control loops: woken by changes, each brings one part of the world up to what is wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from tinykube.registry import Registry
+from tinykube.store import Change, StorageError
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 2.0
+
+
+class Loop:
+    """A control loop: `changed` notes what concerns it and wakes it, `step` does the work.
+
+    A loop keeps nothing that it could not read from the store again: `load` does so at the start,
+    and again after a write failed.
+    """
+
+    name = "loop"
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.store = registry.store
+        self._wake = asyncio.Event()
+        self.store.listen(self.changed)
+
+    def changed(self, changes: Sequence[Change]) -> None:
+        """Note what concerns this loop; called after every commit."""
+
+    def load(self) -> None:
+        """Read the state of the world from the store."""
+
+    def step(self) -> bool:
+        """Do a bounded amount of work; True if some is left."""
+        raise NotImplementedError
+
+    def wake(self) -> None:
+        """Have `step` called soon."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        self.load()
+        self.wake()
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                if self.step():
+                    self.wake()
+                    await asyncio.sleep(0)
+            except StorageError as error:
+                log.error("%s: %s; tried again in %s s", self.name, error, _RETRY_SECONDS)
+                await asyncio.sleep(_RETRY_SECONDS)
+                self.load()
+                self.wake()
+            except Exception:
+                # One odd object must not stop the loop for all the others for good.
+                log.exception("%s: failed; tried again in %s s", self.name, _RETRY_SECONDS)
+                await asyncio.sleep(_RETRY_SECONDS)
+                self.load()
+                self.wake()

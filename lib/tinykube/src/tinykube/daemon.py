@@ -1,0 +1,332 @@
+"""The daemon: the API server, the control loops and the node, in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import gc
+import logging
+import os
+import signal
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+
+from tinykube import bootstrap, config, discovery, events, kinds, pki
+from tinykube.api import Api
+from tinykube.config import Config, ConfigError, Folder
+from tinykube.control import Loop
+from tinykube.garbage import Collector, NamespaceCleaner
+from tinykube.kubeconfig import write_kubeconfig
+from tinykube.local import LocalClient
+from tinykube.node.client import Endpoint, LogOptions, NodeClient
+from tinykube.objects import JSON
+from tinykube.registry import Registry
+from tinykube.scheduler import Scheduler
+from tinykube.store import DamagedError, StorageError, Store
+from tinykube.tokens import Tokens
+from tinykube.volumes import Binder
+from tinykube.watch import Hub
+
+log = logging.getLogger(__name__)
+
+ADDRESS = "127.0.0.1"
+_CONFIG_SECONDS = 10.0
+
+
+class StartError(Exception):
+    """The daemon cannot start; the message says why and what to do."""
+
+
+class Node:
+    """What the daemon needs of a node; `tinykube.node.agent.Agent` is one."""
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        raise NotImplementedError
+
+    def logs(self, pod: JSON, container: str, options: LogOptions) -> AsyncIterator[bytes]:
+        """Stream a container's log."""
+        raise NotImplementedError
+
+
+@contextlib.contextmanager
+def locked(folder: Folder) -> Iterator[None]:
+    """Hold the lock of the data folder; it holds our pid. Raises StartError if another does."""
+    descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.read(descriptor, 32).decode("ascii", "replace").strip()
+            raise StartError(
+                f"tinykube already runs on {folder.root} (process {pid}); "
+                "`tinykube status` shows it, `tinykube stop` ends it"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+        # Not removed at the end: another daemon may wait for this very file.
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def bind(port: int) -> socket.socket:
+    """The listening socket. Raises StartError if the port is taken."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    # Connections take it over. An answer is several small writes: without it each waits 40 ms.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((ADDRESS, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise StartError(
+                f"port {port} of {ADDRESS} is in use{_holder(port)}; end that program, or set "
+                "another `port` in tinykube's config.yaml"
+            ) from None
+        raise StartError(f"cannot listen on {ADDRESS}:{port}: {error.strerror}") from error
+    return listener
+
+
+def _holder(port: int) -> str:
+    """Who listens on a port, as far as /proc lets us see: ` by NAME (process PID)`."""
+    inodes = set()
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path("/proc/net", table).read_text(encoding="ascii").splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                    inodes.add(f"socket:[{fields[9]}]")
+    for process in Path("/proc").glob("[0-9]*"):
+        # Other users' processes cannot be looked into, and any may end meanwhile.
+        with contextlib.suppress(OSError):
+            for descriptor in (process / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    if os.readlink(descriptor) in inodes:
+                        name = (process / "comm").read_text(encoding="utf-8").strip()
+                        return f" by {name} (process {process.name})"
+    return ""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which sleeps until it is told to end instead of ticking."""
+
+    def __init__(self, settings: uvicorn.Config) -> None:
+        super().__init__(settings)
+        self.ending = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the daemon's business."""
+        yield
+
+    async def main_loop(self) -> None:
+        """Wait for the end."""
+        await self.ending.wait()
+
+
+class Daemon:
+    """One control plane with its node.
+
+    Args:
+        folder: the data folder.
+        settings: the config as read at the start.
+        node: makes the node; by default the agent that runs pods as processes.
+    """
+
+    def __init__(self, folder: Folder, settings: Config, listener: socket.socket) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._listener = listener
+        self._port: int = listener.getsockname()[1]
+        self._problems: dict[str, str] = {}
+        self.store = Store(folder.database)
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """End the daemon; pods run on."""
+        self._stop.set()
+
+    async def run(self, ready: asyncio.Event | None = None) -> None:
+        """Serve until `stop` is called."""
+        keys = pki.prepare(self._folder.keys, ADDRESS)
+        registry = Registry(self.store)
+        registry.root_ca = keys.authority.read_text(encoding="ascii")
+        bootstrap.run(registry)
+        hub = Hub(self.store)
+        tokens = Tokens(self.store, keys.signer, keys.admin_token)
+        endpoint = Endpoint(ADDRESS, self._port, registry.root_ca)
+        node = self.make_node(LocalClient(registry, hub, tokens, endpoint))
+        api = Api(registry, hub, tokens, node, f"{ADDRESS}:{self._port}", self._health)
+        server = _Server(_settings(api, keys))
+        write_kubeconfig(self._folder.kubeconfig, self._port, keys)
+        loops: list[Loop] = [
+            Scheduler(registry),
+            Binder(registry, self._folder.volumes),
+            Collector(registry),
+            NamespaceCleaner(registry),
+        ]
+        work = {asyncio.create_task(loop.run(), name=loop.name) for loop in loops}
+        work.add(asyncio.create_task(events.forget(registry), name="old events"))
+        work.add(asyncio.create_task(self._follow_config(registry), name="config"))
+        work.add(asyncio.create_task(node.run(), name="node"))
+        serving = asyncio.create_task(server.serve(sockets=[self._listener]), name="server")
+        stopping = asyncio.create_task(self._stop.wait(), name="stop")
+        _settle()
+        log.info("serving on https://%s:%s from %s", ADDRESS, self._port, self._folder.root)
+        if ready is not None:
+            ready.set()
+        try:
+            done, _ = await asyncio.wait(
+                {*work, serving, stopping}, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done - {stopping}:
+                # None of them ends by itself: the daemon would be half of one.
+                task.result()
+                raise RuntimeError(f"the task {task.get_name()!r} ended")
+        finally:
+            hub.close()
+            server.ending.set()
+            server.should_exit = True
+            for task in work:
+                task.cancel()
+            stopping.cancel()
+            await asyncio.gather(*work, serving, stopping, return_exceptions=True)
+            self.store.close()
+            log.info("ended")
+
+    def make_node(self, client: NodeClient) -> Node:
+        """The node: the agent that runs pods as processes."""
+        from tinykube.node.agent import Agent
+
+        agent: Node = Agent(  # type: ignore[assignment]  # it has what Node asks for
+            client,
+            name=node_name(),
+            folder=self._folder.node,
+            config=self._folder.config,
+            capacity=self._settings.capacity,
+            version=discovery.GIT_VERSION,
+            address=ADDRESS,
+        )
+        return agent
+
+    def _health(self) -> list[str]:
+        return [f"{name}: {problem}" for name, problem in sorted(self._problems.items())]
+
+    async def _follow_config(self, registry: Registry) -> None:
+        """Take over a changed capacity; a wrong config is told and the last good one kept."""
+        seen = _stamp(self._folder.config)
+        while True:
+            await asyncio.sleep(_CONFIG_SECONDS)
+            stamp = _stamp(self._folder.config)
+            if stamp == seen:
+                continue
+            seen = stamp
+            try:
+                new = config.read(self._folder.config)
+            except ConfigError as error:
+                log.error("%s; the config as it was before stays in force", error)
+                self._problems["config"] = str(error)
+                continue
+            self._problems.pop("config", None)
+            if new.port != self._settings.port:
+                log.warning("a new port takes effect when tinykube is started again")
+            with contextlib.suppress(StorageError):
+                registry.modify(kinds.NODES, "", node_name(), _capacity(new))
+            self._settings = new
+            log.info("took over the changed config")
+
+
+def _capacity(new: Config) -> Callable[[JSON], bool]:
+    def change(node: JSON) -> bool:
+        capacity = dict(new.capacity)
+        altered = node["status"].get("allocatable") != capacity
+        node["status"]["capacity"] = node["status"]["allocatable"] = capacity
+        return bool(altered)
+
+    return change
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def node_name() -> str:
+    """The node's name: the machine's, as a name of Kubernetes."""
+    name = "".join(
+        letter if letter.isascii() and (letter.isalnum() or letter in "-.") else "-"
+        for letter in socket.gethostname().lower()
+    )
+    return name.strip("-.")[:63].strip("-.") or "localhost"
+
+
+def _settings(api: Api, keys: pki.Pki) -> uvicorn.Config:
+    settings = uvicorn.Config(
+        api.app(),
+        http="httptools",
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        ssl_certfile=str(keys.certificate),
+        ssl_keyfile=str(keys.key),
+        # Longer than clients keep a connection, so that none meets a closed one.
+        timeout_keep_alive=300,
+        timeout_graceful_shutdown=2,
+        h11_max_incomplete_event_size=65_536,
+    )
+    settings.load()
+    if settings.ssl is not None:
+        settings.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+    return settings
+
+
+def _settle() -> None:
+    """Keep what was loaded out of the collector's way, and give spare memory back."""
+    gc.collect()
+    gc.freeze()
+
+
+async def serve(folder: Folder, *, ready: asyncio.Event | None = None) -> None:
+    """Run the daemon on a data folder until SIGTERM or SIGINT.
+
+    Raises:
+        StartError: it cannot start.
+    """
+    os.umask(0o077)
+    try:
+        folder.make()
+        settings = config.read(folder.config)
+    except (ConfigError, OSError) as error:
+        raise StartError(str(error)) from error
+    with locked(folder):
+        listener = bind(settings.port)
+        with listener:
+            try:
+                daemon = Daemon(folder, settings, listener)
+            except (DamagedError, StorageError) as error:
+                raise StartError(str(error)) from error
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, daemon.stop)
+            try:
+                await daemon.run(ready)
+            except (StorageError, OSError) as error:
+                raise StartError(str(error)) from error

@@ -1,0 +1,124 @@
+"""Discovery: what this API serves, for clients that ask before they act."""
+
+from __future__ import annotations
+
+import platform
+
+from tinykube import kinds
+from tinykube.kinds import Resource
+from tinykube.objects import JSON
+
+# The Kubernetes whose semantics are followed.
+MAJOR, MINOR = "1", "37"
+GIT_VERSION = "v1.37.2+tinykube"
+
+
+def version() -> JSON:
+    """The answer of `/version`."""
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    return {
+        "major": MAJOR,
+        "minor": MINOR,
+        "gitVersion": GIT_VERSION,
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "",
+        "compiler": "python",
+        "platform": f"linux/{machine}",
+    }
+
+
+def groups() -> dict[str, str]:
+    """Each named group and its version."""
+    found = {item.group: item.version for item in kinds.STORED if item.group}
+    return {**found, kinds.AUTHORIZATION: "v1"}
+
+
+def core_versions(address: str) -> JSON:
+    """The answer of `/api`."""
+    return {
+        "kind": "APIVersions",
+        "versions": ["v1"],
+        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}],
+    }
+
+
+def group_list() -> JSON:
+    """The answer of `/apis`."""
+    return {
+        "kind": "APIGroupList",
+        "apiVersion": "v1",
+        "groups": [_group(name, version_) for name, version_ in sorted(groups().items())],
+    }
+
+
+def _group(name: str, version_: str) -> JSON:
+    entry = {"groupVersion": f"{name}/{version_}", "version": version_}
+    return {"name": name, "versions": [entry], "preferredVersion": entry}
+
+
+def group(name: str) -> JSON | None:
+    """The answer of `/apis/GROUP`, None if there is none."""
+    found = groups().get(name)
+    return (
+        None if found is None else {"kind": "APIGroup", "apiVersion": "v1", **_group(name, found)}
+    )
+
+
+def resource_list(name: str, version_: str) -> JSON | None:
+    """The answer of `/api/v1` (with an empty name) or `/apis/GROUP/VERSION`; None if absent."""
+    if (name, version_) == (kinds.AUTHORIZATION, "v1"):
+        entries = [
+            {
+                "name": kinds.ACCESS_REVIEW,
+                "singularName": "selfsubjectaccessreview",
+                "namespaced": False,
+                "kind": "SelfSubjectAccessReview",
+                "verbs": ["create"],
+            }
+        ]
+    else:
+        entries = [
+            entry
+            for item in kinds.STORED
+            if (item.group, item.version) == (name, version_)
+            for entry in _entries(item)
+        ]
+    if not entries:
+        return None
+    spelled = f"{name}/{version_}" if name else version_
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": spelled,
+        "resources": entries,
+    }
+
+
+def _entries(item: Resource) -> list[JSON]:
+    main: JSON = {
+        "name": item.plural,
+        "singularName": item.kind.lower(),
+        "namespaced": item.namespaced,
+        "kind": item.kind,
+        "verbs": sorted(item.verbs),
+    }
+    if item.short:
+        main["shortNames"] = list(item.short)
+    found = [main]
+    if item.status:
+        found.append(_sub(item, "status", item.kind, ["get", "patch", "update"]))
+    for name, kind in item.subresources.items():
+        found.append(_sub(item, name, kind, ["create" if kind == "TokenRequest" else "get"]))
+    return found
+
+
+def _sub(item: Resource, name: str, kind: str, verbs: list[str]) -> JSON:
+    return {
+        "name": f"{item.plural}/{name}",
+        "singularName": "",
+        "namespaced": item.namespaced,
+        "kind": kind,
+        "verbs": verbs,
+    }

@@ -1,0 +1,601 @@
+"""The operations on objects: create, read, update, patch, delete, with Kubernetes' semantics.
+
+Everything here runs in the event loop's thread and never awaits, so each operation is atomic.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tinykube import fieldsets, kinds, names, objects, patch, rules, schema, status
+from tinykube.kinds import Resource
+from tinykube.objects import JSON
+from tinykube.rbac import SYSTEM, Authorizer, Caller
+from tinykube.schema import Findings, ShapeError
+from tinykube.store import Store
+
+ORPHAN = "orphan"
+FOREGROUND = "foregroundDeletion"
+_SHOWN_CAUSES = 50
+
+
+@dataclass(slots=True)
+class Options:
+    """What a write may ask besides its object.
+
+    Attributes:
+        dry_run: check all, keep nothing.
+        validation: `Strict`, `Warn` or `Ignore` unknown fields.
+        manager: who writes, for server-side apply.
+        force: an apply may take fields from other managers.
+        warnings: filled with what the answer should warn of.
+    """
+
+    dry_run: bool = False
+    validation: str = "Warn"
+    manager: str = "unknown"
+    force: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """The options of a deletion.
+
+    Attributes:
+        grace: seconds for a pod to end; None for the pod's own.
+        propagation: what happens to dependents: `Background`, `Foreground` or `Orphan`.
+        uid: delete only this very object.
+        version: delete only in this resource version.
+    """
+
+    grace: int | None = None
+    propagation: str = "Background"
+    uid: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The object after a write.
+
+    Attributes:
+        data: its JSON.
+        created: True if it was not there before.
+        gone: True if a deletion took it out of the store at once.
+    """
+
+    data: str
+    created: bool = False
+    gone: bool = False
+
+
+class Registry:
+    """The operations; see the module."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.authorizer = Authorizer(store)
+        # What every namespace gets as the config map kube-root-ca.crt; set before serving.
+        self.root_ca = ""
+
+    # Reading.
+
+    def get(self, resource: Resource, namespace: str, name: str) -> str:
+        """One object's JSON. Raises ApiError 404."""
+        data = self.store.get(resource.key, namespace, name)
+        if data is None:
+            raise status.not_found(resource.plural, resource.group, name)
+        return data
+
+    def read(self, resource: Resource, body: Any, options: Options) -> tuple[JSON, Findings]:
+        """A client's object, checked against the resource's shape. Raises ApiError 400."""
+        if not isinstance(body, dict):
+            raise status.bad_request(f"the body must be an object of kind {resource.kind}")
+        kind, version = (
+            body.get("kind", resource.kind),
+            body.get("apiVersion", resource.api_version),
+        )
+        if (version, kind) != (resource.api_version, resource.kind):
+            raise status.bad_request(
+                f"the object provided is {str(version)[:80]}, Kind={str(kind)[:80]}; this "
+                f"resource takes {resource.api_version}, Kind={resource.kind}"
+            )
+        findings = Findings()
+        try:
+            clean: JSON = schema.read(body, resource.shape, "", findings)
+        except ShapeError as error:
+            raise status.bad_request(
+                f'{resource.kind} in version "{resource.version}" cannot be handled as a '
+                f"{resource.kind}: {error}"
+            ) from None
+        if findings.unknown and options.validation == "Strict":
+            listed = ", ".join(f'unknown field "{path}"' for path in findings.unknown[:20])
+            raise status.bad_request(
+                f'{resource.kind} in version "{resource.version}" cannot be handled as a '
+                f"{resource.kind}: strict decoding error: {listed}"
+            )
+        if options.validation == "Warn":
+            options.warnings += [f'unknown field "{path}"' for path in findings.unknown[:20]]
+        clean = kinds.body(resource, clean)
+        clean.setdefault("metadata", {})
+        return clean, findings
+
+    # Creating.
+
+    def create(
+        self, resource: Resource, namespace: str, body: Any, caller: Caller, options: Options
+    ) -> Written:
+        """Store a new object.
+
+        Raises:
+            ApiError: 400, 403, 404 (its namespace), 409, 422.
+        """
+        new, findings = self.read(resource, body, options)
+        return self._create(resource, namespace, new, findings, caller, options)
+
+    def _create(
+        self,
+        resource: Resource,
+        namespace: str,
+        new: JSON,
+        findings: Findings,
+        caller: Caller,
+        options: Options,
+    ) -> Written:
+        meta = new["metadata"]
+        if meta.get("resourceVersion"):
+            raise status.bad_request("resourceVersion should not be set on objects to be created")
+        self._place(resource, namespace, new)
+        for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink"):
+            meta.pop(name, None)
+        if not meta.get("name") and meta.get("generateName"):
+            meta["name"] = self._generate(resource, namespace, meta["generateName"])
+        if resource.status:
+            new.pop("status", None)
+        meta["uid"] = str(uuid.uuid4())
+        meta["creationTimestamp"] = objects.now()
+        if resource.generation:
+            meta["generation"] = 1
+        own = rules.of(resource)
+        faults = list(rules.metadata(resource, new, None)) + findings.refused
+        if not faults:
+            self._check_namespace(resource, namespace, meta["name"])
+            own.prepare(new, None)
+            faults = list(own.validate(new, None))
+        if faults:
+            raise self._invalid(resource, new, faults)
+        if self.store.get(resource.key, namespace, meta["name"]) is not None:
+            raise status.already_exists(resource.plural, resource.group, meta["name"])
+        own.admit(self, caller, new, None)
+        if options.dry_run:
+            return Written(objects.dump(new), created=True)
+        with self.store.write() as transaction:
+            data = transaction.insert(resource.key, new)
+            if resource is kinds.NAMESPACES:
+                for other, obj in self._furniture(meta["name"]):
+                    transaction.insert(other.key, obj)
+        return Written(data, created=True)
+
+    def _place(self, resource: Resource, namespace: str, new: JSON) -> None:
+        meta = new["metadata"]
+        given = meta.get("namespace")
+        if not resource.namespaced:
+            meta.pop("namespace", None)
+        elif given and given != namespace:
+            raise status.bad_request(
+                "the namespace of the provided object does not match the namespace sent on the "
+                "request"
+            )
+        else:
+            meta["namespace"] = namespace
+
+    def _generate(self, resource: Resource, namespace: str, prefix: str) -> str:
+        for _ in range(8):
+            name = names.generate(prefix)
+            if self.store.get(resource.key, namespace, name) is None:
+                return name
+        raise status.already_exists(resource.plural, resource.group, name)
+
+    def _check_namespace(self, resource: Resource, namespace: str, name: str) -> None:
+        if not resource.namespaced:
+            return
+        home = self.store.load(kinds.NAMESPACES.key, "", namespace)
+        if home is None:
+            raise status.not_found("namespaces", "", namespace)
+        if objects.terminating(home) and resource is not kinds.EVENTS:
+            raise status.forbidden(
+                resource.plural,
+                resource.group,
+                name,
+                f"unable to create new content in namespace {namespace} because it is being "
+                "terminated",
+            )
+
+    def _furniture(self, namespace: str) -> list[tuple[Resource, JSON]]:
+        """What every namespace has from the start."""
+
+        def made(resource: Resource, name: str, **fields: Any) -> tuple[Resource, JSON]:
+            meta = {
+                "name": name,
+                "namespace": namespace,
+                "uid": str(uuid.uuid4()),
+                "creationTimestamp": objects.now(),
+            }
+            return resource, kinds.body(resource, {"metadata": meta, **fields})
+
+        return [
+            made(kinds.SERVICE_ACCOUNTS, "default"),
+            made(kinds.CONFIG_MAPS, "kube-root-ca.crt", data={"ca.crt": self.root_ca}),
+        ]
+
+    def _invalid(
+        self, resource: Resource, obj: JSON, faults: list[status.Cause]
+    ) -> status.ApiError:
+        name = str(obj["metadata"].get("name") or obj["metadata"].get("generateName") or "")
+        return status.invalid(resource.kind, resource.group, name[:253], faults[:_SHOWN_CAUSES])
+
+    # Changing.
+
+    def update(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        body: Any,
+        caller: Caller,
+        options: Options,
+        *,
+        subresource: str = "",
+    ) -> Written:
+        """Replace an object, or its status alone. Raises ApiError."""
+        previous = self.get(resource, namespace, name)
+        new, findings = self.read(resource, body, options)
+        given = new["metadata"].get("name", name)
+        if given != name:
+            raise status.bad_request(
+                f"the name of the object ({given[:253]}) does not match the name on the URL "
+                f"({name})"
+            )
+        return self._replace(
+            resource, new, findings, previous, caller, options, subresource=subresource
+        )
+
+    def patch(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        content_type: str,
+        body: Any,
+        caller: Caller,
+        options: Options,
+        *,
+        subresource: str = "",
+    ) -> Written:
+        """Patch an object, or its status alone; an apply may create it. Raises ApiError."""
+        if content_type == patch.APPLY_PATCH:
+            return self._apply(resource, namespace, name, body, caller, options, subresource)
+        previous = self.get(resource, namespace, name)
+        old = objects.load(previous)
+        match content_type:
+            case patch.JSON_PATCH:
+                patched = patch.json_patch(old, body)
+            case patch.MERGE_PATCH:
+                patched = patch.merge_patch(old, _an_object(body))
+            case patch.STRATEGIC_PATCH:
+                patched = patch.strategic_patch(old, _an_object(body), resource.shape)
+            case _:
+                raise status.ApiError(
+                    415,
+                    "UnsupportedMediaType",
+                    "the body of the request was in an unknown format - accepted media types "
+                    f"include: {patch.JSON_PATCH}, {patch.MERGE_PATCH}, "
+                    f"{patch.STRATEGIC_PATCH}, {patch.APPLY_PATCH}",
+                )
+        new, findings = self.read(resource, patched, options)
+        if new["metadata"].get("name") != name:
+            raise self._invalid(
+                resource,
+                old,
+                [status.wrong("metadata.name", new["metadata"].get("name"), "field is immutable")],
+            )
+        return self._replace(
+            resource, new, findings, previous, caller, options, subresource=subresource
+        )
+
+    def _apply(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        body: Any,
+        caller: Caller,
+        options: Options,
+        subresource: str,
+    ) -> Written:
+        config, findings = self.read(resource, body, options)
+        if not options.manager:
+            raise status.bad_request("fieldManager is required for apply patch")
+        meta = config["metadata"]
+        if meta.get("managedFields"):
+            raise status.bad_request("metadata.managedFields must be nil")
+        if meta.setdefault("name", name) != name:
+            raise status.bad_request(
+                f"the name of the object ({meta['name'][:253]}) does not match the name on the "
+                f"URL ({name})"
+            )
+        self._place(resource, namespace, config)
+        if resource.status:
+            config = {
+                key: value
+                for key, value in config.items()
+                if key in ("apiVersion", "kind", "metadata")
+                or (key == "status") is (subresource == "status")
+            }
+        previous = self.store.get(resource.key, namespace, name)
+        if previous is None and subresource:
+            raise status.not_found(resource.plural, resource.group, name)
+        live = None if previous is None else objects.load(previous)
+        merged = fieldsets.apply(
+            live,
+            config,
+            resource.shape,
+            options.manager,
+            force=options.force,
+            subresource=subresource,
+        )
+        if previous is None:
+            return self._create(resource, namespace, merged, findings, caller, options)
+        return self._replace(
+            resource,
+            merged,
+            findings,
+            previous,
+            caller,
+            options,
+            subresource=subresource,
+            applied=True,
+        )
+
+    def _replace(
+        self,
+        resource: Resource,
+        new: JSON,
+        findings: Findings,
+        previous: str,
+        caller: Caller,
+        options: Options,
+        *,
+        subresource: str,
+        applied: bool = False,
+    ) -> Written:
+        old: JSON = objects.load(previous)
+        self._place(resource, objects.namespace(old), new)
+        meta, before = new["metadata"], old["metadata"]
+        name = before["name"]
+        if meta.get("uid") and meta["uid"] != before["uid"]:
+            raise status.conflict(
+                resource.plural,
+                resource.group,
+                name,
+                f"Precondition failed: UID in precondition: {meta['uid'][:64]}, UID in object "
+                f"meta: {before['uid']}",
+            )
+        if meta.get("resourceVersion") not in (None, "", "0", before["resourceVersion"]):
+            raise status.conflict(resource.plural, resource.group, name, status.STALE)
+        managed = meta.get("managedFields") if applied else None
+        if subresource:
+            new = {**old, "status": new.get("status") or {}, "metadata": objects.copy(before)}
+            meta = new["metadata"]
+        elif resource.status:
+            new.pop("status", None)
+            if "status" in old:
+                new["status"] = objects.copy(old["status"])
+        for key in _SYSTEM:
+            meta.pop(key, None)
+            if key in before:
+                meta[key] = before[key]
+        if managed is not None:
+            meta["managedFields"] = managed
+        self._check_change(resource, new, old, findings, caller, subresource)
+        if not applied:
+            fieldsets.record(new, old, resource.shape, options.manager, subresource)
+        new = kinds.body(resource, new)
+        if new == old:
+            return Written(previous)
+        if resource.generation and new.get("spec") != old.get("spec"):
+            meta["generation"] = before.get("generation", 1) + 1
+        if options.dry_run:
+            return Written(objects.dump(new))
+        return self._write(resource, new, previous)
+
+    def _check_change(
+        self,
+        resource: Resource,
+        new: JSON,
+        old: JSON,
+        findings: Findings,
+        caller: Caller,
+        subresource: str,
+    ) -> None:
+        if subresource:
+            return
+        own = rules.of(resource)
+        own.prepare(new, old)
+        faults = [
+            *rules.metadata(resource, new, old),
+            *findings.refused,
+            *own.validate(new, old),
+        ]
+        if faults:
+            raise self._invalid(resource, new, faults)
+        own.admit(self, caller, new, old)
+
+    def _write(self, resource: Resource, new: JSON, previous: str) -> Written:
+        """Store a changed object; one whose deletion waited for this is removed."""
+        with self.store.write() as transaction:
+            if _released(resource, new):
+                return Written(transaction.remove(resource.key, new, previous), gone=True)
+            return Written(transaction.replace(resource.key, new, previous))
+
+    def modify(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        change: Callable[[JSON], bool],
+        *,
+        uid: str = "",
+    ) -> bool:
+        """Change an object on behalf of the control plane itself: no rules apply.
+
+        Args:
+            resource: its resource.
+            namespace: its namespace, or empty.
+            name: its name.
+            change: alters the object in place; False leaves it as it is.
+            uid: only this very object.
+
+        Returns:
+            False if there is no such object (any more).
+        """
+        previous = self.store.get(resource.key, namespace, name)
+        if previous is None:
+            return False
+        obj = objects.load(previous)
+        if uid and objects.uid(obj) != uid:
+            return False
+        if change(obj):
+            if obj["metadata"].get("managedFields"):
+                old = objects.load(previous)
+                fieldsets.record(obj, old, resource.shape, "tinykube", "")
+            self._write(resource, obj, previous)
+        return True
+
+    # Deleting.
+
+    def delete(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        deletion: Deletion,
+        *,
+        dry_run: bool = False,
+    ) -> Written:
+        """Delete an object, or begin to: it may have to wait for its pod's end or finalizers.
+
+        Raises:
+            ApiError: 404, 409 (a precondition failed), 403 (it cannot be deleted).
+        """
+        previous = self.get(resource, namespace, name)
+        obj: JSON = objects.load(previous)
+        meta = obj["metadata"]
+        self._preconditions(resource, meta, deletion)
+        if resource is kinds.NAMESPACES and name in ("default", "kube-system", "kube-public"):
+            raise status.forbidden("namespaces", "", name, "this namespace may not be deleted")
+        if not self._mark(resource, obj, deletion):
+            return Written(previous)
+        if dry_run:
+            return Written(objects.dump(obj), gone=_released(resource, obj))
+        return self._write(resource, obj, previous)
+
+    def _preconditions(self, resource: Resource, meta: JSON, deletion: Deletion) -> None:
+        for label, wanted, found in (
+            ("UID", deletion.uid, meta["uid"]),
+            ("ResourceVersion", deletion.version, meta["resourceVersion"]),
+        ):
+            if wanted and wanted != found:
+                raise status.conflict(
+                    resource.plural,
+                    resource.group,
+                    meta["name"],
+                    f"the {label} in the precondition ({wanted[:64]}) does not match the {label} "
+                    f"in record ({found}). The object might have been deleted and then recreated",
+                )
+
+    def _mark(self, resource: Resource, obj: JSON, deletion: Deletion) -> bool:
+        """Write into `obj` that its deletion was asked for; False if that changes nothing."""
+        meta = obj["metadata"]
+        before = objects.copy(meta)
+        grace = _grace(obj, deletion) if resource is kinds.PODS else 0
+        if not meta.get("deletionTimestamp") or grace < meta.get("deletionGracePeriodSeconds", 0):
+            moment = datetime.now(UTC) + timedelta(seconds=grace)
+            meta["deletionTimestamp"] = objects.stamp(moment)
+            meta["deletionGracePeriodSeconds"] = grace
+            extra = {"Orphan": ORPHAN, "Foreground": FOREGROUND}.get(deletion.propagation)
+            if extra and extra not in meta.get("finalizers", ()):
+                meta.setdefault("finalizers", []).append(extra)
+        if resource is kinds.NAMESPACES:
+            obj["status"]["phase"] = "Terminating"
+        return before != meta or _released(resource, obj)
+
+    def remove_finalizer(self, resource: Resource, obj: Mapping[str, Any], name: str) -> None:
+        """Take a finalizer off an object; the last one lets a deleted object go."""
+
+        def change(current: JSON) -> bool:
+            finalizers = current["metadata"].get("finalizers") or []
+            if name not in finalizers:
+                return False
+            finalizers.remove(name)
+            if not finalizers:
+                del current["metadata"]["finalizers"]
+            return True
+
+        self.modify(
+            resource, objects.namespace(obj), objects.name(obj), change, uid=objects.uid(obj)
+        )
+
+    def ensure(self, resource: Resource, namespace: str, body: JSON) -> None:
+        """Create an object of the control plane's own unless one of its name is there."""
+        try:
+            self.create(resource, namespace, body, SYSTEM, Options(manager="tinykube"))
+        except status.ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+
+
+# Written by the system alone; a client's values are ignored.
+_SYSTEM = (
+    "uid",
+    "resourceVersion",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "generateName",
+    "selfLink",
+    "managedFields",
+)
+
+
+def _an_object(body: Any) -> JSON:
+    if not isinstance(body, dict):
+        raise status.bad_request("the patch must be an object")
+    return body
+
+
+def _grace(pod: JSON, deletion: Deletion) -> int:
+    """How long the pod has to end: none for one that never ran or has ended."""
+    if not pod["spec"].get("nodeName") or objects.finished(pod):
+        return 0
+    grace = deletion.grace
+    if grace is None:
+        grace = pod["spec"].get("terminationGracePeriodSeconds", 30)
+    # A grace period below nothing means "at once, but let the node end it first", as Kubernetes.
+    return 1 if grace < 0 else int(grace)
+
+
+def _released(resource: Resource, obj: JSON) -> bool:
+    """True if nothing keeps a deleted object any longer."""
+    meta = obj["metadata"]
+    if not meta.get("deletionTimestamp") or meta.get("finalizers"):
+        return False
+    if resource is kinds.NAMESPACES and obj["spec"].get("finalizers"):
+        return False
+    return not meta.get("deletionGracePeriodSeconds")

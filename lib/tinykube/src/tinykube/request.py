@@ -1,0 +1,260 @@
+"""What a request asks for: its target, its query and its body."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+
+from tinykube import objects, patch
+from tinykube.kinds import BY_PATH, Resource
+from tinykube.registry import Deletion, Options
+from tinykube.selectors import Selector, parse_fields, parse_labels
+from tinykube.status import ApiError, bad_request
+
+MAX_BODY = 3 * 2**20
+# YAML is read many times more slowly than JSON; a client that sends this much sends JSON.
+MAX_YAML = 256 * 2**10
+_OWN_SUBRESOURCES = ("status", "finalize")
+_VALIDATION = ("Ignore", "Warn", "Strict")
+_PROPAGATION = ("Background", "Foreground", "Orphan")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a path points.
+
+    Attributes:
+        resource: what is served there; None for something this control plane has not.
+        plural: the resource's name in the path.
+        name: empty for the collection.
+        subresource: empty for the object itself.
+    """
+
+    group: str
+    version: str
+    plural: str
+    resource: Resource | None
+    namespace: str
+    name: str
+    subresource: str
+
+
+def target(group: str, version: str, rest: str) -> Target | None:
+    """Read the path behind `/api/v1/` or `/apis/GROUP/VERSION/`; None if it has no such form."""
+    parts = rest.split("/")
+    if not all(parts) or len(parts) > 6:
+        return None
+    namespace, inside = "", False
+    if parts[0] == "namespaces" and len(parts) > 1:
+        # A namespace itself is asked for inside that namespace, as Kubernetes authorizes it.
+        namespace = parts[1]
+        inside = len(parts) > 3 or (len(parts) == 3 and parts[2] not in _OWN_SUBRESOURCES)
+    if inside:
+        parts = parts[2:]
+    if len(parts) > 3:
+        return None
+    plural, name, subresource = (*parts, "", "")[:3]
+    resource = BY_PATH.get((group, version, plural))
+    if resource is not None and (
+        (inside and not resource.namespaced) or (name and resource.namespaced and not inside)
+    ):
+        resource = None
+    return Target(group, version, plural, resource, namespace, name, subresource)
+
+
+def flag(query: Mapping[str, str], name: str) -> bool:
+    """A boolean of the query. Raises ApiError 400."""
+    value = query.get(name, "")
+    if value.lower() in ("", "0", "false", "f"):
+        return False
+    if value.lower() in ("1", "true", "t"):
+        return True
+    raise bad_request(f"invalid value of {name}: {value[:80]!r} is neither true nor false")
+
+
+def number(query: Mapping[str, str], name: str, *, least: int = 0) -> int | None:
+    """A whole number of the query, None if it is absent. Raises ApiError 400."""
+    value = query.get(name, "")
+    if not value:
+        return None
+    digits = value.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 18 or int(value) < least:
+        raise bad_request(
+            f"invalid value of {name}: {value[:80]!r} must be a whole number of at least {least}"
+        )
+    return int(value)
+
+
+def selector(query: Mapping[str, str], resource: Resource) -> Selector:
+    """The selectors of the query. Raises ApiError 400."""
+    return Selector(
+        labels=parse_labels(query.get("labelSelector", "")),
+        fields=parse_fields(query.get("fieldSelector", ""), resource.kind, resource.fields),
+    )
+
+
+def options(request: Request) -> Options:
+    """The options of a write. Raises ApiError 400."""
+    query = request.query_params
+    dry = query.getlist("dryRun")
+    if dry not in ([], ["All"]):
+        raise bad_request(f"Invalid value: {dry[0][:80]!r}: dryRun can only be 'All'")
+    validation = query.get("fieldValidation") or "Warn"
+    if validation not in _VALIDATION:
+        raise bad_request(f"fieldValidation must be one of {', '.join(_VALIDATION)}")
+    manager = query.get("fieldManager", "")
+    if len(manager) > 128 or not manager.isprintable():
+        raise bad_request("fieldManager must be printable and no more than 128 characters")
+    if not manager:
+        agent = request.headers.get("user-agent", "").partition("/")[0]
+        manager = "".join(letter for letter in agent if letter.isprintable())[:128] or "unknown"
+    return Options(
+        dry_run=bool(dry),
+        validation=validation,
+        manager=manager,
+        force=flag(query, "force"),
+    )
+
+
+async def read_body(request: Request) -> bytes:
+    """The whole body. Raises ApiError: 413 if it is larger than MAX_BODY."""
+    length = request.headers.get("content-length", "0")
+    if length.isascii() and length.isdigit() and (len(length) > 9 or int(length) > MAX_BODY):
+        raise _too_large()
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise ApiError(415, "UnsupportedMediaType", "the body must not be compressed")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise _too_large()
+    return bytes(body)
+
+
+def _too_large() -> ApiError:
+    return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {MAX_BODY}")
+
+
+def media_type(request: Request) -> str:
+    """The body's type without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def read_object(request: Request) -> Any:
+    """The body as JSON; YAML where its type says so. Raises ApiError 400, 413, 415."""
+    kind = media_type(request)
+    body = await read_body(request)
+    yaml = kind in ("application/yaml", patch.APPLY_PATCH)
+    if not yaml and kind not in ("", "application/json", "*/*") and not kind.endswith("+json"):
+        raise ApiError(
+            415,
+            "UnsupportedMediaType",
+            f"the body of the request was in an unknown format ({kind[:80]}) - accepted media "
+            "types include: application/json, application/yaml",
+        )
+    return parse(body, yaml=yaml)
+
+
+def parse(body: bytes, *, yaml: bool) -> Any:
+    """Read JSON, or YAML (of which JSON is a part) if `yaml`. Raises ApiError 400."""
+    try:
+        return objects.load(body)
+    except ValueError as error:
+        if not yaml:
+            detail = f"the body is not JSON: {error}"
+            raise bad_request(f"couldn't get version/kind; json parse error: {detail}") from None
+    return _parse_yaml(body)
+
+
+def _parse_yaml(body: bytes) -> Any:
+    import yaml
+
+    if len(body) > MAX_YAML:
+        raise bad_request(f"YAML of more than {MAX_YAML} bytes is not read; send JSON")
+    try:
+        # An alias can stand for any size: none is followed.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(body, yaml.SafeLoader)):
+            raise bad_request("the YAML must not use aliases")
+        # By way of JSON: keys become strings, and dates are refused.
+        return objects.load(objects.dump(yaml.safe_load(body)))
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise bad_request(f"error parsing YAML: {str(error)[:500]}") from None
+
+
+async def deletion(request: Request) -> tuple[Deletion, bool]:
+    """The options of a deletion, and whether it is a dry run. Raises ApiError 400."""
+    body = await read_body(request)
+    query = request.query_params
+    given: Any = parse(body, yaml=False) if body.strip() else {}
+    if given is None:
+        given = {}
+    if not isinstance(given, dict) or given.get("kind", "DeleteOptions") != "DeleteOptions":
+        raise bad_request("the body of a deletion must be an object of kind DeleteOptions")
+    grace = given.get("gracePeriodSeconds")
+    if grace is None:
+        grace = number(query, "gracePeriodSeconds", least=-1)
+    if grace is not None and (isinstance(grace, bool) or not isinstance(grace, int)):
+        raise bad_request("gracePeriodSeconds must be a whole number")
+    if grace is not None and grace > 2**31:
+        raise bad_request("gracePeriodSeconds is larger than 2147483648")
+    propagation = given.get("propagationPolicy") or query.get("propagationPolicy")
+    if propagation is None:
+        orphan = given.get("orphanDependents") or flag(query, "orphanDependents")
+        propagation = "Orphan" if orphan else "Background"
+    if propagation not in _PROPAGATION:
+        raise bad_request(f"propagationPolicy must be one of {', '.join(_PROPAGATION)}")
+    preconditions = given.get("preconditions") or {}
+    if not isinstance(preconditions, dict):
+        raise bad_request("preconditions must be an object")
+    dry = given.get("dryRun") or query.getlist("dryRun")
+    if dry not in ([], ["All"]):
+        raise bad_request("dryRun can only be 'All'")
+    return Deletion(
+        grace=grace,
+        propagation=propagation,
+        uid=str(preconditions.get("uid") or ""),
+        version=str(preconditions.get("resourceVersion") or ""),
+    ), bool(dry)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a list goes on: in the state of `version`, behind this namespace and name."""
+
+    version: int
+    namespace: str
+    name: str
+
+    def token(self) -> str:
+        """The `continue` token."""
+        text = objects.dump(
+            {"v": "tinykube/v1", "rv": self.version, "at": [self.namespace, self.name]}
+        )
+        return base64.urlsafe_b64encode(text.encode("ascii")).decode("ascii").rstrip("=")
+
+
+def place(token: str) -> Place:
+    """Read a `continue` token. Raises ApiError 400."""
+    try:
+        padded = token + "=" * (-len(token) % 4)
+        data = objects.load(base64.b64decode(padded, altchars=b"-_", validate=True))
+        namespace, name = data["at"]
+        version = data["rv"]
+        good = (
+            data["v"] == "tinykube/v1"
+            and isinstance(version, int)
+            and not isinstance(version, bool)
+            and 0 <= version < 2**63
+            and isinstance(namespace, str)
+            and isinstance(name, str)
+        )
+    except (ValueError, KeyError, TypeError, binascii.Error, AttributeError):
+        good = False
+    if not good:
+        raise bad_request("continue key is not valid")
+    return Place(version, namespace, name)

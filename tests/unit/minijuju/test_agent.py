@@ -178,7 +178,7 @@ async def test_scale_up_and_down_with_peers(world):
 
 
 async def test_removal(world):
-    provider, requirer = two_charms(world)
+    _, requirer = two_charms(world)
     charm = world.make_charm(
         "p", provides={"out": {"interface": "i"}}, storage={"data": {"type": "filesystem"}}
     )

@@ -522,7 +522,11 @@ class Engine:
                 request = await self._request(run, work)
                 pod = await persist(f"pod {work.pod}", lambda: self._pods.start(request))
             # What the watch told meanwhile is newer.
-            await self._follow(run, work, work.status or pod)
+            pod = work.status or pod
+            if pod.phase.ended:
+                await self._finish(run, work, pod)
+            else:
+                self._wait(run, work, pod)
         except BuildError as error:
             self._conclude(run, work, self._failure(run, work, "InstallFailed", str(error)))
         except RefusedError as error:
@@ -616,8 +620,13 @@ class Engine:
         if work is None or work.end is not None:
             return
         work.status = pod
-        if work.task is None or work.task.done():
-            self._set(run, work, self._follow(run, work, pod))
+        if work.task is not None and not work.task.done():
+            # Being started, or its end is being looked into; either looks at the status at last.
+            return
+        if pod.phase.ended:
+            self._set(run, work, self._finish(run, work, pod))
+        else:
+            self._wait(run, work, pod)
 
     def _stray(self, pod: PodStatus) -> None:
         """Clean up after a pod whose attempt has ended: an engine was killed in between."""
@@ -643,11 +652,8 @@ class Engine:
                 files, _ = await asyncio.to_thread(self._files, run_id, task.path, task.attempt)
                 self._clean(pod.name, files)
 
-    async def _follow(self, run: _Run, work: _Work, pod: PodStatus) -> None:
-        """Act on a pod's state; once it has ended, find out how."""
-        if not pod.phase.ended:
-            self._wait(run, work, pod)
-            return
+    async def _finish(self, run: _Run, work: _Work, pod: PodStatus) -> None:
+        """Find out how a pod that has ended did."""
         work.waiting = ("", "")
         try:
             result = await asyncio.to_thread(self._root.result, work.files, work.component)

@@ -1,0 +1,420 @@
+"""The engine against pods that a test plays."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from toolkit_jobs import PodPhase, PodStatus, SecretKey
+
+from toolkit_pipelines import events
+from toolkit_pipelines.events import RunPhase
+from toolkit_pipelines.runstate import TaskPhase
+
+from .conftest import PlayedPods, Service
+from .specs import constant, container, output, parameters, pipeline, task
+
+CHAIN = pipeline(
+    {
+        "a": task("comp", x=constant(1)),
+        "b": task("comp", x=output("a")),
+        "c": task("comp", x=output("b")),
+    },
+    {
+        "comp": {
+            "executorLabel": "exec",
+            "inputDefinitions": parameters(x="NUMBER_INTEGER"),
+            "outputDefinitions": parameters(Output="NUMBER_INTEGER"),
+        }
+    },
+)
+
+
+def pods_of(service: Service) -> PlayedPods:
+    assert isinstance(service.pods, PlayedPods)
+    return service.pods
+
+
+def add_one(path: str, given: dict[str, Any]) -> dict[str, Any]:
+    value = given["executor_input"]["inputs"]["parameterValues"]["x"]
+    return {"parameters": {"Output": value + 1}}
+
+
+async def test_values_flow_from_task_to_task(played: Service) -> None:
+    pods_of(played).behave = add_one
+    await played.start()
+    state = await played.wait(played.submit(CHAIN))
+    assert state.status.phase is RunPhase.SUCCEEDED
+    assert {name: t.outputs.parameters["Output"] for name, t in state.tasks.items()} == {
+        "a": 2,
+        "b": 3,
+        "c": 4,
+    }
+    assert all(isinstance(t.outputs.parameters["Output"], int) for t in state.tasks.values())
+
+
+async def test_pods_are_deleted_and_their_logs_kept(played: Service) -> None:
+    pods_of(played).behave = add_one
+    engine = await played.start()
+    run_id = played.submit(CHAIN)
+    state = await played.wait(run_id)
+    await played.until(lambda: not played.pods.statuses)
+    chunks = [chunk async for chunk in engine.logs(run_id, "b", 0)]
+    assert chunks == [f"output of {state.tasks['b'].pod}\n".encode()]
+
+
+async def test_a_failed_task_ends_the_run_and_skips_the_rest(played: Service) -> None:
+    pods_of(played).behave = lambda path, given: {"exit_code": 3, "message": "ValueError: no"}
+    await played.start()
+    state = await played.wait(played.submit(CHAIN))
+    assert state.status.phase is RunPhase.FAILED
+    assert "'a'" in state.status.message
+    assert state.tasks["a"].message == "ValueError: no"
+    assert state.tasks["b"].phase is TaskPhase.SKIPPED
+    assert [name for name, count in played.pods.started.items() if count] == [state.tasks["a"].pod]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "words"),
+    [
+        (PodStatus("", PodPhase.FAILED, reason="OOMKilled"), "OOMKilled", "memory"),
+        (PodStatus("", PodPhase.FAILED, reason="Error", exit_code=9), "Error", "exit code 9"),
+        (PodStatus("", PodPhase.SUCCEEDED), "Error", "without recording"),
+        (PodStatus("", PodPhase.FAILED, reason="Lost"), "Lost", "lost"),
+    ],
+)
+async def test_an_end_without_a_record_is_a_failure(
+    played: Service, status: PodStatus, reason: str, words: str
+) -> None:
+    pods_of(played).behave = lambda path, given: status
+    await played.start()
+    state = await played.wait(played.submit(CHAIN))
+    assert state.tasks["a"].reason == reason
+    assert words in state.tasks["a"].message
+
+
+async def test_outputs_must_be_what_the_component_declares(played: Service) -> None:
+    pods_of(played).behave = lambda path, given: {"parameters": {"Output": "two"}}
+    await played.start()
+    state = await played.wait(played.submit(CHAIN))
+    assert state.tasks["a"].reason == "OutputError"
+    assert "'two'" in state.tasks["a"].message
+
+
+async def test_a_task_cannot_claim_an_artifact_of_another_run(played: Service) -> None:
+    spec = pipeline(
+        {"a": task("comp")},
+        {
+            "comp": {
+                "executorLabel": "exec",
+                "outputDefinitions": {
+                    "artifacts": {"out": {"artifactType": {"schemaTitle": "system.Model"}}}
+                },
+            }
+        },
+    )
+    forged = {"name": "out", "uri": f"{played.root.uri}/test-pipeline/other/a/x", "metadata": {}}
+    pods_of(played).behave = lambda path, given: {"artifacts": {"out": [forged]}}
+    await played.start()
+    state = await played.wait(played.submit(spec))
+    assert state.tasks["a"].reason == "OutputError"
+    assert "another run" in state.tasks["a"].message
+
+
+async def test_a_link_in_place_of_the_record_is_not_followed(
+    played: Service, tmp_path: Any
+) -> None:
+    secret = tmp_path / "secret.json"
+    secret.write_text('{"exit_code": 0, "message": "", "parameters": {}, "artifacts": {}}')
+
+    def behave(path: str, given: dict[str, Any]) -> Any:
+        (tmp_path / given["folder"] / "result.json").symlink_to(secret)
+        return PodStatus("", PodPhase.SUCCEEDED)
+
+    pods_of(played).behave = behave
+    await played.start()
+    state = await played.wait(played.submit(CHAIN))
+    assert state.tasks["a"].reason == "OutputError"
+
+
+async def test_a_refused_pod_fails_its_task(played: Service) -> None:
+    played.pods.refuse = lambda request: "spec.containers[0].image: invalid"
+    await played.start()
+    state = await played.wait(played.submit(CHAIN))
+    assert state.tasks["a"].reason == "PodRefused"
+    assert "image: invalid" in state.tasks["a"].message
+
+
+async def test_an_api_that_is_away_delays_and_nothing_more(played: Service) -> None:
+    pods_of(played).behave = add_one
+    played.pods.away = 3
+    await played.start()
+    state = await played.wait(played.submit(CHAIN))
+    assert state.status.phase is RunPhase.SUCCEEDED
+    assert set(played.pods.started.values()) == {1}
+
+
+async def test_terminating_kills_the_pods(played: Service) -> None:
+    forever = asyncio.Event()
+
+    async def gate(path: str) -> None:
+        await forever.wait()
+
+    pods_of(played).gate = gate
+    await played.start()
+    run_id = played.submit(CHAIN)
+    await played.until(lambda: "a" in played.state(run_id).tasks and bool(played.pods.statuses))
+    played.terminate(run_id)
+    state = await played.wait(run_id)
+    assert state.status.phase is RunPhase.CANCELED
+    assert state.tasks["a"].phase is TaskPhase.CANCELED
+    assert played.pods.deleted == [state.tasks["a"].pod]
+    assert [phase for phase, _ in state.status.history] == [
+        RunPhase.PENDING,
+        RunPhase.RUNNING,
+        RunPhase.CANCELING,
+        RunPhase.CANCELED,
+    ]
+
+
+async def test_killed_between_any_two_events_nothing_runs_twice(played: Service) -> None:
+    """The engine is killed as soon as the run has one more event, again and again."""
+    pods_of(played).behave = add_one
+    await played.start()
+    run_id = played.submit(CHAIN)
+    seen, kills = 0, 0
+    while not played.store.runs.run(run_id).phase.ended:
+        sequence = played.store.runs.run(run_id).sequence
+        if sequence > seen:
+            seen = sequence
+            kills += 1
+            await played.kill()
+            await played.start()
+        await asyncio.sleep(0.001)
+    state = await played.wait(run_id)
+    assert state.status.phase is RunPhase.SUCCEEDED
+    assert state.tasks["c"].outputs.parameters == {"Output": 4}
+    assert set(played.pods.started.values()) == {1}
+    assert kills >= 3
+    await played.until(lambda: not played.pods.statuses)
+
+
+async def test_an_attempt_that_was_lost_fails_and_does_not_run_again(played: Service) -> None:
+    forever = asyncio.Event()
+
+    async def gate(path: str) -> None:
+        await forever.wait()
+
+    pods_of(played).gate = gate
+    await played.start()
+    run_id = played.submit(CHAIN)
+    await played.until(
+        lambda: any(p.phase is PodPhase.RUNNING for p in played.pods.statuses.values())
+    )
+    await played.kill()
+    played.pods.statuses.clear()
+    await played.start()
+    state = await played.wait(run_id)
+    assert state.tasks["a"].reason == "Lost"
+    assert set(played.pods.started.values()) == {1}
+
+
+async def test_a_result_found_after_its_pod_is_gone_counts(played: Service) -> None:
+    pods_of(played).behave = add_one
+    await played.start()
+    run_id = played.submit(CHAIN)
+    await played.until(lambda: "b" in played.state(run_id).tasks)
+    await played.kill()
+    await asyncio.sleep(0.05)
+    played.pods.statuses.clear()
+    await played.start()
+    assert (await played.wait(run_id)).status.phase is RunPhase.SUCCEEDED
+    assert set(played.pods.started.values()) == {1}
+
+
+async def test_parallelism_is_bounded_for_a_run_and_for_all(played: Service) -> None:
+    wide = pipeline({f"t{number}": task("comp") for number in range(12)})
+    running: set[str] = set()
+    most = 0
+
+    async def gate(path: str) -> None:
+        nonlocal most
+        token = f"{path}-{id(asyncio.current_task())}"
+        running.add(token)
+        most = max(most, len(running))
+        await asyncio.sleep(0.005)
+        running.discard(token)
+
+    pods_of(played).gate = gate
+    played.options = replace(played.options, parallelism=3, run_parallelism=2)
+    await played.start()
+    runs = [played.submit(wide) for _ in range(3)]
+    for run_id in runs:
+        assert (await played.wait(run_id)).status.phase is RunPhase.SUCCEEDED
+    assert most == 3
+
+
+async def test_why_a_pod_waits_is_told(played: Service) -> None:
+    pods = pods_of(played)
+    message = "0/1 nodes are available: 1 Insufficient cpu."
+
+    async def gate(path: str) -> None:
+        name = next(iter(pods.statuses))
+        status = pods.statuses[name]
+        pods.publish(
+            replace(status, phase=PodPhase.PENDING, reason="Unschedulable", message=message)
+        )
+        await asyncio.Event().wait()
+
+    pods.gate = gate
+    engine = await played.start()
+    run_id = played.submit(CHAIN)
+    await played.until(lambda: bool(engine.waiting(run_id)))
+    assert engine.waiting(run_id) == {"a": f"Unschedulable: {message}"}
+    assert played.state(run_id).tasks["a"].phase is TaskPhase.RUNNING
+
+
+@pytest.mark.parametrize("reason", ["InvalidImageName", "ErrImagePull"])
+async def test_an_image_that_cannot_be_had_fails_the_task(played: Service, reason: str) -> None:
+    pods_of(played).behave = lambda path, given: PodStatus(
+        "", PodPhase.PENDING, reason=reason, message="no such image"
+    )
+    played.options = replace(played.options, pull_patience=0.05)
+    await played.start()
+    state = await played.wait(played.submit(CHAIN))
+    assert state.tasks["a"].reason == reason
+    assert "no such image" in state.tasks["a"].message
+
+
+async def test_a_step_gets_its_own_folder_and_its_run_read_only(played: Service) -> None:
+    pods_of(played).behave = add_one
+    await played.start()
+    run_id = played.submit(CHAIN)
+    await played.wait(run_id)
+    request = next(iter(played.pods.requests.values()))
+    claims = [m for m in request.mounts if getattr(m, "claim", None) == "root"]
+    run, own = claims
+    assert (run.sub_path, run.read_only) == (f"test-pipeline/{run_id}", True)  # type: ignore[union-attr]
+    assert own.sub_path.startswith(f"test-pipeline/{run_id}/a/")  # type: ignore[union-attr]
+    assert not own.read_only  # type: ignore[union-attr]
+    assert request.env["MLFLOW_TRACKING_URI"] == "http://mlflow"
+    assert request.env["MLFLOW_TRACKING_TOKEN"] == SecretKey("mlflow", "token")
+    assert request.env["MLFLOW_EXPERIMENT_NAME"] == "Default"
+
+
+async def test_resources_and_image_take_placeholders(played: Service) -> None:
+    spec = pipeline(
+        {"a": task("comp", size=constant("512Mi"), tag=constant("3.11"))},
+        {
+            "comp": {
+                "executorLabel": "exec",
+                "inputDefinitions": parameters(size="STRING", tag="STRING"),
+            }
+        },
+        {
+            "exec": container(
+                "true",
+                image="python:{{$.inputs.parameters['tag']}}",
+                resources={
+                    "resourceMemoryLimit": "{{$.inputs.parameters['size']}}",
+                    "resourceCpuLimit": "500m",
+                },
+                env=[{"name": "A", "value": "b"}],
+            )
+        },
+    )
+    await played.start()
+    await played.wait(played.submit(spec))
+    request = next(iter(played.pods.requests.values()))
+    assert request.image == "python:3.11"
+    assert request.resources.memory_limit == "512Mi"
+    assert request.resources.cpu_limit == "500m"
+    assert request.env["A"] == "b"
+
+
+async def test_a_foreign_pipeline_root_is_refused(played: Service) -> None:
+    await played.start()
+    state = await played.wait(played.submit(CHAIN, root="gs://elsewhere/x"))
+    assert state.status.phase is RunPhase.FAILED
+    assert "gs://elsewhere/x" in state.status.message
+    assert not played.pods.started
+
+
+async def test_many_runs_at_once(played: Service) -> None:
+    pods_of(played).behave = add_one
+    await played.start()
+    runs = [played.submit(CHAIN) for _ in range(20)]
+    for run_id in runs:
+        assert (await played.wait(run_id)).status.phase is RunPhase.SUCCEEDED
+
+
+async def test_a_deleted_run_leaves_no_files_and_no_pod(played: Service) -> None:
+    pods_of(played).behave = add_one
+    engine = await played.start()
+    run_id = played.submit(CHAIN)
+    await played.wait(run_id)
+    await played.until(lambda: not played.pods.statuses)
+    assert list(played.root.folder.rglob(run_id))
+    played.store.runs.delete(run_id)
+    await asyncio.to_thread(engine.forget, run_id)
+    assert not list(played.root.folder.rglob(run_id))
+
+
+async def test_a_damaged_run_does_not_stop_the_others(
+    played: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pods_of(played).behave = add_one
+    bad = played.submit(CHAIN)
+    read = played.store.runs.events
+
+    def damaged(run_id: str, after: int = 0) -> tuple[events.Event, ...]:
+        if run_id == bad:
+            raise ValueError(f"run {run_id}, event 1: damaged")
+        return read(run_id, after)
+
+    monkeypatch.setattr(type(played.store.runs), "events", lambda self, *a: damaged(*a))
+    await played.start()
+    good = played.submit(CHAIN)
+    assert (await played.wait(good)).status.phase is RunPhase.SUCCEEDED
+    assert played.store.runs.run(bad).phase is RunPhase.PENDING
+
+
+async def test_nested_pipelines_hand_values_in_and_out(played: Service) -> None:
+    inner = {
+        "dag": {
+            "tasks": {
+                "first": task("comp", x={"componentInputParameter": "n"}),
+                "second": task("comp", x=output("first")),
+            },
+            "outputs": {
+                "parameters": {
+                    "result": {
+                        "valueFromParameter": {
+                            "producerSubtask": "second",
+                            "outputParameterKey": "Output",
+                        }
+                    }
+                }
+            },
+        },
+        "inputDefinitions": parameters(n="NUMBER_INTEGER"),
+        "outputDefinitions": parameters(result="NUMBER_INTEGER"),
+    }
+    spec = pipeline(
+        {
+            "inner": task("inner", n=constant(10)),
+            "last": task("comp", x=output("inner", "result")),
+        },
+        {**CHAIN["components"], "inner": inner},
+    )
+    pods_of(played).behave = add_one
+    await played.start()
+    state = await played.wait(played.submit(spec))
+    assert state.status.phase is RunPhase.SUCCEEDED
+    assert state.tasks["inner"].outputs.parameters == {"result": 12}
+    assert state.tasks["inner/second"].outputs.parameters == {"Output": 12}
+    assert state.tasks["last"].outputs.parameters == {"Output": 13}
+    assert state.tasks["inner"].pod == ""
+

@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from toolkit_jobs import (
+    ClaimMount,
     Listener,
     PodPhase,
     PodRequest,
@@ -36,9 +37,7 @@ from toolkit_pipelines.root import PipelineRoot
 from toolkit_pipelines.store import Store, open_store
 from toolkit_pipelines.store.interface import Experiment, Run
 
-LAUNCHER = (
-    Path(__file__).parents[4] / "images" / "step" / "data" / "share" / "toolkit-launcher"
-)
+LAUNCHER = Path(__file__).parents[4] / "images" / "step" / "data" / "share" / "toolkit-launcher"
 
 
 class FakePods:
@@ -139,9 +138,7 @@ class PlayedPods(FakePods):
         descriptor = os.open(claim, os.O_CREAT | os.O_EXCL)
         os.close(descriptor)
         self.publish(
-            PodStatus(
-                request.name, PodPhase.RUNNING, labels=request.labels, started=time.time()
-            )
+            PodStatus(request.name, PodPhase.RUNNING, labels=request.labels, started=time.time())
         )
         if self.gate is not None:
             await self.gate(path)
@@ -170,7 +167,15 @@ class ProcessPods(FakePods):
         self.processes: dict[str, asyncio.subprocess.Process] = {}
         folder.mkdir()
 
+    def install(self, groups: list[dict[str, Any]]) -> str:
+        """What a build says: "" if the image has the packages, else what is wrong."""
+        del groups
+        return ""
+
     async def play(self, request: PodRequest) -> None:
+        if request.labels.get("toolkit.canonical.com/kind") == "environment":
+            self._build(request)
+            return
         words = [sys.executable, str(LAUNCHER), *request.command[2:]]
         env = {
             key: ("secret" if isinstance(value, SecretKey) else value)
@@ -192,6 +197,16 @@ class ProcessPods(FakePods):
             self.publish(
                 PodStatus(request.name, phase, labels=request.labels, exit_code=abs(code))
             )
+
+    def _build(self, request: PodRequest) -> None:
+        claims = [m for m in request.mounts if isinstance(m, ClaimMount)]
+        folder = self.environments / claims[0].sub_path
+        groups = json.loads((folder / "request.json").read_text())["groups"]
+        message = self.install(groups)
+        result = {"version": "1", "satisfied": not message, "message": message}
+        (folder / "result.json").write_text(json.dumps(result))
+        phase = PodPhase.FAILED if message else PodPhase.SUCCEEDED
+        self.publish(PodStatus(request.name, phase, labels=request.labels))
 
     async def output(self, name: str) -> AsyncIterator[bytes]:
         yield (self.folder / name).read_bytes()
@@ -225,9 +240,7 @@ class Service:
     async def start(self) -> Engine:
         options = EnvironmentOptions(self.environments, "environments", "step", self.owner)
         environments = Environments(self.pods, options)
-        self.engine = Engine(
-            self.store.runs, self.pods, self.root, environments, self.options
-        )
+        self.engine = Engine(self.store.runs, self.pods, self.root, environments, self.options)
         self._task = asyncio.create_task(self.engine.run())
         await asyncio.sleep(0)
         return self.engine
@@ -345,4 +358,3 @@ async def processes(
     service = Service(store, root, pods, tmp_path / "environments", options)
     yield service
     await service.close()
-

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-def container(
-    *command: str, image: str = "python:3.11", **fields: Any
-) -> dict[str, Any]:
+def container(*command: str, image: str = "python:3.11", **fields: Any) -> dict[str, Any]:
     return {"container": {"image": image, "command": list(command), **fields}}
 
 

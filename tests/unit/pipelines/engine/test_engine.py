@@ -417,4 +417,3 @@ async def test_nested_pipelines_hand_values_in_and_out(played: Service) -> None:
     assert state.tasks["inner/second"].outputs.parameters == {"Output": 12}
     assert state.tasks["last"].outputs.parameters == {"Output": 13}
     assert state.tasks["inner"].pod == ""
-

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from .errors import SpecError
 
-PATTERN: Final = re.compile(r"\{\{\$(.*?)\}\}", re.DOTALL)
+PATTERN: Final = re.compile(r"\{\{\$((?:(?!\}\}).)*)\}\}", re.DOTALL)
 _REFERENCE: Final = re.compile(
     r"\.(inputs|outputs)\.(parameters|artifacts)\['([^']*)'\](.*)", re.DOTALL
 )

@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any
 
-PATTERN = re.compile(r"\{\{\$(.*?)\}\}", re.DOTALL)
+PATTERN = re.compile(r"\{\{\$((?:(?!\}\}).)*)\}\}", re.DOTALL)
 _REFERENCE = re.compile(
     r"\.(inputs|outputs)\.(parameters|artifacts)\['([^']*)'\](?:\.(\w+)(?:\['([^']*)'\])?)?",
     re.DOTALL,

@@ -47,6 +47,8 @@ from lightkube.resources.core_v1 import (
 )
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding
 
+from minijuju import documents
+
 logger = logging.getLogger(__name__)
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -96,8 +98,14 @@ class Cluster:
     def from_file(cls, path: Path) -> Cluster:
         """The current context of a kubeconfig. Raises ClusterError."""
         try:
-            config = KubeConfig.from_file(path).get()
-        except (ConfigError, OSError, ValueError, KeyError, TypeError) as error:
+            document = documents.read(path)
+            if not isinstance(document, dict):
+                raise ConfigError("it is not a mapping")
+            config = KubeConfig.from_dict(document, fname=path).get()
+        except (
+            *(documents.DocumentError, ConfigError, OSError),
+            *(ValueError, KeyError, TypeError, AttributeError),
+        ) as error:
             raise ClusterError(f"the kubeconfig {path} cannot be used: {error}") from error
         if config is None:
             raise ClusterError(f"the kubeconfig {path} has no current context")
@@ -219,7 +227,8 @@ class Cluster:
             token = _read(folder / "token")
             if renewal(token, uid) <= time.time():
                 request = ServiceAccountToken(
-                    spec=TokenRequestSpec(audiences=[], expirationSeconds=TOKEN_SECONDS)
+                    metadata=ObjectMeta(),
+                    spec=TokenRequestSpec(audiences=[], expirationSeconds=TOKEN_SECONDS),
                 )
                 answer = await self._client.create(request, application, namespace=model)
                 if not answer.status or not answer.status.token:

@@ -253,6 +253,7 @@ def _run(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], what: str) -
             if process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
     if process.returncode:
         raise PebbleError(
             f"{what} failed (exit code {process.returncode}): {output.strip()[-_EVIDENCE:]}\n"

@@ -89,16 +89,7 @@ class MetadataCharm(ToolkitCharm[MetadataOptions]):
             layer=layer,
             files=(File(TOKENS, token.file_content()),),
             ports=(PORT,),
-            halt=self._halt(),
-        )
-
-    def _halt(self) -> str | None:
-        # By number, not by leadership: unit 0 holds the data, and a scale-down keeps it.
-        if self.unit.name.endswith("/0"):
-            return None
-        return (
-            "SQLite on the storage serves one unit; "
-            f"run `juju scale-application {self.app.name} 1`"
+            halt=self.only_first(),
         )
 
     def url(self) -> str:

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated
 
 import pydantic
 
 from toolkit_charm import Options
-
-_HOST = re.compile(
-    r"\*|(\*\.)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(:([0-9]{1,5}|\*))?"
-    r"|\[[0-9A-Fa-f:.]+\](:([0-9]{1,5}|\*))?"
-)
-
-
-def _hosts(text: object) -> tuple[str, ...]:
-    hosts = tuple(part.strip() for part in str(text).split(",") if part.strip())
-    for host in hosts:
-        if not _HOST.fullmatch(host):
-            raise ValueError(
-                f"{host[:60]!r} is not a host; write names or addresses such as ml.example.com, "
-                "*.example.com or 10.0.0.7:5000, separated by commas"
-            )
-    return hosts
+from toolkit_charm.options import AllowedHosts, LogLevel
 
 
 def _folder(text: str) -> str:
@@ -37,7 +21,7 @@ def _folder(text: str) -> str:
 class MetadataOptions(Options):
     """See `charmcraft.yaml` for what each one means."""
 
-    log_level: Literal["debug", "info", "warning", "error"]
+    log_level: LogLevel
     workers: Annotated[int, pydantic.Field(ge=1, le=64)]
-    allowed_hosts: Annotated[tuple[str, ...], pydantic.BeforeValidator(_hosts)]
+    allowed_hosts: AllowedHosts
     artifact_root: Annotated[str, pydantic.AfterValidator(_folder)]

@@ -86,7 +86,7 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
             layer=self._layer(network.host(addresses.bind)),
             files=tuple(files),
             ports=(PORT,),
-            halt=self._halt(),
+            halt=self.only_first(),
         )
 
     def _hosts(self, addresses: Addresses, options: PipelinesOptions) -> list[str]:
@@ -142,15 +142,6 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
                 },
             },
         }
-
-    def _halt(self) -> str | None:
-        # By number, not by leadership: unit 0 holds the data, and a scale-down keeps it.
-        if self.unit.name.endswith("/0"):
-            return None
-        return (
-            "SQLite on the storage serves one unit; "
-            f"run `juju scale-application {self.app.name} 1`"
-        )
 
     def url(self) -> str:
         """Where clients reach the API."""

@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import pydantic
 
 from toolkit_charm import Options
+from toolkit_charm.options import AllowedHosts, LogLevel
 
-_HOST = re.compile(
-    r"\*|(\*\.)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(:([0-9]{1,5}|\*))?"
-    r"|\[[0-9A-Fa-f:.]+\](:([0-9]{1,5}|\*))?"
-)
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
-
-
-def _hosts(text: object) -> tuple[str, ...]:
-    hosts = tuple(part.strip() for part in str(text).split(",") if part.strip())
-    for host in hosts:
-        if not _HOST.fullmatch(host):
-            raise ValueError(
-                f"{host[:60]!r} is not a host; write names or addresses such as ml.example.com, "
-                "*.example.com or 10.0.0.7:8888, separated by commas"
-            )
-    return hosts
 
 
 def _quantity(text: str) -> str:
@@ -54,9 +40,9 @@ def _index(text: str) -> str:
 class PipelinesOptions(Options):
     """See `charmcraft.yaml` for what each one means."""
 
-    log_level: Literal["debug", "info", "warning", "error"]
+    log_level: LogLevel
     parallelism: Annotated[int, pydantic.Field(ge=1, le=1000)]
-    allowed_hosts: Annotated[tuple[str, ...], pydantic.BeforeValidator(_hosts)]
+    allowed_hosts: AllowedHosts
     default_cpu: Annotated[str, pydantic.AfterValidator(_quantity)]
     default_memory: Annotated[str, pydantic.AfterValidator(_quantity)]
     package_index: Annotated[str, pydantic.AfterValidator(_index)]

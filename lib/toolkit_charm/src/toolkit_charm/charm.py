@@ -21,7 +21,7 @@ O = TypeVar("O", bound=Options)  # noqa: E741 - the one type parameter
 # Longer than a readiness check takes to fail (see the charms' layers), so that a start too slow
 # for this wait is followed by a check that recovers, and that by an event.
 _PATIENCE = 20.0  # seconds
-_SEE_LOG = "the workload ends right after its start; `pebble logs` in its container tells why"
+_SEE_LOG = "the workload ends right after its start; see `/charm/bin/pebble logs` in its container"
 _PEERS = "replicas"
 _LAST_GOOD = "options"
 # Nothing is started or written while a unit goes away.
@@ -91,6 +91,20 @@ class ToolkitCharm(ops.CharmBase, Generic[O]):
         """What `get-token` shows besides the token and the URL: how to use them."""
         del token, url
         return {}
+
+    # What a charm may use.
+
+    def only_first(self) -> str | None:
+        """Why this unit must not run when the database is a file of one unit; None if it may.
+
+        By number, not by leadership: unit 0 holds the data, and a scale-down keeps it.
+        """
+        if self.unit.name.endswith("/0"):
+            return None
+        return (
+            "SQLite on the storage serves one unit; "
+            f"run `juju scale-application {self.app.name} 1`"
+        )
 
     # What happens on an event.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from minijuju.client import JujuError
+from minijuju.errors import JujuError
 from toolkit_cli import builds, doctor, shutdown, tokens
 from toolkit_cli.errors import ToolkitError
 from toolkit_cli.progress import Reporter, task
@@ -89,7 +90,7 @@ class Deployment:
         try:
             references = builds.build_all(self.source, report)
             self._start_substrate(report, references)
-            self._apply(report, overlays)
+            self._apply(report, overlays, references)
             self._wait(report, timeout)
             self._keep_tokens(report)
         except KeyboardInterrupt:
@@ -131,38 +132,47 @@ class Deployment:
             temporary.write_text(yaml.safe_dump(config, sort_keys=False))
             temporary.replace(file)
 
-    def _apply(self, report: Reporter, overlays: Sequence[Path]) -> None:
+    def _apply(
+        self, report: Reporter, overlays: Sequence[Path], references: dict[str, str]
+    ) -> None:
         if self.model not in self._models():
             self._juju(report, "model", "add-model", self.model, "--no-switch")
-        existing = set(self._status()["applications"])
-        layers = [self.source.desktop_overlay, *overlays]
+        existing = sorted(self._status()["applications"])
         arguments = ["deploy", str(self.source.bundle), "--model", self.model, "--trust"]
-        for layer in layers:
+        for layer in (self.source.desktop_overlay, *overlays):
             arguments += ["--overlay", str(layer)]
         self._juju(report, "deploy", *arguments)
-        for name in sorted(existing):
-            self._refresh(report, name)
+        for name in existing:
+            self._refresh(report, name, references)
 
-    def _refresh(self, report: Reporter, name: str) -> None:
-        """Bring one application up to its packed charm and its built images, if they changed."""
-        folder = next((f for f in self.source.charms() if f.name == name), None)
-        if folder is None:
+    def _refresh(self, report: Reporter, name: str, references: dict[str, str]) -> None:
+        """Bring one application up to its packed charm and its built images, if they changed.
+
+        Deploying a bundle again leaves the charms and images of what is there alone, as in Juju.
+        """
+        archive = self.source.root / "charms" / name / f"{name}.charm"
+        if not archive.is_file():
             return
-        overlay = yaml.safe_load(self.source.desktop_overlay.read_text())
-        resources = overlay["applications"].get(name, {}).get("resources", {})
-        paths = {
-            key: str((self.source.desktop_overlay.parent / value).resolve())
-            for key, value in resources.items()
+        deployed = self.juju.client.call(
+            "show_application", model=self.model, applications=[name]
+        )[name]
+        images = {
+            key: references[Path(resource["source"]).name]
+            for key, resource in deployed["resources"].items()
+            if Path(resource.get("source", "")).parent == self.source.root / "images"
         }
-        archive = folder / f"{name}.charm"
-        changed = self.juju.client.call(
-            "changed", model=self.model, application=name, path=str(archive), resources=paths
-        )
-        if not changed:
+        stale = {
+            key: reference
+            for key, reference in images.items()
+            if deployed["resources"][key]["reference"] != reference
+        }
+        with archive.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        if digest == deployed["charm-digest"] and not stale:
             return
         arguments = ["refresh", name, "--model", self.model, "--path", str(archive)]
-        for key, path in paths.items():
-            arguments += ["--resource", f"{key}={path}"]
+        for key in stale:
+            arguments += ["--resource", f"{key}={deployed['resources'][key]['source']}"]
         self._juju(report, f"refresh {name}", *arguments)
 
     def _juju(self, report: Reporter, name: str, *arguments: str) -> None:

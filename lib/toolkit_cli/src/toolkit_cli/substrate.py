@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 from minijuju import daemon as juju_daemon
@@ -10,9 +13,7 @@ from minijuju.client import Client, data_folder
 from minijuju.errors import JujuError
 from minijuju.rpc_names import SOCKET
 from minijuju.shim import shim_folder
-from tinykube import daemon as kube_daemon
-from tinykube.config import ConfigError, Folder
-from tinykube.daemon import DaemonError
+from tinykube.config import Folder
 from toolkit_cli.errors import ToolkitError
 
 
@@ -29,7 +30,7 @@ class Juju:
 
     def known(self) -> bool:
         """Whether there is a deployment's state, running or not."""
-        return any(self.folder.glob("*.db"))
+        return (self.folder / "state.db").exists()
 
     def start(self, kubeconfig: Path) -> bool:
         """Start the controller; False if it runs already.
@@ -89,7 +90,7 @@ class Kube:
 
     def running(self) -> bool:
         """Whether the daemon runs."""
-        return kube_daemon.running(self.folder)
+        return bool(json.loads(_tinykube("status", "--json", accept=(0, 3)))["running"])
 
     def start(self) -> bool:
         """Start the daemon; False if it runs already.
@@ -99,10 +100,7 @@ class Kube:
         """
         if self.running():
             return False
-        try:
-            kube_daemon.start(self.folder)
-        except (ConfigError, DaemonError) as error:
-            raise ToolkitError(f"tinykube did not start: {error}") from error
+        _tinykube("start")
         return True
 
     def stop(self) -> bool:
@@ -114,8 +112,20 @@ class Kube:
         if not self.folder.root.exists():
             return False
         running = self.running()
-        try:
-            kube_daemon.stop(self.folder, pods=True)
-        except DaemonError as error:
-            raise ToolkitError(f"tinykube did not stop: {error}") from error
+        _tinykube("stop", "--pods")
         return running
+
+
+def _tinykube(*arguments: str, accept: tuple[int, ...] = (0,)) -> str:
+    """Run one of tinykube's own commands; return its output."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tinykube", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    if done.returncode not in accept:
+        raise ToolkitError(done.stderr.strip() or f"tinykube {arguments[0]}: {done.returncode}")
+    return done.stdout

@@ -39,7 +39,14 @@ def arguments(spec: Spec, directory: Path, *, interactive: bool = False) -> list
     return ["--die-with-parent", *flags, *options[options.index("--clearenv") :]]
 
 
-async def run(spec: Spec, directory: Path, on_output: OnOutput, *, stdin: bytes = b"") -> int:
+async def run(
+    spec: Spec,
+    directory: Path,
+    on_output: OnOutput,
+    *,
+    stdin: bytes = b"",
+    exact: bool = False,
+) -> int:
     """Run the command to its end; return its exit code (128 + signal for a killed one).
 
     Nothing that it started outlives it. Cancelling kills it.
@@ -49,6 +56,7 @@ async def run(spec: Spec, directory: Path, on_output: OnOutput, *, stdin: bytes 
         directory: See `arguments`.
         on_output: Called with each line that it prints, without the newline.
         stdin: What it reads from standard input.
+        exact: Pass the output on as it comes, newlines and all, rather than line by line.
 
     Raises:
         SandboxError: A mount of the spec cannot be made.
@@ -73,8 +81,9 @@ async def run(spec: Spec, directory: Path, on_output: OnOutput, *, stdin: bytes 
     assert process.stderr  # noqa: S101 - a pipe
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_lines(process.stdout, "stdout", on_output))
-            group.create_task(_lines(process.stderr, "stderr", on_output))
+            read = _pieces if exact else _lines
+            group.create_task(read(process.stdout, "stdout", on_output))
+            group.create_task(read(process.stderr, "stderr", on_output))
             if process.stdin:
                 group.create_task(_feed(process.stdin, stdin))
             code = await process.wait()
@@ -100,6 +109,13 @@ async def _lines(reader: asyncio.StreamReader, stream: Stream, on_output: OnOutp
     pending += decoder.decode(b"", final=True)
     if pending:
         on_output(stream, pending)
+
+
+async def _pieces(reader: asyncio.StreamReader, stream: Stream, on_output: OnOutput) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    while chunk := await reader.read(LINE_BYTES):
+        on_output(stream, decoder.decode(chunk))
+    on_output(stream, decoder.decode(b"", final=True))
 
 
 async def _feed(writer: asyncio.StreamWriter, data: bytes) -> None:

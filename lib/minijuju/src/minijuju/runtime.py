@@ -254,13 +254,14 @@ class UnitRuntime:
         output: dict[execution.Stream, list[str]] = {"stdout": [], "stderr": []}
         room = dict.fromkeys(output, OUTPUT_CHARACTERS)
 
-        def keep(stream: execution.Stream, line: str) -> None:
-            if room[stream] > 0:
-                output[stream].append(line + "\n")
-            room[stream] -= len(line) + 1
+        def keep(stream: execution.Stream, text: str) -> None:
+            output[stream].append(text[: room[stream]])
+            room[stream] = max(0, room[stream] - len(text))
 
         spec = self._charm_spec(tuple(argv), env, socket_folder)
-        code = await execution.run(spec, self.folder / "charm-container", keep, stdin=stdin)
+        code = await execution.run(
+            spec, self.folder / "charm-container", keep, stdin=stdin, exact=True
+        )
         return code, "".join(output["stdout"]), "".join(output["stderr"])
 
     def ssh_argv(

@@ -649,7 +649,12 @@ def document(
         shown["access"] = access
     if all_:
         shown["revisions"] = [
-            {"revision": one.number, "backend": "internal", "created": stamp(one.created)}
+            {
+                "revision": one.number,
+                "backend": "internal",
+                "created": stamp(one.created),
+                "updated": stamp(one.created),
+            }
             for one in known
         ]
     if reveal:

@@ -242,7 +242,13 @@ def model_document(state: State, model: models.Model) -> dict[str, Any]:
         "last-connection": "just now",
         "agent-version": VERSION,
         "unit-count": len(units.every(state, model.uuid)),
-        "users": {"admin": {"display-name": "admin", "access": "admin"}},
+        "users": {
+            "admin": {
+                "display-name": "admin",
+                "access": "admin",
+                "last-connection": "just now",
+            }
+        },
     }
 
 

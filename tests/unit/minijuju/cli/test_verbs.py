@@ -356,7 +356,7 @@ def test_debug_log(run, fake, monkeypatch):
     ("argv", "asked"),
     [
         (["--limit", "0"], {"limit": 0, "tail": False, "replay": True}),
-        (["--limit", "5"], {"limit": 5, "tail": False, "replay": True}),
+        (["--limit", "5"], {"limit": 5, "tail": False, "replay": False}),
         (["--tail"], {"limit": 10, "tail": True, "replay": False}),
         (["--tail", "-n", "3"], {"limit": 3, "tail": True, "replay": False}),
         (["--tail", "--replay"], {"limit": 0, "tail": True, "replay": True}),

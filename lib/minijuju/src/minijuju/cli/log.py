@@ -41,7 +41,7 @@ def debug_log(session: Session, arguments: argparse.Namespace) -> int:
         not arguments.no_tail and not arguments.limit and session.stdout.isatty()
     )
     backlog = LINES if arguments.lines is None else arguments.lines
-    replay = arguments.replay or (not tail and arguments.lines is None)
+    replay = not arguments.limit and (arguments.replay or (not tail and arguments.lines is None))
     limit = arguments.limit or (0 if replay else backlog)
     colour = session.colour if arguments.color is None else arguments.color
     items = session.stream(

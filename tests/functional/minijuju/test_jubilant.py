@@ -1,0 +1,410 @@
+"""Juju's verbs as a user's tests call them: an unmodified jubilant with `juju` on PATH."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import jubilant
+import pytest
+
+HERE = Path(__file__).parent
+DEMO = HERE / "charms" / "demo"
+IMAGE = HERE / "charms" / "image"
+RESOURCES = {"image": str(IMAGE)}
+PATIENCE = 120
+
+
+@pytest.fixture(scope="module", autouse=True)
+def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A controller of its own with `juju` first on PATH; all that it runs ends with it."""
+    data = tmp_path_factory.mktemp("minijuju")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINIJUJU_DATA", str(data))
+        for name in ("JUJU_MODEL", "MINIJUJU_KUBECONFIG"):
+            patch.delenv(name, raising=False)
+        folder = cli("shim-path").stdout.strip()
+        patch.setenv("PATH", folder, prepend=":")
+        try:
+            yield data
+        finally:
+            cli("shutdown")
+
+
+def cli(*argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "minijuju", *argv],
+        capture_output=True,
+        text=True,
+        check=check,
+        timeout=PATIENCE,
+    )
+
+
+@pytest.fixture(scope="module")
+def juju(controller: Path) -> Iterator[jubilant.Juju]:
+    """A model with the demo charm twice: `web`, and `app` that is related to it."""
+    with jubilant.temp_model() as juju:
+        juju.wait_timeout = PATIENCE
+        juju.deploy(DEMO, "web", resources=RESOURCES, config={"workers": 2, "open": True})
+        juju.deploy(DEMO, "app", resources=RESOURCES, num_units=2, trust=True)
+        juju.integrate("app:up", "web")
+        juju.wait(settled, error=jubilant.any_error)
+        yield juju
+
+
+def settled(status: jubilant.Status) -> bool:
+    return jubilant.all_active(status) and jubilant.all_agents_idle(status)
+
+
+def test_juju_is_ours(controller: Path) -> None:
+    assert shutil.which("juju") == str(controller / "bin" / "juju")
+
+
+def test_version() -> None:
+    assert jubilant.Juju().version().tuple == (3, 6, 12)
+
+
+def test_status(juju: jubilant.Juju) -> None:
+    status = juju.status()
+    assert (status.model.name, status.model.type) == (juju.model, "caas")
+    assert (status.model.controller, status.model.model_status.current) == (
+        "minijuju",
+        "available",
+    )
+    app = status.apps["app"]
+    assert (app.charm_name, app.scale, app.version, app.exposed) == ("demo", 2, "1.0", False)
+    assert app.charm.startswith("local:demo-")
+    assert app.base == jubilant.statustypes.FormattedBase("ubuntu", "24.04")
+    assert app.app_status.message == "level info"
+    assert {ep: [r.related_app for r in rs] for ep, rs in app.relations.items()} == {
+        "ring": ["app"],
+        "up": ["web"],
+    }
+    assert app.relations["up"][0].interface == "http"
+    unit = app.units["app/0"]
+    assert unit.is_active
+    assert unit.leader
+    assert unit.juju_status.current == "idle"
+    assert unit.open_ports == ["8080/tcp"]
+    assert unit.address.startswith("127.")
+    assert not app.units["app/1"].leader
+    storage = status.storage.storage["data/0"]
+    assert storage.kind == "filesystem"
+    assert storage.attachments is not None
+    assert list(storage.attachments.units) == ["web/0"]
+
+
+def test_config(juju: jubilant.Juju) -> None:
+    assert juju.config("web") == {
+        "level": "info",
+        "workers": 2,
+        "open": True,
+        "fail": False,
+    }
+    assert juju.config("app", app_config=True)["trust"] is True
+    juju.config("web", {"level": "debug", "ratio": 0.5}, reset=["workers", "open"])
+    assert juju.config("web") == {
+        "level": "debug",
+        "workers": 1,
+        "open": False,
+        "ratio": 0.5,
+        "fail": False,
+    }
+    juju.wait(lambda status: status.apps["web"].app_status.message == "level debug")
+    juju.config("web", reset="level")
+    juju.wait(lambda status: status.apps["web"].app_status.message == "level info")
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"workers": "many"}, 'option "workers" expected int, got "many"'),
+        ({"none": 1}, 'unknown option "none"'),
+    ],
+)
+def test_config_of_the_wrong_kind_changes_nothing(
+    juju: jubilant.Juju, values: dict[str, jubilant.ConfigValue], problem: str
+) -> None:
+    before = juju.config("web")
+    with pytest.raises(jubilant.CLIError) as caught:
+        juju.config("web", {"level": "changed", **values})
+    assert problem in caught.value.stderr
+    assert caught.value.returncode == 1
+    assert juju.config("web") == before
+
+
+def test_model_config(juju: jubilant.Juju) -> None:
+    assert juju.model_config()["update-status-hook-interval"] == "5m"
+    juju.model_config({"update-status-hook-interval": "1m"})
+    assert juju.model_config()["update-status-hook-interval"] == "1m"
+    juju.model_config(reset="update-status-hook-interval")
+    assert juju.model_config()["update-status-hook-interval"] == "5m"
+    with pytest.raises(jubilant.CLIError, match="none"):
+        juju.model_config({"none": "1"})
+
+
+def test_show_model(juju: jubilant.Juju) -> None:
+    info = juju.show_model()
+    assert info.short_name == juju.model
+    assert info.name == f"admin/{juju.model}"
+    assert (info.type, info.life, info.status.current) == ("kubernetes", "alive", "available")
+    assert not info.is_controller
+
+
+def test_actions(juju: jubilant.Juju) -> None:
+    task = juju.run("app/0", "greet", {"name": "me"})
+    assert task.success
+    assert task.results == {"greeting": "hello me", "nested": {"key": "value"}}
+    assert [line.rpartition(" ")[2] for line in task.log] == ["greeting"]
+    assert juju.run("app/leader", "greet").results["greeting"] == "hello you"
+
+
+def test_actions_that_fail(juju: jubilant.Juju) -> None:
+    with pytest.raises(jubilant.TaskError) as caught:
+        juju.run("app/1", "refuse")
+    assert (caught.value.task.status, caught.value.task.message) == ("failed", "not today")
+    with pytest.raises(jubilant.TaskError) as caught:
+        juju.run("app/1", "crash")
+    assert caught.value.task.return_code == 3
+    assert caught.value.task.stdout == "about to crash\n"
+
+
+def test_actions_that_are_not_there(juju: jubilant.Juju) -> None:
+    with pytest.raises(ValueError, match="not defined"):
+        juju.run("app/0", "none")
+    with pytest.raises(ValueError, match="error running action"):
+        juju.run("app/9", "greet")
+    with pytest.raises(jubilant.CLIError, match="greet") as caught:
+        juju.run("app/0", "greet", {"unknown": 1})
+    assert caught.value.returncode == 1
+
+
+def test_an_action_that_takes_too_long(juju: jubilant.Juju) -> None:
+    with pytest.raises(TimeoutError):
+        juju.run("web/0", "slow", wait=0.5)
+    # It goes on, as Juju's does: what comes after waits for it.
+    juju.wait(settled)
+
+
+def test_exec(juju: jubilant.Juju) -> None:
+    assert juju.exec("config-get level", unit="app/0").stdout == "info\n"
+    assert juju.exec("printf", "%s|", "a b", "c", unit="app/1").stdout == "a b|c|"
+    with pytest.raises(jubilant.TaskError) as caught:
+        juju.exec("echo no >&2; exit 4", unit="app/0")
+    assert (caught.value.task.return_code, caught.value.task.stderr) == (4, "no\n")
+    with pytest.raises(ValueError, match="error running command"):
+        juju.exec("true", unit="app/9")
+    with pytest.raises(TimeoutError):
+        juju.exec("sleep 60", unit="app/0", wait=0.5)
+
+
+def test_ssh(juju: jubilant.Juju) -> None:
+    assert juju.ssh("app/0", "cat version") == "1.0\n"
+    assert juju.ssh("app/0", "echo $FLAVOUR; ls -d /data", container="server") == "plain\n/data\n"
+    assert juju.cli("ssh", "app/leader", "cat", stdin="through\n") == "through\n"
+    with pytest.raises(jubilant.CLIError) as caught:
+        juju.ssh("app/0", "exit 7")
+    assert caught.value.returncode == 7
+    with pytest.raises(jubilant.CLIError, match="none"):
+        juju.ssh("app/0", "true", container="none")
+
+
+def test_show_unit(juju: jubilant.Juju) -> None:
+    unit = juju.show_unit("app/0")
+    assert (unit.leader, unit.opened_ports) == (True, ["8080/tcp"])
+    relation = next(info for info in unit.relation_info if info.endpoint == "up")
+    assert relation.related_endpoint == "web"
+    assert relation.related_units["web/0"].data["url"] == "http://there"
+    with pytest.raises(jubilant.CLIError, match="app/9"):
+        juju.show_unit("app/9")
+
+
+def test_secrets(juju: jubilant.Juju) -> None:
+    identifier = juju.run("app/leader", "hide").results["id"]
+    (secret,) = juju.secrets(owner="app")
+    assert secret.uri == identifier
+    assert (secret.owner, secret.label, secret.revision) == ("app", "hidden", 1)
+    assert juju.secrets(owner="web") == []
+    revealed = juju.show_secret(identifier, reveal=True)
+    assert revealed.content == {"password": "hunter2"}
+    assert "hunter2" not in juju.cli("show-secret", identifier)
+    assert juju.show_secret(identifier, revisions=True).revisions is not None
+
+
+def test_the_log(juju: jubilant.Juju) -> None:
+    log = juju.debug_log()
+    assert "unit-app-0: " in log
+    assert "did hooks/install" in log
+    assert len(juju.debug_log(limit=3).splitlines()) == 3
+    only = juju.cli("debug-log", "--replay", "--include", "web/0")
+    assert {line.partition(":")[0] for line in only.splitlines()} == {"unit-web-0"}
+
+
+def test_units_come_and_go(juju: jubilant.Juju) -> None:
+    juju.add_unit("app")
+    juju.wait(lambda status: len(status.apps["app"].units) == 3 and settled(status))
+    juju.remove_unit("app", num_units=2)
+    juju.wait(lambda status: list(status.apps["app"].units) == ["app/0"] and settled(status))
+    juju.cli("scale-application", "app", "2")
+    juju.wait(lambda status: len(status.apps["app"].units) == 2 and settled(status))
+    with pytest.raises(jubilant.CLIError, match="cannot remove"):
+        juju.remove_unit("app", num_units=5)
+
+
+def test_relations_come_and_go(juju: jubilant.Juju) -> None:
+    with pytest.raises(jubilant.CLIError, match="already"):
+        juju.integrate("app:up", "web:web")
+    for pair in (("app:other", "web"), ("app:none", "web"), ("app", "none"), ("app", "app")):
+        with pytest.raises(jubilant.CLIError):
+            juju.integrate(*pair)
+    juju.remove_relation("web", "app")
+    juju.wait(lambda status: "up" not in status.apps["app"].relations)
+    juju.integrate("web:web", "app:up")
+    juju.wait(lambda status: "up" in status.apps["app"].relations and settled(status))
+
+
+def test_a_failing_hook_is_shown_and_resolved(juju: jubilant.Juju) -> None:
+    juju.config("web", {"fail": True})
+    status = juju.wait(jubilant.any_error)
+    unit = status.apps["web"].units["web/0"]
+    assert unit.workload_status.message == 'hook failed: "config-changed"'
+    juju.config("web", {"fail": False})
+    juju.cli("resolved", "web/0")
+    juju.wait(settled)
+    with pytest.raises(jubilant.CLIError, match="not in an"):
+        juju.cli("resolved", "web/0")
+
+
+def test_refresh(juju: jubilant.Juju, tmp_path: Path) -> None:
+    charm = tmp_path / "demo"
+    shutil.copytree(DEMO, charm)
+    (charm / "version").write_text("2.0\n")
+    juju.refresh("app", path=charm, config={"level": "newer"})
+    juju.wait(lambda status: status.apps["app"].version == "2.0" and settled(status))
+    assert juju.config("app")["level"] == "newer"
+    assert "did hooks/upgrade-charm" in juju.debug_log()
+
+
+def test_trust(juju: jubilant.Juju) -> None:
+    juju.trust("web", scope="cluster")
+    assert juju.config("web", app_config=True)["trust"] is True
+    juju.trust("web", remove=True)
+    assert juju.config("web", app_config=True)["trust"] is False
+
+
+def test_wait_for(juju: jubilant.Juju) -> None:
+    juju.cli("wait-for", "application", "web", "--timeout", f"{PATIENCE}s")
+    with pytest.raises(jubilant.CLIError, match="timed out waiting for"):
+        juju.cli("wait-for", "application", "web", "--query", 'status=="x"', "--timeout", "100ms")
+
+
+def test_an_interrupted_watch_ends_with_130(juju: jubilant.Juju) -> None:
+    assert juju.model is not None
+    watch = subprocess.Popen(
+        ["juju", "status", "--watch", "1", "--model", juju.model],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert watch.stdout is not None
+        assert watch.stdout.readline().startswith("Model")
+        watch.send_signal(signal.SIGINT)
+        _, errors = watch.communicate(timeout=PATIENCE)
+    finally:
+        watch.kill()
+        watch.wait()
+    assert watch.returncode == 130
+    assert errors.strip() == ""
+
+
+def test_what_is_not_built_says_so(juju: jubilant.Juju) -> None:
+    for argv in (["add-machine"], ["offer", "x"], ["deploy", str(DEMO), "--bind", "x"]):
+        with pytest.raises(jubilant.CLIError) as caught:
+            juju.cli(*argv)
+        assert caught.value.returncode == 2
+        assert "not built in minijuju yet" in caught.value.stderr
+
+
+def test_an_application_goes_with_what_it_held(juju: jubilant.Juju) -> None:
+    juju.deploy(DEMO, "extra", resources=RESOURCES)
+    juju.wait(lambda status: jubilant.all_active(status, "extra"))
+    juju.remove_application("extra", destroy_storage=True)
+    status = juju.wait(lambda status: "extra" not in status.apps)
+    attached = [s.attachments for s in status.storage.storage.values() if s.attachments]
+    assert not any(u.startswith("extra/") for a in attached for u in a.units)
+
+
+# Bundles.
+
+BUNDLE = f"""\
+bundle: kubernetes
+applications:
+  front: {{charm: {DEMO}, scale: 1, resources: {{image: {IMAGE}}}}}
+  back:
+    charm: {DEMO}
+    scale: 1
+    trust: true
+    resources: {{image: {IMAGE}}}
+    options: {{workers: 3}}
+    storage: {{data: 2G}}
+relations:
+  - [front:up, back:web]
+"""
+
+
+def test_a_bundle(controller: Path, tmp_path: Path) -> None:
+    (tmp_path / "bundle.yaml").write_text(BUNDLE)
+    (tmp_path / "overlay.yaml").write_text("applications: {front: {options: {level: loud}}}\n")
+    (tmp_path / "bigger.yaml").write_text("applications: {front: {scale: 2}}\n")
+    bundle, overlay = tmp_path / "bundle.yaml", tmp_path / "overlay.yaml"
+    with jubilant.temp_model() as juju:
+        juju.wait_timeout = PATIENCE
+        with pytest.raises(jubilant.CLIError, match="--trust"):
+            juju.deploy(bundle)
+        assert juju.status().apps == {}
+        juju.deploy(bundle, overlays=[overlay], trust=True)
+        status = juju.wait(settled, error=jubilant.any_error)
+        assert set(status.apps) == {"front", "back"}
+        assert [r.related_app for r in status.apps["front"].relations["up"]] == ["back"]
+        assert juju.config("front")["level"] == "loud"
+        assert juju.config("back")["workers"] == 3
+        assert juju.config("back", app_config=True)["trust"] is True
+
+        again = ["deploy", str(bundle), "--overlay", str(overlay), "--trust"]
+        assert "No changes to apply." in stderr(juju, *again)
+        told = stderr(juju, *again, "--overlay", str(tmp_path / "bigger.yaml"))
+        assert "- scale front to 2 units" in told
+        juju.wait(lambda status: len(status.apps["front"].units) == 2 and settled(status))
+
+
+def stderr(juju: jubilant.Juju, verb: str, *argv: str) -> str:
+    assert juju.model is not None
+    return cli(verb, "--model", juju.model, *argv).stderr
+
+
+@pytest.mark.parametrize(
+    ("overlay", "problem"),
+    [
+        ("applications: {back: {options: {none: 1}}}", 'unknown option "none"'),
+        ("applications: {back: {options: {workers: many}}}", 'expected int, got "many"'),
+        ("applications: {back: {charm: ./none}}", "does not exist"),
+        ("relations: [[front:none, back]]", 'has no "none" relation'),
+        ("applications: {back: {bogus: 1}}", "applications.back.bogus: unknown key"),
+    ],
+)
+def test_a_wrong_bundle_changes_nothing(
+    juju: jubilant.Juju, tmp_path: Path, overlay: str, problem: str
+) -> None:
+    (tmp_path / "bundle.yaml").write_text(BUNDLE)
+    (tmp_path / "overlay.yaml").write_text(overlay)
+    before = set(juju.status().apps)
+    with pytest.raises(jubilant.CLIError) as caught:
+        juju.deploy(tmp_path / "bundle.yaml", overlays=[tmp_path / "overlay.yaml"], trust=True)
+    assert problem in caught.value.stderr
+    assert set(juju.status().apps) == before

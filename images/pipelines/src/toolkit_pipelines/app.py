@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -20,10 +20,12 @@ from starlette.types import ASGIApp
 from toolkit_identity import Guard, TokenFile
 from toolkit_jobs import Connection, Jobs, PodOptions, Resources, SecretKey
 
-from . import api
+from . import api, outbox
 from .api.context import Context
 from .engine import Engine, EngineOptions, Tracking
 from .environments import EnvironmentOptions, Environments
+from .mlflow import MLflow
+from .outbox import Outbox
 from .paging import Pager
 from .root import PipelineRoot
 from .settings import Settings
@@ -49,6 +51,7 @@ class Parts:
 
     store: Store
     engine: Engine
+    outbox: Outbox | None
     app: ASGIApp
 
 
@@ -124,7 +127,16 @@ def assemble(settings: Settings, store: Store, jobs: Jobs) -> Parts:
         namespace=settings.namespace,
         healthy=engine.healthy,
     )
-    return Parts(store, engine, guarded(api.application(context), settings))
+    recorder = None
+    if settings.metadata_url:
+        mlflow = MLflow(settings.metadata_url, _metadata_token(settings.metadata_token_file))
+        recorder = Outbox(store.runs, mlflow, engine.artifact, root.folder)
+    return Parts(store, engine, recorder, guarded(api.application(context), settings))
+
+
+def _metadata_token(path: Path | None) -> Callable[[], str]:
+    # Read each time: the charm writes a new one when it changes.
+    return (lambda: path.read_text(encoding="utf-8").strip()) if path is not None else str
 
 
 def guarded(app: ASGIApp, settings: Settings) -> ASGIApp:
@@ -171,7 +183,7 @@ async def serve(settings: Settings, connection: Connection) -> None:
         DatabaseError: the database cannot be used.
         OSError: the address cannot be bound.
     """
-    store = open_store(settings.state / DATABASE)
+    store = open_store(settings.state / DATABASE, outbox.record)
     try:
         async with Jobs(connection, pod_options(settings)) as jobs:
             parts = assemble(settings, store, jobs)
@@ -201,17 +213,22 @@ async def _serve(settings: Settings, parts: Parts) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.handle_exit, number, None)
-    engine = asyncio.create_task(parts.engine.run(), name="engine")
-    # If the engine fails, the service ends and is started again, rather than accept runs that
-    # nothing drives.
-    engine.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
+    workers = [asyncio.create_task(parts.engine.run(), name="engine")]
+    if parts.outbox is not None:
+        workers.append(asyncio.create_task(parts.outbox.run(), name="outbox"))
+    for worker in workers:
+        # If one fails, the service ends and is started again, rather than accept runs that
+        # nothing drives or records.
+        worker.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
     try:
         await server.serve()
     except SystemExit as error:
         # uvicorn's way to say that the address cannot be had; its log has the reason.
         raise OSError(f"{settings.host}:{settings.port} cannot be served") from error
     finally:
-        engine.cancel()
-        await asyncio.gather(engine, return_exceptions=True)
-    if not engine.cancelled() and engine.exception() is not None:
-        raise RuntimeError("the engine failed") from engine.exception()
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+    for worker in workers:
+        if not worker.cancelled() and worker.exception() is not None:
+            raise RuntimeError(f"the {worker.get_name()} failed") from worker.exception()

@@ -77,17 +77,18 @@ class PipelineRoot:
 
     Attributes:
         folder: where the volume is in this process.
-        uri: what it is called in URIs; starts with gs://, minio:// or s3://.
+        uri: what it is called in URIs; starts with gs://, minio:// or s3://. An absolute path,
+            which the SDK takes as it is, does where steps see the same paths as this process.
     """
 
     folder: Path
     uri: str = DEFAULT_URI
 
     def __post_init__(self) -> None:
-        scheme = self.uri.partition("://")[0]
-        if not any(known == f"{scheme}://" for known, _ in _SCHEMES) or self.uri.endswith("/"):
+        known = ("/", *(scheme for scheme, _ in _SCHEMES))
+        if not self.uri.startswith(known) or self.uri.endswith("/"):
             raise ValueError(
-                f"the pipeline root's URI must start with gs://, minio:// or s3:// and end "
+                f"the pipeline root's URI must start with gs://, minio://, s3:// or / and end "
                 f"without a slash, got {self.uri!r}"
             )
 

@@ -1,0 +1,240 @@
+"""MLflow's REST API, as far as runs are recorded in it (2.0, unchanged in MLflow 3).
+
+httpx and JSON: MLflow's own client would bring a hundred times the code. Every call here may be
+made again after its answer was lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MAX_PARAM: Final = 6000
+MAX_TAG: Final = 8000
+MAX_KEY: Final = 250
+_BATCH: Final = {"params": 100, "metrics": 1000, "tags": 100}
+_RETRY: Final = frozenset({401, 403, 408, 425, 429, 500, 502, 503, 504})
+
+
+class UnreachableError(Exception):
+    """MLflow does not answer, or not now: trying again later may help."""
+
+
+class RejectedError(Exception):
+    """MLflow will never take this.
+
+    Attributes:
+        code: MLflow's own (`RESOURCE_DOES_NOT_EXIST`, `INVALID_PARAMETER_VALUE`, ...).
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(f"{code}: {message}" if code else message)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A run as MLflow has it; `alive` is False once someone deleted it there."""
+
+    run_id: str
+    artifact_uri: str
+    alive: bool
+
+
+class MLflow:
+    """A tracking server.
+
+    Args:
+        url: its address.
+        token: gives the bearer token for each call, or "".
+        transport: for tests.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: Callable[[], str] = lambda: "",
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._token = token
+        self._http = httpx.AsyncClient(
+            base_url=url.rstrip("/"), timeout=30.0, trust_env=False, transport=transport
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def experiment(self, name: str) -> str:
+        """Give the id of the experiment of that name, made or restored if need be."""
+        while True:
+            try:
+                found = await self._get("experiments/get-by-name", experiment_name=name)
+            except RejectedError as error:
+                if error.code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+            else:
+                experiment = found["experiment"]
+                if experiment.get("lifecycle_stage") == "deleted":
+                    await self._post(
+                        "experiments/restore", experiment_id=experiment["experiment_id"]
+                    )
+                return str(experiment["experiment_id"])
+            try:
+                made = await self._post("experiments/create", name=name)
+            except RejectedError as error:
+                # Someone else was faster, a step perhaps.
+                if error.code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            else:
+                return str(made["experiment_id"])
+
+    async def find(self, experiment: str, tags: Mapping[str, str]) -> Found | None:
+        """Give the oldest run with these tags, deleted ones included."""
+        wanted = " and ".join(f"tags.`{key}` = '{_quoted(tags[key])}'" for key in sorted(tags))
+        found = await self._post(
+            "runs/search",
+            experiment_ids=[experiment],
+            filter=wanted,
+            run_view_type="ALL",
+            max_results=1,
+            order_by=["attributes.start_time ASC"],
+        )
+        for run in found.get("runs") or []:
+            info = run["info"]
+            return Found(
+                str(info["run_id"]),
+                str(info.get("artifact_uri") or ""),
+                info.get("lifecycle_stage") != "deleted",
+            )
+        return None
+
+    async def create(
+        self, experiment: str, name: str, start: float, tags: Mapping[str, str]
+    ) -> Found:
+        """Make a run that is running."""
+        made = await self._post(
+            "runs/create",
+            experiment_id=experiment,
+            run_name=name,
+            start_time=_milliseconds(start),
+            tags=[{"key": key, "value": value} for key, value in tags.items()],
+        )
+        info = made["run"]["info"]
+        return Found(str(info["run_id"]), str(info.get("artifact_uri") or ""), True)
+
+    async def update(self, run: str, status: str, end: float | None = None) -> None:
+        """Set a run's status: RUNNING, FINISHED, FAILED or KILLED."""
+        body: dict[str, Any] = {"run_id": run, "status": status}
+        if end is not None:
+            body["end_time"] = _milliseconds(end)
+        await self._post("runs/update", **body)
+
+    async def log(
+        self,
+        run: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+        time: float = 0.0,
+    ) -> None:
+        """Record values; the same ones again change nothing."""
+        moment = _milliseconds(time)
+        groups: dict[str, list[dict[str, Any]]] = {
+            "params": [
+                {"key": key, "value": _short(value, MAX_PARAM)}
+                for key, value in (params or {}).items()
+            ],
+            "metrics": [
+                {"key": key, "value": value, "timestamp": moment, "step": 0}
+                for key, value in (metrics or {}).items()
+                if math.isfinite(value)
+            ],
+            "tags": [
+                {"key": key, "value": _short(value, MAX_TAG)}
+                for key, value in (tags or {}).items()
+            ],
+        }
+        for name, values in groups.items():
+            for batch in _batches(values, _BATCH[name]):
+                await self._post("runs/log-batch", run_id=run, **{name: batch})
+
+    async def upload(self, artifact_uri: str, path: str, content: bytes) -> bool:
+        """Store a file among a run's artifacts; False if the server does not proxy them."""
+        parts = urlsplit(artifact_uri)
+        if parts.scheme != "mlflow-artifacts":
+            return False
+        target = quote(f"{parts.path.strip('/')}/{path}")
+        await self._call("PUT", f"/api/2.0/mlflow-artifacts/artifacts/{target}", content=content)
+        return True
+
+    async def _get(self, path: str, **query: str) -> dict[str, Any]:
+        return await self._call("GET", f"/api/2.0/mlflow/{path}", params=query)
+
+    async def _post(self, path: str, **body: Any) -> dict[str, Any]:
+        return await self._call("POST", f"/api/2.0/mlflow/{path}", json=body)
+
+    async def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        try:
+            token = self._token()
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            response = await self._http.request(method, path, headers=headers, **options)
+        except (httpx.TransportError, OSError) as error:
+            raise UnreachableError(f"MLflow at {self._http.base_url}: {error!r}") from error
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        if response.status_code < 300 and isinstance(body, dict):
+            return body
+        code = str(body.get("error_code", "")) if isinstance(body, dict) else ""
+        message = str(body.get("message", "")) if isinstance(body, dict) else ""
+        message = message or f"{method} {path}: HTTP {response.status_code}"
+        if response.status_code in _RETRY or not code or response.status_code < 300:
+            # An answer that is not MLflow's is a proxy's, or another server's in its place.
+            raise UnreachableError(message)
+        raise RejectedError(code, message)
+
+
+def key(text: str) -> str:
+    """Give text as the name of a parameter, metric or tag that MLflow takes."""
+    kept = "".join(c if (c.isascii() and c.isalnum()) or c in "_-. /" else "_" for c in text)
+    return kept[:MAX_KEY]
+
+
+def _quoted(text: str) -> str:
+    # The filter's grammar has no escapes; ids and paths of tasks have no quotes.
+    return text.replace("'", "_")
+
+
+def _short(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
+def _batches(values: Sequence[T], size: int) -> Iterable[Sequence[T]]:
+    return (values[start : start + size] for start in range(0, len(values), size))
+
+
+async def pause(seconds: float, wake: asyncio.Event) -> None:
+    """Wait for an event, but not longer than some seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            await wake.wait()
+    except TimeoutError:
+        return

@@ -193,9 +193,12 @@ def _stop(parsed: argparse.Namespace) -> int:
         print("tinykube does not run")
     if parsed.pods:
         # Only here: it brings the sandbox in.
-        from tinykube.node import ending
+        from tinykube import ending  # noqa: PLC0415
 
-        number = ending.end_all(folder.node)
+        try:
+            number = ending.end_all(folder.node)
+        except TimeoutError as error:
+            return _fail(str(error))
         print(f"ended {number} container{'' if number == 1 else 's'}")
     return 0
 

@@ -191,8 +191,8 @@ def apply(
             kept.append({**entry, "fieldsV1": to_fields(owned)})
     result: JSON = _overlay(objects.copy(current), config, shape)
     dropped = previous - wanted.keys() - held
-    # The deepest first: an item's fields, then the item itself if nobody holds a part of it.
-    for path in sorted(dropped, key=len, reverse=True):
+    # An item as a whole before its fields, its key among them: without it, it is not found.
+    for path in sorted(dropped, key=lambda path: len(path) - (path[-1] == ".")):
         _remove(result, path, held | wanted.keys())
     kept.append({**own, "fieldsV1": to_fields(wanted)})
     result["metadata"]["managedFields"] = kept

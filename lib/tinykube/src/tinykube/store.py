@@ -431,7 +431,7 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA cache_size=-1024")
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
-            raise DamagedError(_damage(path, verdict))
+            raise DamagedError(_damage(path, " ".join(verdict.split())))
         _prepare(connection, path)
     except sqlite3.DatabaseError as error:
         connection.close()

@@ -1,0 +1,165 @@
+"""A control plane without a server: the operations on a fresh database, and its API in process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+from tinykube import bootstrap, kinds, pki
+from tinykube.api import Api
+from tinykube.node.client import LogOptions, LogsError
+from tinykube.rbac import SYSTEM
+from tinykube.registry import Options, Registry
+from tinykube.store import Store
+from tinykube.tokens import Tokens
+from tinykube.watch import Hub
+
+
+@pytest.fixture
+def store(tmp_path) -> Iterator[Store]:
+    opened = Store(tmp_path / "state.db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def registry(store) -> Registry:
+    made = Registry(store)
+    made.root_ca = "the authority"
+    bootstrap.run(made)
+    return made
+
+
+@pytest.fixture
+def hub(store) -> Hub:
+    return Hub(store)
+
+
+@pytest.fixture
+def create(registry):
+    """Create an object as the administrator; gives it back as stored."""
+
+    def make(resource, body, namespace="default", caller=SYSTEM, **options):
+        space = namespace if resource.namespaced else ""
+        return json.loads(registry.create(resource, space, body, caller, Options(**options)).data)
+
+    return make
+
+
+@pytest.fixture
+def load(registry):
+    """Read an object, None if it is gone."""
+
+    def read(resource, name, namespace="default"):
+        return registry.store.load(resource.key, namespace if resource.namespaced else "", name)
+
+    return read
+
+
+@pytest.fixture
+def pod():
+    """The body of a pod."""
+
+    def make(name="one", requests=None, **spec):
+        container = {"name": "main", "image": "python:3.11", "command": ["true"]}
+        if requests:
+            container["resources"] = {"requests": requests}
+        return {
+            "metadata": {"name": name},
+            "spec": {"restartPolicy": "Never", "containers": [container], **spec},
+        }
+
+    return make
+
+
+@pytest.fixture
+def node(create, registry):
+    """Register a node of a given size."""
+
+    def make(name="node", ready=True, labels=None, **capacity):
+        size = {"cpu": "4", "memory": "8Gi", "pods": "10", **capacity}
+        create(kinds.NODES, {"metadata": {"name": name, "labels": labels or {}}})
+
+        def fill(current):
+            current["status"] = {
+                "allocatable": size,
+                "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
+            }
+            return True
+
+        registry.modify(kinds.NODES, "", name, fill)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory) -> pki.Pki:
+    return pki.prepare(tmp_path_factory.mktemp("keys") / "pki", "127.0.0.1")
+
+
+@pytest.fixture
+def tokens(store, keys) -> Tokens:
+    return Tokens(store, keys.signer, keys.admin_token)
+
+
+class FakeLogs:
+    """Logs by container; one that is missing has not started."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, list[bytes]] = {}
+        self.asked: list[LogOptions] = []
+
+    async def logs(self, pod, container: str, options: LogOptions) -> AsyncIterator[bytes]:
+        self.asked.append(options)
+        if container not in self.texts:
+            raise LogsError(f'container "{container}" is waiting to start')
+        for chunk in self.texts[container]:
+            yield chunk
+
+
+@pytest.fixture
+def logs() -> FakeLogs:
+    return FakeLogs()
+
+
+@pytest.fixture
+def app(registry, hub, tokens, logs):
+    return Api(registry, hub, tokens, logs, "127.0.0.1:1").app()
+
+
+@pytest.fixture
+def admin(keys) -> str:
+    return keys.admin_token.read_text()
+
+
+@pytest.fixture
+async def http(app, admin) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app),
+        base_url="https://kube",
+        headers={"Authorization": f"Bearer {admin}"},
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+def account(create, tokens):
+    """A service account's token, with a role of the given rules everywhere."""
+
+    def make(name, rules=()):
+        made = create(kinds.SERVICE_ACCOUNTS, {"metadata": {"name": name}})
+        if rules:
+            create(kinds.CLUSTER_ROLES, {"metadata": {"name": name}, "rules": list(rules)})
+            create(
+                kinds.CLUSTER_ROLE_BINDINGS,
+                {
+                    "metadata": {"name": name},
+                    "roleRef": {"kind": "ClusterRole", "name": name},
+                    "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": "default"}],
+                },
+            )
+        return tokens.issue(made, [], 3600).token
+
+    return make

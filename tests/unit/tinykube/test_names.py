@@ -1,0 +1,56 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tinykube import names
+
+
+@pytest.mark.parametrize("name", ["a", "a-b", "0", "a" * 63])
+def test_labels(name):
+    assert not names.label_fault(name)
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a-", "A", "a.b", "a_b", "a" * 64, "a\n", "ä", "../x"])
+def test_no_labels(name):
+    assert names.label_fault(name)
+
+
+@pytest.mark.parametrize("name", ["a.b", "a", "a" * 253])
+def test_subdomains(name):
+    assert not names.subdomain_fault(name)
+
+
+@pytest.mark.parametrize("name", ["", "a..b", ".a", "a/b", "a\0", "a" * 254, "../../etc"])
+def test_no_subdomains(name):
+    assert names.subdomain_fault(name)
+
+
+@pytest.mark.parametrize("key", ["a", "example.com/Name_1.x", "a" * 63])
+def test_label_keys(key):
+    assert not names.label_key_fault(key)
+
+
+@pytest.mark.parametrize("key", ["", "/a", "a/", "a/b/c", "-a", "a" * 64, "x" * 300 + "/a"])
+def test_no_label_keys(key):
+    assert names.label_key_fault(key)
+
+
+@pytest.mark.parametrize("key", ["", "a/b", "..", ".", "..x", "a b", "a\0"])
+def test_no_config_keys(key):
+    assert names.config_key_fault(key)
+
+
+@pytest.mark.parametrize("name", ["system:admin", "a b"])
+def test_path_segments(name):
+    assert not names.segment_fault(name)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a%2f"])
+def test_no_path_segments(name):
+    assert names.segment_fault(name)
+
+
+@given(st.from_regex(r"[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?-", fullmatch=True))
+def test_generated_names_are_names(prefix):
+    name = names.generate(prefix)
+    assert not names.label_fault(name)
+    assert name.startswith(prefix[:58])

@@ -1,0 +1,48 @@
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tinykube import quantity
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1", 1),
+        ("500m", Fraction(1, 2)),
+        ("1Gi", 2**30),
+        ("1.5Gi", 3 * 2**29),
+        ("2e3", 2000),
+        ("1E", 10**18),
+        ("1k", 1000),
+        (".5", Fraction(1, 2)),
+        ("1.", 1),
+        (2, 2),
+        (0.5, Fraction(1, 2)),
+        ("-1", -1),
+    ],
+)
+def test_parse(text, value):
+    assert quantity.parse(text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "Gi", "1gi", "1 Gi", "one", "1e", "0x10", "1Ki1", "١", "1\n1", True, "nan", "1e999"],
+)
+def test_refuses(text):
+    with pytest.raises(ValueError, match="quantit"):
+        quantity.parse(text)
+
+
+def test_whole_units_round_up():
+    assert quantity.bytes_of("1500m") == 2
+    assert quantity.milli_of("0.0001") == 1
+
+
+@given(st.integers(0, 2**40), st.sampled_from(["", "m", "k", "Ki", "M", "Mi"]))
+def test_milli_is_exact_or_rounded_up(number, suffix):
+    text = f"{number}{suffix}"
+    exact = quantity.parse(text) * 1000
+    assert exact <= quantity.milli_of(text) < exact + 1

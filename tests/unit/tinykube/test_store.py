@@ -1,0 +1,196 @@
+import os
+import sqlite3
+import stat
+
+import pytest
+from tinykube import store as storing
+from tinykube.store import DamagedError, StorageError, Store
+
+
+def thing(name, namespace="ns", uid=None, **fields):
+    meta = {"name": name, "namespace": namespace, "uid": uid or f"uid-{namespace}-{name}"}
+    return {"metadata": meta, **fields}
+
+
+def insert(store, *names, resource="pods"):
+    for name in names:
+        with store.write() as transaction:
+            transaction.insert(resource, thing(name))
+
+
+def test_versions_rise_and_outlive_the_process(tmp_path):
+    path = tmp_path / "db"
+    first = Store(path)
+    insert(first, "a", "b")
+    version = first.version
+    first.close()
+    second = Store(path)
+    assert second.version == version
+    assert [row.name for row in second.rows("pods")] == ["a", "b"]
+    insert(second, "c")
+    assert second.load("pods", "ns", "c")["metadata"]["resourceVersion"] == str(version + 1)
+    second.close()
+
+
+def test_a_failed_block_leaves_no_trace(store):
+    insert(store, "a")
+    version = store.version
+    seen = []
+    store.listen(seen.append)
+    with pytest.raises(RuntimeError, match="no"), store.write() as transaction:
+        transaction.insert("pods", thing("b"))
+        raise RuntimeError("no")
+    assert store.version == version
+    assert store.get("pods", "ns", "b") is None
+    assert seen == []
+
+
+def test_the_database_is_private(store):
+    for path in store.path.parent.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_changes_since_a_version(store):
+    insert(store, "a", "b")
+    start = store.version
+    previous = store.get("pods", "ns", "a")
+    with store.write() as transaction:
+        transaction.replace("pods", thing("a", x=1), previous)
+    insert(store, "other", resource="secrets")
+    with store.write() as transaction:
+        transaction.remove("pods", thing("b"), store.get("pods", "ns", "b"))
+    found = store.changes("pods", start, 10)
+    assert [(change.type, change.name) for change in found] == [
+        ("MODIFIED", "a"),
+        ("DELETED", "b"),
+    ]
+    assert found[0].after["x"] == 1
+    assert "x" not in found[0].before
+    assert found[1].after["metadata"]["resourceVersion"] == str(found[1].version)
+
+
+def test_changes_are_the_same_from_memory_and_from_disk(tmp_path):
+    path = tmp_path / "db"
+    first = Store(path)
+    start = first.version
+    insert(first, "a", "b", "c")
+    live = [(change.version, change.data) for change in first.changes("pods", start, 10)]
+    first.close()
+    second = Store(path)
+    assert [(item.version, item.data) for item in second.changes("pods", start, 10)] == live
+    second.close()
+
+
+def test_a_list_in_an_older_version(store):
+    insert(store, "a", "b", "c")
+    version = store.version
+    with store.write() as transaction:
+        transaction.remove("pods", thing("a"), store.get("pods", "ns", "a"))
+    for number in range(3):
+        with store.write() as transaction:
+            transaction.replace("pods", thing("b", n=number), store.get("pods", "ns", "b"))
+    insert(store, "aa")
+    assert [row.name for row in store.rows("pods")] == ["aa", "b", "c"]
+    old = list(store.rows("pods", version=version))
+    assert [row.name for row in old] == ["a", "b", "c"]
+    assert '"n"' not in old[1].data
+    assert [row.name for row in store.rows("pods", version=version, after=("ns", "a"))] == [
+        "b",
+        "c",
+    ]
+
+
+def test_history_is_trimmed_and_says_so(store, monkeypatch):
+    monkeypatch.setattr(storing, "_KEEP_EVENTS", 20)
+    start = store.version
+    insert(store, *(f"n{number}" for number in range(600)))
+    assert store.changes("pods", start, 10) is None
+    assert store.oldest > start
+    assert len(store.changes("pods", store.version - 5, 10)) == 5
+
+
+def test_history_is_bounded_in_bytes(store, monkeypatch):
+    monkeypatch.setattr(storing, "_KEEP_BYTES", 100_000)
+    for number in range(60):
+        with store.write() as transaction:
+            transaction.insert("pods", thing(f"n{number}", data="x" * 10_000))
+    (kept,) = store._connection.execute("SELECT sum(length(data)) FROM history").fetchone()
+    assert kept <= 120_000
+
+
+def test_owners_are_found_and_forgotten(store):
+    owner = {"ownerReferences": [{"uid": "o"}]}
+    body = thing("a")
+    body["metadata"].update(owner)
+    with store.write() as transaction:
+        transaction.insert("pods", body)
+    assert [row.name for _, row in store.dependents("o")] == ["a"]
+    with store.write() as transaction:
+        transaction.replace("pods", thing("a"), store.get("pods", "ns", "a"))
+    assert store.dependents("o") == []
+    assert store.owners() == []
+
+
+def test_a_damaged_file_is_refused_and_kept(tmp_path):
+    path = tmp_path / "db"
+    opened = Store(path)
+    insert(opened, *(f"n{number}" for number in range(200)))
+    opened.close()
+    data = bytearray(path.read_bytes())
+    for offset in range(8192, len(data), 4096):
+        data[offset : offset + 64] = os.urandom(64)
+    path.write_bytes(data)
+    with pytest.raises(DamagedError, match="is damaged .* left as it is"):
+        Store(path)
+    assert path.read_bytes() == data
+
+
+def test_another_file_is_refused(tmp_path):
+    path = tmp_path / "db"
+    path.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(DamagedError, match="move it"):
+        Store(path)
+
+
+def test_a_newer_format_is_refused(tmp_path):
+    path = tmp_path / "db"
+    Store(path).close()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version=99")
+    connection.close()
+    with pytest.raises(DamagedError, match="newer tinykube"):
+        Store(path)
+
+
+def test_a_reboot_leaves_versions_behind_that_clients_may_have_seen(tmp_path):
+    path = tmp_path / "db"
+    first = Store(path)
+    insert(first, "a")
+    version = first.version
+    first._connection.execute("UPDATE facts SET value='another' WHERE name='boot'")
+    first.close()
+    second = Store(path)
+    assert second.version > version + 1000
+    assert second.changes("pods", version, 10) is None
+    second.close()
+
+
+def test_a_refused_write_is_a_storage_error_and_the_next_one_works(store):
+    store._connection.execute("PRAGMA max_page_count=1")
+    with pytest.raises(StorageError, match="full"):
+        insert(store, *(f"n{number}" for number in range(500)))
+    store._connection.execute("PRAGMA max_page_count=1000000")
+    version = store.version
+    insert(store, "later")
+    assert store.version == version + 1
+
+
+def test_the_log_is_folded_in(store, monkeypatch):
+    monkeypatch.setattr(storing, "_CHECKPOINT_BYTES", 1)
+    insert(store, "a")
+    store._checkpoint.join()
+    before = store.path.stat().st_size
+    insert(store, "b")
+    store._checkpoint.join()
+    assert before >= 4096
+    assert store.get("pods", "ns", "b")

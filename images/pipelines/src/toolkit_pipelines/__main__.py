@@ -57,8 +57,8 @@ def _log(settings: Settings) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
-    for noisy in ("httpx", "httpcore"):
-        # Each names every request; the engine says what matters of them.
+    for noisy in ("alembic", "httpx", "httpcore"):
+        # The first tells its inner life, the others name every request.
         logging.getLogger(noisy).setLevel("WARNING")
 
 

@@ -52,7 +52,7 @@ from .events import Event, RunPhase, Values
 from .pods import Pods, persist
 from .root import Attempt, OutputError, PipelineRoot
 from .spec import SpecError, placeholders
-from .spec.model import Component, Container, Pipeline
+from .spec.model import Component, Constant, Container, Pipeline
 from .store.interface import ConflictError, EventStore, NotFoundError, StoreError
 
 log = logging.getLogger(__name__)
@@ -540,10 +540,10 @@ class Engine:
         container = work.component.body
         assert isinstance(container, Container)  # noqa: S101 - only these have pods
         inputs = run.state.tasks[work.path].inputs
-        name = run.pipeline.task(work.path).name
+        given = run.pipeline.task(work.path)
         constants = {
             **run.constants,
-            ".pipeline_task_name": name,
+            ".pipeline_task_name": given.name,
             ".pipeline_task_uuid": naming.task_id(run.run_id, work.path),
         }
 
@@ -562,6 +562,13 @@ class Engine:
             },
             "command": [*install.command, *container.args],
             "constants": constants,
+            # What the author wrote may hold placeholders. What a user gave or a task produced is
+            # data, and stays as it is.
+            "written_inputs": [
+                key
+                for key, source in given.parameters.items()
+                if isinstance(source, Constant) and key in inputs.parameters
+            ],
             "environment": SITE if environment else None,
         }
         await asyncio.to_thread(self._root.prepare, work.files, task)

@@ -50,11 +50,11 @@ class Resolver:
         self._constants[".outputs.output_file"] = executor_input["outputs"]["outputFile"]
         self._constants[".outputMetadataUri"] = executor_input["outputs"]["outputFile"]
 
-    def resolve_inputs(self) -> None:
-        """Resolve what input values hold of placeholders that only a running task can know."""
+    def resolve_inputs(self, names: list[str]) -> None:
+        """Resolve what these input values hold of placeholders that only a running task knows."""
         values = self._input.get("inputs", {}).get("parameterValues", {})
         before = json.dumps(self._input)
-        for name in values:
+        for name in names:
             values[name] = self._deep(values[name], before)
 
     def _deep(self, value: Any, whole: str) -> Any:

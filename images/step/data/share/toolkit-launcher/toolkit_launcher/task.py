@@ -7,6 +7,7 @@ The input file is the engine's; it is outside the folder that the task may write
      "output_types": {"accuracy": "NUMBER_DOUBLE", ...},
      "command": [...],                                       with placeholders
      "constants": {".pipeline_job_uuid": "...", ...},
+     "written_inputs": ["x", ...],                           values from the spec itself
      "environment": "/toolkit/environment" or null}          installed packages
 
 The record, `result.json` in the folder, is written last and whole:
@@ -76,7 +77,7 @@ def _attempt(task: dict[str, Any], folder: str, environment: str | None) -> Any:
     executor_input = task["executor_input"]
     try:
         resolver = placeholders.Resolver(executor_input, task["constants"])
-        resolver.resolve_inputs()
+        resolver.resolve_inputs(task["written_inputs"])
         words = resolver.arguments(task["command"])
     except placeholders.PlaceholderError as error:
         return _failed(str(error), nothing)

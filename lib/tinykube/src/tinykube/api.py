@@ -686,7 +686,9 @@ def _attributes(http: Request, target: Target, verb: str) -> Attributes:
             if separator and field.strip() == "metadata.name":
                 name = value.removeprefix("=").strip()
     resource = target.plural + (f"/{target.subresource}" if target.subresource else "")
-    return Attributes(verb, target.group, resource, target.namespace, name)
+    # A namespace itself is asked for inside that namespace, as Kubernetes authorizes it.
+    namespace = target.name if target.resource is kinds.NAMESPACES else target.namespace
+    return Attributes(verb, target.group, resource, namespace, name)
 
 
 def _resource_version(text: str) -> int:

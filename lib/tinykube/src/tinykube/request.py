@@ -51,10 +51,9 @@ def target(group: str, version: str, rest: str) -> Target | None:
         return None
     namespace, inside = "", False
     if parts[0] == "namespaces" and len(parts) > 1:
-        # A namespace itself is asked for inside that namespace, as Kubernetes authorizes it.
-        namespace = parts[1]
         inside = len(parts) > 3 or (len(parts) == 3 and parts[2] not in _OWN_SUBRESOURCES)
     if inside:
+        namespace = parts[1]
         parts = parts[2:]
     if len(parts) > 3:
         return None

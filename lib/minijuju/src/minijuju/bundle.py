@@ -20,6 +20,7 @@ from typing import Any
 
 from . import constraints, documents, endpoints, options
 from .charm import CHARM_NAME, Charm, CharmError
+from .errors import BadRequestError
 
 MAX_APPLICATIONS = 500
 
@@ -71,7 +72,7 @@ _MERGED = ("annotations", "bindings", "devices", "offers", "options", "resources
 _UNBUILT = ("devices", "exposed-endpoints", "offers", "placement", "to")
 
 
-class BundleError(ValueError):
+class BundleError(BadRequestError):
     """A bundle that cannot be deployed; `problems` are all that were found."""
 
     def __init__(self, problems: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NoReturn, cast
 
 from . import documents
+from .errors import BadRequestError
 
 Role = Literal["provider", "requirer", "peer"]
 OptionType = Literal["string", "int", "float", "boolean", "secret"]
@@ -30,7 +31,7 @@ _ACTION = re.compile(r"[a-z](([a-z0-9-.]*[a-z0-9])|[a-z0-9]*)")
 _FILES = ("charmcraft.yaml", "metadata.yaml", "config.yaml", "actions.yaml", "manifest.yaml")
 
 
-class CharmError(ValueError):
+class CharmError(BadRequestError):
     """A charm that cannot be used: `path` of the charm, `what` in it, and `why`."""
 
     def __init__(self, path: Path | str, what: str, why: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .charm import StorageMeta
+from .errors import BadRequestError
 
 # What each constraint holds. Sizes are kept in MiB, as Juju keeps them.
 _KINDS = {
@@ -35,7 +36,7 @@ _POOL = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*")
 Constraint = str | int | bool | list[str]
 
 
-class ConstraintError(ValueError):
+class ConstraintError(BadRequestError):
     """A constraint or directive that cannot be understood."""
 
 

@@ -15,12 +15,14 @@ from typing import Any
 
 import yaml
 
+from .errors import BadRequestError
+
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 64
 MAX_NODES = 200_000
 
 
-class DocumentError(ValueError):
+class DocumentError(BadRequestError):
     """A document that cannot be read: where it is and what is wrong with it."""
 
     def __init__(self, source: str, problem: str) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .charm import Charm, EndpointMeta
+from .errors import BadRequestError
 
 
-class EndpointError(ValueError):
+class EndpointError(BadRequestError):
     """Two sides that cannot be joined, or that could be in more than one way."""
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .charm import OptionMeta
+from .errors import BadRequestError
 
 Value = str | int | float | bool
 
@@ -23,7 +24,7 @@ _INT64 = 2**63
 MAX_LENGTH = 1024 * 1024
 
 
-class OptionError(ValueError):
+class OptionError(BadRequestError):
     """A value that an option cannot take, or an option that the charm has not."""
 
 

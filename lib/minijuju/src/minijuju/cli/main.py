@@ -13,11 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from minijuju.charm import CharmError
-from minijuju.constraints import ConstraintError
-from minijuju.documents import DocumentError
 from minijuju.errors import JujuError, NotSupportedError
-from minijuju.options import OptionError
 
 from . import catalog
 from .output import paint
@@ -55,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(session, str(error), error.code)
     except NotSupportedError as error:
         return _fail(session, str(error), 2)
-    except (JujuError, CharmError, ConstraintError, DocumentError, OptionError) as error:
+    except JujuError as error:
         return _fail(session, str(error), 1)
     except OSError as error:
         return _fail(session, f"{error.filename or 'cannot'}: {error.strerror or error}", 1)

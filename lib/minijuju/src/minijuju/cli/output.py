@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from minijuju import documents
-
 COLOURS = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "grey": "90", "bold": "1"}
 STATUS_COLOURS = {
     "active": "green",
@@ -37,6 +35,9 @@ def structured(value: Any, form: str) -> str:
     """A document in `json` or `yaml`, ending with a newline."""
     if form == "json":
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
+    # Reading YAML's library takes longer than most commands do, and few print any.
+    from minijuju import documents
+
     return documents.dump(value)
 
 

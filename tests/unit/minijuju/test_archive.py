@@ -128,6 +128,15 @@ def test_a_packed_charm_is_unpacked_as_it_is(store, pack):
     assert not leftovers(store)
 
 
+def test_the_environment_is_bound_to_the_interpreter_that_runs_it(store, pack):
+    config = "home = /usr/bin\ninclude-system-site-packages = false\nversion = 3.99\n"
+    unpacked = store.add(pack({**PACKED, "venv/pyvenv.cfg": config}))
+    folder = interpreters.find(HERE).executable.parent
+    assert (unpacked.path / "venv/pyvenv.cfg").read_text() == config.replace(
+        "/usr/bin", str(folder)
+    )
+
+
 def test_bytecode_is_compiled_once_and_for_all(store, pack):
     unpacked = store.add(pack(PACKED))
     (compiled,) = (unpacked.path / "src/__pycache__").glob("*.pyc")

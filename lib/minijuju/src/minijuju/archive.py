@@ -35,7 +35,7 @@ MAX_BYTES = 2 * 1024**3
 MAX_FILES = 100_000
 MAX_NAME = 1024
 _CHUNK = 1024 * 1024
-_RECIPE = 1
+_RECIPE = 2
 """Part of every key: raised when the same charm is unpacked in another way."""
 
 _LEFT_OUT = {"__pycache__", "build", "dist", "node_modules", "tests", "venv"}
@@ -152,6 +152,7 @@ class CharmStore:
         if not place.is_dir():
             interpreter = interpreters.find(version) if version else interpreters.own()
             progress(f"compiling {path.name} for Python {interpreter.minor}")
+            _settle_venv(folder, interpreter)
             _compile(folder, interpreter)
             (draft / "unpacked.json").write_text(json.dumps(about))
             try:
@@ -229,6 +230,23 @@ def _packages_python(folder: Path) -> str | None:
         if entry.is_dir()
     )
     return found[-1] if found else None
+
+
+def _settle_venv(folder: Path, interpreter: interpreters.Python) -> None:
+    """Let the charm's virtual environment use this interpreter's library.
+
+    It was packed for a machine whose Python is in /usr; another one would be taken for that.
+    """
+    config = folder / "venv" / "pyvenv.cfg"
+    if not config.is_file():
+        return
+    lines = [
+        f"home = {interpreter.executable.parent}"
+        if line.partition("=")[0].strip() == "home"
+        else line
+        for line in config.read_text().splitlines()
+    ]
+    config.write_text("\n".join(lines) + "\n")
 
 
 def _compile(folder: Path, interpreter: interpreters.Python) -> None:

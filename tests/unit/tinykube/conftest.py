@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
+
 from tinykube import bootstrap, kinds, pki
 from tinykube.api import Api
 from tinykube.node.client import LogOptions, LogsError

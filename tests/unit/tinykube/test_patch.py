@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tinykube import kinds, patch
 from tinykube.status import ApiError
 

@@ -1,4 +1,5 @@
 import pytest
+
 from tinykube import kinds, podspec, schema
 from tinykube.schema import Findings
 

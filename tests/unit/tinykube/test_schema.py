@@ -1,4 +1,5 @@
 import pytest
+
 from tinykube import kinds, schema
 from tinykube.schema import Fields, Findings, Many, Refused, ShapeError, Table
 

@@ -3,6 +3,7 @@ import sqlite3
 import stat
 
 import pytest
+
 from tinykube import store as storing
 from tinykube.store import DamagedError, StorageError, Store
 
@@ -37,9 +38,14 @@ def test_a_failed_block_leaves_no_trace(store):
     version = store.version
     seen = []
     store.listen(seen.append)
-    with pytest.raises(RuntimeError, match="no"), store.write() as transaction:
-        transaction.insert("pods", thing("b"))
-        raise RuntimeError("no")
+
+    def fail():
+        with store.write() as transaction:
+            transaction.insert("pods", thing("b"))
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        fail()
     assert store.version == version
     assert store.get("pods", "ns", "b") is None
     assert seen == []
@@ -140,7 +146,7 @@ def test_a_damaged_file_is_refused_and_kept(tmp_path):
     for offset in range(8192, len(data), 4096):
         data[offset : offset + 64] = os.urandom(64)
     path.write_bytes(data)
-    with pytest.raises(DamagedError, match="is damaged .* left as it is"):
+    with pytest.raises(DamagedError, match="left as it is"):
         Store(path)
     assert path.read_bytes() == data
 

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from tinykube import kinds
 from tinykube import store as storing
 from tinykube.registry import Deletion

@@ -236,7 +236,8 @@ class Api:
             raise status.unknown_path()
         if target.subresource:
             return await self._serve_subresource(http, target, target.resource, verb)
-        if verb not in target.resource.verbs:
+        whole = verb in ("create", "list", "watch", "deletecollection")
+        if verb not in target.resource.verbs or whole is bool(target.name):
             raise _not_allowed()
         match verb:
             case "list":
@@ -419,8 +420,6 @@ class Api:
     def _watch(self, http: Request, target: Target, resource: Resource) -> Response:
         query = http.query_params
         selector = request.selector(query, resource)
-        if target.name:
-            raise _not_allowed()
         bookmarks = request.flag(query, "allowWatchBookmarks")
         seconds = request.number(query, "timeoutSeconds", least=0)
         initial = query.get("sendInitialEvents")

@@ -193,7 +193,7 @@ def _stop(parsed: argparse.Namespace) -> int:
         print("tinykube does not run")
     if parsed.pods:
         # Only here: it brings the sandbox in.
-        from tinykube import ending  # noqa: PLC0415
+        from tinykube import ending
 
         try:
             number = ending.end_all(folder.node)

@@ -162,11 +162,12 @@ class Registry:
         if resource.generation:
             meta["generation"] = 1
         own = rules.of(resource)
-        faults = list(rules.metadata(resource, new, None)) + findings.refused
+        faults = list(rules.metadata(resource, new, None))
         if not faults:
             self._check_namespace(resource, namespace, meta["name"])
             own.prepare(new, None)
             faults = list(own.validate(new, None))
+        faults += findings.refused
         if faults:
             raise self._invalid(resource, new, faults)
         if self.store.get(resource.key, namespace, meta["name"]) is not None:

@@ -207,7 +207,9 @@ async def deletion(request: Request) -> tuple[Deletion, bool]:
         propagation = "Orphan" if orphan else "Background"
     if propagation not in _PROPAGATION:
         raise bad_request(f"propagationPolicy must be one of {', '.join(_PROPAGATION)}")
-    preconditions = given.get("preconditions") or {}
+    preconditions = given.get("preconditions")
+    if preconditions is None:
+        preconditions = {}
     if not isinstance(preconditions, dict):
         raise bad_request("preconditions must be an object")
     dry = given.get("dryRun") or query.getlist("dryRun")

@@ -93,7 +93,7 @@ class Tokens:
 
     def authenticate(self, token: str) -> Caller | None:
         """Whose token it is; None if it is nobody's, or no longer good."""
-        if not token or len(token) > _LENGTH:
+        if not token or not token.isascii() or len(token) > _LENGTH:
             return None
         digest = _digest(token)
         if hmac.compare_digest(digest, self._admin):
@@ -134,4 +134,4 @@ class Tokens:
 
 
 def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+    return hashlib.sha256(token.encode("ascii")).digest()

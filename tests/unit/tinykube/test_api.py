@@ -1,0 +1,646 @@
+import asyncio
+import contextlib
+import json
+
+import httpx
+import pytest
+
+from tinykube import api as serving
+from tinykube import kinds
+from tinykube import store as storing
+from tinykube.api import Api
+from tinykube.registry import Deletion
+from tinykube.store import StorageError
+
+CORE = "/api/v1/namespaces/default"
+
+
+class Exchange:
+    """One request straight to the ASGI application: its answer is read piece by piece."""
+
+    def __init__(self, app, path, query="", token="", headers=(), method="GET"):
+        self.scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "https",
+            "path": path,
+            "raw_path": path.encode(),
+            "root_path": "",
+            "query_string": query.encode(),
+            "headers": [(b"authorization", b"Bearer " + token.encode()), *headers],
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 2),
+        }
+        self.app = app
+        self.sent = asyncio.Queue()
+        self.gone = asyncio.Event()
+        self.asked = False
+        self.blocked = asyncio.Event()
+        self.blocked.set()
+
+    async def __aenter__(self):
+        self.task = asyncio.create_task(self.app(self.scope, self.receive, self.send))
+        start = await asyncio.wait_for(self.sent.get(), 5)
+        self.status = start["status"]
+        self.headers = {name.decode(): value.decode() for name, value in start["headers"]}
+        return self
+
+    async def __aexit__(self, *_):
+        self.gone.set()
+        await asyncio.wait_for(self.task, 5)
+
+    async def receive(self):
+        if not self.asked:
+            self.asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message):
+        await self.blocked.wait()
+        await self.sent.put(message)
+
+    async def events(self, number):
+        """So many events of a watch."""
+        text = b""
+        while text.count(b"\n") < number:
+            message = await asyncio.wait_for(self.sent.get(), 5)
+            text += message.get("body", b"")
+            assert message.get("more_body", False) or text.count(b"\n") >= number
+        return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def exchange(app, admin):
+    def make(path, query="", **options):
+        return Exchange(app, path, query, options.pop("token", admin), **options)
+
+    return make
+
+
+def names(answer):
+    return [item["metadata"]["name"] for item in answer.json()["items"]]
+
+
+# Who may in.
+
+
+def every_path():
+    yield from ("/api", "/api/v1", "/apis", "/apis/x", "/", "/metrics", "/openapi/v2", "/api/")
+    for resource in kinds.STORED:
+        root = f"/apis/{resource.group}/{resource.version}" if resource.group else "/api/v1"
+        place = f"{root}/namespaces/default" if resource.namespaced else root
+        for path in (resource.plural, f"{resource.plural}/x", f"{resource.plural}/x/status"):
+            yield f"{place}/{path}"
+    yield f"{CORE}/pods/x/log"
+    yield f"{CORE}/serviceaccounts/x/token"
+    yield "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+@pytest.mark.parametrize(
+    "header", [None, "", "Bearer nothing", "Bearer ", "Basic YTpi", "nothing"]
+)
+async def test_no_path_but_the_open_ones_answers_without_a_token(app, header):
+    headers = {} if header is None else {"Authorization": header}
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="https://kube") as client:
+        for path in every_path():
+            for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+                answer = await client.request(method, path, headers=headers)
+                assert answer.status_code == 401, (method, path)
+                assert answer.json()["reason"] == "Unauthorized"
+        for path in sorted(serving.OPEN):
+            answer = await client.get(path, headers=headers)
+            assert answer.status_code == 200, path
+
+
+async def test_every_route_of_the_application_is_behind_the_gate(app):
+    transport = httpx.ASGITransport(app)
+    routes = {route.path for route in app._app.routes}
+    async with httpx.AsyncClient(transport=transport, base_url="https://kube") as client:
+        for path in routes - serving.OPEN:
+            filled = (
+                path.replace("{group}", "g").replace("{version}", "v").replace("{rest:path}", "r")
+            )
+            assert (await client.get(filled)).status_code == 401, path
+
+
+async def test_foreign_origins_are_refused(http):
+    for path in ("/version", f"{CORE}/pods"):
+        answer = await http.get(path, headers={"Origin": "https://evil.example"})
+        assert answer.status_code == 403
+        assert "Origin" in answer.json()["message"]
+
+
+async def test_an_account_without_a_role_may_do_nothing(http, account):
+    token = {"Authorization": f"Bearer {account('bot')}"}
+    answer = await http.get(f"{CORE}/pods", headers=token)
+    assert answer.status_code == 403
+    assert answer.json()["reason"] == "Forbidden"
+    assert answer.json()["message"] == (
+        'pods is forbidden: User "system:serviceaccount:default:bot" cannot list resource "pods" '
+        'in API group "" in the namespace "default"'
+    )
+    for method, path in [
+        ("GET", f"{CORE}/secrets/x"),
+        ("POST", f"{CORE}/pods"),
+        ("POST", f"{CORE}/serviceaccounts/bot/token"),
+        ("DELETE", f"{CORE}/pods"),
+        ("GET", f"{CORE}/pods/x/log"),
+        ("GET", "/api/v1/nodes"),
+        ("GET", "/apis/example.com/v1/things"),
+        ("GET", "/metrics"),
+    ]:
+        answer = await http.request(method, path, headers=token)
+        assert answer.status_code == 403, path
+    assert (await http.get("/apis", headers=token)).status_code == 200
+
+
+async def test_a_role_opens_what_it_says(http, account):
+    rule = {"verbs": ["get", "list"], "apiGroups": [""], "resources": ["secrets"]}
+    token = {"Authorization": f"Bearer {account('bot', [{**rule, 'resourceNames': ['mine']}])}"}
+    await http.post(f"{CORE}/secrets", json={"metadata": {"name": "mine"}})
+    assert (await http.get(f"{CORE}/secrets/mine", headers=token)).status_code == 200
+    assert (await http.get(f"{CORE}/secrets/other", headers=token)).status_code == 403
+    assert (await http.get(f"{CORE}/secrets", headers=token)).status_code == 403
+    one = {"fieldSelector": "metadata.name=mine"}
+    assert names(await http.get(f"{CORE}/secrets", params=one, headers=token)) == ["mine"]
+    # Two names in one selector must not pass as either of them.
+    two = {"fieldSelector": "metadata.name!=x"}
+    assert (await http.get(f"{CORE}/secrets", params=two, headers=token)).status_code == 403
+
+
+# Objects.
+
+
+async def test_the_life_of_an_object(http):
+    made = await http.post(
+        f"{CORE}/configmaps", json={"metadata": {"name": "x"}, "data": {"a": "b"}}
+    )
+    assert made.status_code == 201
+    assert made.headers["content-type"] == "application/json"
+    body = made.json()
+    assert (body["apiVersion"], body["kind"]) == ("v1", "ConfigMap")
+    assert (await http.get(f"{CORE}/configmaps/x")).json() == body
+    changed = await http.patch(
+        f"{CORE}/configmaps/x",
+        content=b'{"data":{"a":"c"}}',
+        headers={"Content-Type": "application/merge-patch+json"},
+    )
+    assert changed.json()["data"] == {"a": "c"}
+    stale = await http.put(f"{CORE}/configmaps/x", json=body)
+    assert (stale.status_code, stale.json()["reason"]) == (409, "Conflict")
+    gone = await http.delete(f"{CORE}/configmaps/x")
+    assert (gone.status_code, gone.json()["status"]) == (200, "Success")
+    absent = await http.get(f"{CORE}/configmaps/x")
+    assert absent.status_code == 404
+    assert absent.json() == {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": 'configmaps "x" not found',
+        "reason": "NotFound",
+        "details": {"name": "x", "kind": "configmaps"},
+        "code": 404,
+    }
+
+
+async def test_a_deleted_pod_is_answered_with_itself(http, pod):
+    await http.post(f"{CORE}/pods", json=pod())
+    assert (await http.delete(f"{CORE}/pods/one")).json()["kind"] == "Pod"
+
+
+async def test_apply_by_yaml(http):
+    answer = await http.patch(
+        f"{CORE}/configmaps/x",
+        params={"fieldManager": "me"},
+        content=b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {a: b}\n",
+        headers={"Content-Type": "application/apply-patch+yaml"},
+    )
+    assert answer.status_code == 201
+    assert answer.json()["metadata"]["managedFields"][0]["manager"] == "me"
+    answer = await http.patch(
+        f"{CORE}/configmaps/x",
+        content=b"{}",
+        headers={"Content-Type": "application/apply-patch+yaml"},
+    )
+    assert "fieldManager is required" in answer.json()["message"]
+
+
+async def test_warnings_are_headers(http):
+    answer = await http.post(f"{CORE}/secrets", json={"metadata": {"name": "x"}, 'od"d\n': 1})
+    assert answer.status_code == 201
+    assert answer.headers["warning"] == '299 - "unknown field \\"od\\"d?\\""'
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("GET", "/apis/apps/v1/namespaces/default/deployments", 404),
+        ("GET", "/apis/batch/v1/jobs", 404),
+        ("GET", "/api/v1/namespaces/default/services", 404),
+        ("GET", "/api/v2/pods", 404),
+        ("GET", f"{CORE}/nodes", 404),
+        ("GET", "/api/v1/pods/x", 404),
+        ("GET", f"{CORE}/pods/x/exec", 404),
+        ("GET", f"{CORE}/secrets/x/status", 404),
+        ("GET", f"{CORE}/pods/x/log/y", 404),
+        ("GET", f"{CORE}/pods//x", 404),
+        ("GET", f"{CORE}/pods/", 404),
+        ("GET", "/api/v1/watch/pods", 404),
+        ("POST", "/api/v1/pods", 405),
+        ("PUT", f"{CORE}/pods", 405),
+        ("POST", f"{CORE}/pods/x", 405),
+        ("DELETE", "/api/v1/namespaces", 405),
+        ("POST", f"{CORE}/pods/x/log", 405),
+        ("DELETE", f"{CORE}/pods/x/status", 405),
+        ("POST", "/version", 405),
+    ],
+)
+async def test_what_is_not_there_and_not_allowed(http, method, path, code):
+    answer = await http.request(method, path)
+    assert (answer.status_code, answer.json()["kind"]) == (code, "Status")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "code"),
+    [
+        (b"{", "application/json", 400),
+        (b"\xff", "application/json", 400),
+        (b"NaN", "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b"[]", "application/json", 400),
+        (b"null", "application/json", 400),
+        (b'"x"', "application/json", 400),
+        (b'{"metadata":[]}', "application/json", 400),
+        (b'{"metadata":{"labels":{"a":1},"name":"x"}}', "application/json", 400),
+        (b'{"metadata":{"name":"\\ud800"}}', "application/json", 422),
+        (b'{"metadata":{"name":"a\\u0000b"}}', "application/json", 422),
+        (b'{"metadata":{"name":"../x"}}', "application/json", 422),
+        (b'{"metadata":{"generation":' + b"9" * 5000 + b"}}", "application/json", 400),
+        (b"x", "application/vnd.kubernetes.protobuf", 415),
+        (b"a: &x [1]\nb: *x\n", "application/yaml", 400),
+        (b"metadata: {name: 2001-01-01}", "application/yaml", 400),
+        (b"a: [", "application/yaml", 400),
+        (b"a: " + b"x" * 300_000, "application/yaml", 400),
+        (b'{"metadata":{"name":"' + b"x" * 1_000_000 + b'"}}', "application/json", 422),
+    ],
+)
+async def test_bad_bodies(http, store, content, kind, code):
+    version = store.version
+    answer = await http.post(f"{CORE}/secrets", content=content, headers={"Content-Type": kind})
+    assert answer.status_code == code, answer.text[:300]
+    assert len(answer.text) < 10_000
+    assert store.version == version
+
+
+async def test_large_bodies_are_refused(http):
+    answer = await http.post(f"{CORE}/secrets", content=b"x" * (3 * 2**20 + 1))
+    assert (answer.status_code, answer.json()["reason"]) == (413, "RequestEntityTooLarge")
+
+    async def chunks():
+        for _ in range(5):
+            yield b"x" * 2**20
+
+    answer = await http.post(f"{CORE}/secrets", content=chunks())
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"watch": "perhaps"},
+        {"limit": "-1"},
+        {"limit": "x"},
+        {"limit": "9" * 30},
+        {"labelSelector": "a in"},
+        {"fieldSelector": "spec.x=1"},
+        {"continue": "garbage"},
+        {"continue": "eyJ2IjoxfQ"},
+        {"resourceVersion": "x"},
+        {"resourceVersionMatch": "Exact"},
+        {"resourceVersionMatch": "Roughly", "resourceVersion": "1"},
+        {"watch": "1", "timeoutSeconds": "-1"},
+        {"watch": "1", "sendInitialEvents": "true"},
+    ],
+)
+async def test_bad_queries(http, params):
+    answer = await http.get(f"{CORE}/pods", params=params)
+    assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
+
+
+@pytest.mark.parametrize(
+    ("params", "body"),
+    [
+        ({"dryRun": "Some"}, None),
+        ({"gracePeriodSeconds": "x"}, None),
+        ({"propagationPolicy": "Up"}, None),
+        ({}, {"kind": "Pod"}),
+        ({}, {"gracePeriodSeconds": "1"}),
+        ({}, {"preconditions": []}),
+        ({}, []),
+    ],
+)
+async def test_bad_deletions(http, params, body):
+    answer = await http.request("DELETE", f"{CORE}/pods/x", params=params, json=body)
+    assert answer.status_code == 400
+
+
+async def test_accept(http):
+    for accept, code in [
+        ("application/json", 200),
+        ("*/*", 200),
+        ("application/json;as=Table;v=v1;g=meta.k8s.io, application/json", 200),
+        ("application/vnd.kubernetes.protobuf", 406),
+        ("text/html", 406),
+    ]:
+        answer = await http.get(f"{CORE}/pods", headers={"Accept": accept})
+        assert answer.status_code == code, accept
+
+
+async def test_a_full_disk_is_an_answer_and_not_an_end(http, store, monkeypatch):
+    @contextlib.contextmanager
+    def full():
+        raise StorageError("database or disk is full")
+        yield
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "write", full)
+        answer = await http.post(f"{CORE}/secrets", json={"metadata": {"name": "x"}})
+    assert answer.status_code == 500
+    assert answer.json()["reason"] == "InternalError"
+    assert "disk is full" in answer.json()["message"]
+    answer = await http.post(f"{CORE}/secrets", json={"metadata": {"name": "x"}})
+    assert answer.status_code == 201
+
+
+async def test_a_fault_of_ours_tells_no_secrets(http, store, monkeypatch, caplog):
+    def broken(*_):
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(store, "get", broken)
+    answer = await http.get(f"{CORE}/secrets/x")
+    assert answer.status_code == 500
+    assert "secret detail" not in answer.text
+    assert "secret detail" in caplog.text
+
+
+# Lists.
+
+
+async def test_lists(http, create):
+    for name in ("a", "b"):
+        create(kinds.SECRETS, {"metadata": {"name": name, "labels": {"n": name}}})
+    create(kinds.SECRETS, {"metadata": {"name": "c"}}, namespace="kube-system")
+    answer = await http.get("/api/v1/secrets")
+    assert names(answer) == ["a", "b", "c"]
+    assert answer.json()["kind"] == "SecretList"
+    assert "kind" not in answer.json()["items"][0]
+    assert names(await http.get(f"{CORE}/secrets")) == ["a", "b"]
+    chosen = await http.get("/api/v1/secrets", params={"labelSelector": "n in (b)"})
+    assert names(chosen) == ["b"]
+    chosen = await http.get(
+        "/api/v1/secrets", params={"fieldSelector": "metadata.namespace!=default"}
+    )
+    assert names(chosen) == ["c"]
+
+
+@pytest.mark.parametrize("selector", [{}, {"labelSelector": "on=yes"}])
+async def test_pages_show_one_moment(http, create, registry, selector):
+    for number in range(10):
+        create(kinds.SECRETS, {"metadata": {"name": f"s{number}", "labels": {"on": "yes"}}})
+    first = await http.get(f"{CORE}/secrets", params={"limit": 4, **selector})
+    found = names(first)
+    token = first.json()["metadata"]["continue"]
+    registry.delete(kinds.SECRETS, "default", "s7", Deletion())
+    create(kinds.SECRETS, {"metadata": {"name": "s55", "labels": {"on": "yes"}}})
+    while token:
+        params = {"limit": 4, "continue": token, **selector}
+        answer = await http.get(f"{CORE}/secrets", params=params)
+        found += names(answer)
+        assert (
+            answer.json()["metadata"]["resourceVersion"]
+            == (first.json()["metadata"]["resourceVersion"])
+        )
+        token = answer.json()["metadata"].get("continue")
+    assert found == [f"s{number}" for number in range(10)]
+
+
+async def test_a_page_of_a_forgotten_moment(http, create, monkeypatch):
+    monkeypatch.setattr(storing, "_KEEP_EVENTS", 10)
+    for number in range(5):
+        create(kinds.SECRETS, {"metadata": {"name": f"s{number}"}})
+    first = await http.get(f"{CORE}/secrets", params={"limit": 2})
+    for number in range(600):
+        create(kinds.CONFIG_MAPS, {"metadata": {"name": f"s{number}"}})
+    token = first.json()["metadata"]["continue"]
+    answer = await http.get(f"{CORE}/secrets", params={"limit": 2, "continue": token})
+    assert (answer.status_code, answer.json()["reason"]) == (410, "Expired")
+
+
+async def test_a_version_of_the_future(http):
+    answer = await http.get(f"{CORE}/pods", params={"resourceVersion": "99999999"})
+    assert (answer.status_code, answer.json()["reason"]) == (504, "Timeout")
+
+
+async def test_a_collection_is_deleted_as_selected(http, create):
+    for name in ("a", "b", "c"):
+        create(kinds.SECRETS, {"metadata": {"name": name, "labels": {"n": name}}})
+    answer = await http.request("DELETE", f"{CORE}/secrets", params={"labelSelector": "n!=b"})
+    assert names(answer) == ["a", "c"]
+    assert names(await http.get(f"{CORE}/secrets")) == ["b"]
+
+
+# Watches.
+
+
+async def test_a_watch_begins_with_what_there_is(exchange, create, registry):
+    create(kinds.SECRETS, {"metadata": {"name": "a"}})
+    async with exchange(f"{CORE}/secrets", "watch=1") as watch:
+        assert watch.status == 200
+        (first,) = await watch.events(1)
+        create(kinds.SECRETS, {"metadata": {"name": "b"}})
+        registry.delete(kinds.SECRETS, "default", "a", Deletion())
+        rest = await watch.events(2)
+    assert [(item["type"], item["object"]["metadata"]["name"]) for item in (first, *rest)] == [
+        ("ADDED", "a"),
+        ("ADDED", "b"),
+        ("DELETED", "a"),
+    ]
+    assert first["object"]["kind"] == "Secret"
+
+
+async def test_a_watch_resumes(exchange, create, store):
+    create(kinds.SECRETS, {"metadata": {"name": "a"}})
+    version = store.version
+    create(kinds.SECRETS, {"metadata": {"name": "b"}})
+    async with exchange(f"{CORE}/secrets", f"watch=1&resourceVersion={version}") as watch:
+        (event,) = await watch.events(1)
+    assert event["object"]["metadata"]["name"] == "b"
+
+
+async def test_a_watch_from_too_long_ago(exchange, create, store, monkeypatch):
+    monkeypatch.setattr(storing, "_KEEP_EVENTS", 10)
+    version = store.version
+    for number in range(600):
+        create(kinds.SECRETS, {"metadata": {"name": f"s{number}"}})
+    async with exchange(f"{CORE}/secrets", f"watch=1&resourceVersion={version}") as watch:
+        (event,) = await watch.events(1)
+    assert event["type"] == "ERROR"
+    assert (event["object"]["code"], event["object"]["reason"]) == (410, "Expired")
+
+
+async def test_a_slow_watcher_is_cut_and_costs_nothing(exchange, create, hub, monkeypatch):
+    monkeypatch.setattr(storing, "_KEEP_EVENTS", 10)
+    async with exchange(f"{CORE}/secrets", "watch=1") as watch:
+        create(kinds.SECRETS, {"metadata": {"name": "first"}})
+        await watch.events(1)
+        watch.blocked.clear()
+        for number in range(700):
+            create(kinds.SECRETS, {"metadata": {"name": f"s{number}"}})
+            await asyncio.sleep(0)
+        watch.blocked.set()
+        for _ in range(20):
+            event = (await watch.events(1))[-1]
+            if event["type"] == "ERROR":
+                break
+        assert event["object"]["code"] == 410
+
+
+async def test_an_initial_list_ends_with_its_mark(exchange, create):
+    create(kinds.SECRETS, {"metadata": {"name": "a"}})
+    query = (
+        "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    )
+    async with exchange(f"{CORE}/secrets", query) as watch:
+        first, mark = await watch.events(2)
+    assert first["type"] == "ADDED"
+    assert mark["type"] == "BOOKMARK"
+    assert mark["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+
+
+async def test_bookmarks_come_when_all_is_quiet(exchange, create, store, monkeypatch):
+    monkeypatch.setattr(serving, "_BOOKMARK_SECONDS", 0.01)
+    async with exchange(f"{CORE}/secrets", "watch=1&allowWatchBookmarks=true") as watch:
+        (mark,) = await watch.events(1)
+    assert mark["type"] == "BOOKMARK"
+    assert mark["object"]["metadata"]["resourceVersion"] == str(store.version)
+
+
+async def test_a_watch_that_is_left_is_forgotten(exchange, hub):
+    async with exchange(f"{CORE}/secrets", "watch=1"):
+        await asyncio.sleep(0)
+        assert len(hub) == 1
+    assert len(hub) == 0
+
+
+async def test_a_watch_ends_in_time_and_with_the_daemon(exchange, hub):
+    async with exchange(f"{CORE}/secrets", "watch=1&timeoutSeconds=1") as watch:
+        await asyncio.wait_for(watch.task, 10)
+    async with exchange(f"{CORE}/secrets", "watch=1") as watch:
+        await asyncio.sleep(0)
+        hub.close()
+        await asyncio.wait_for(watch.task, 5)
+
+
+async def test_there_are_only_so_many_watches(exchange, http, monkeypatch):
+    monkeypatch.setattr(serving, "_MAX_WATCHES", 1)
+    async with exchange(f"{CORE}/secrets", "watch=1"):
+        answer = await http.get(f"{CORE}/secrets", params={"watch": "1"})
+        assert answer.status_code == 429
+        assert answer.headers["retry-after"] == "10"
+
+
+# The rest.
+
+
+async def test_discovery(http):
+    assert (await http.get("/api")).json()["versions"] == ["v1"]
+    core = (await http.get("/api/v1")).json()
+    assert {"pods", "pods/log", "pods/status", "serviceaccounts/token"} <= {
+        item["name"] for item in core["resources"]
+    }
+    groups = [item["name"] for item in (await http.get("/apis")).json()["groups"]]
+    assert groups == ["authorization.k8s.io", "coordination.k8s.io", "rbac.authorization.k8s.io"]
+    for name in groups:
+        assert (await http.get(f"/apis/{name}")).json()["kind"] == "APIGroup"
+        assert (await http.get(f"/apis/{name}/v1")).json()["resources"]
+    assert (await http.get("/apis/apps")).status_code == 404
+    assert (await http.get("/apis/apps/v1")).status_code == 404
+
+
+async def test_what_discovery_lists_is_served(http):
+    for root in ("/api/v1", "/apis/rbac.authorization.k8s.io/v1", "/apis/coordination.k8s.io/v1"):
+        for item in (await http.get(root)).json()["resources"]:
+            if "/" not in item["name"]:
+                assert (await http.get(f"{root}/{item['name']}")).status_code == 200, item
+
+
+async def test_health(registry, hub, tokens, logs, http):
+    assert (await http.get("/readyz")).text == "ok"
+    ill = Api(registry, hub, tokens, logs, "x", lambda: ["config: it is wrong"]).app()
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(ill), base_url="https://kube"
+    ) as client:
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.text) == (500, "config: it is wrong\n")
+        assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_token_requests(http, create, pod):
+    path = f"{CORE}/serviceaccounts/default/token"
+    answer = await http.post(path, json={"spec": {"expirationSeconds": 31_536_000}})
+    assert answer.status_code == 201
+    token = answer.json()["status"]["token"]
+    mine = {"Authorization": f"Bearer {token}"}
+    assert (await http.get("/api", headers=mine)).status_code == 200
+    assert (await http.get(f"{CORE}/pods", headers=mine)).status_code == 403
+    for body, code in [
+        ({"spec": {"expirationSeconds": 5}}, 422),
+        ({"spec": {"expirationSeconds": 2**40}}, 422),
+        ({"spec": {"expirationSeconds": "x"}}, 400),
+        ({"spec": {"boundObjectRef": {"kind": "Node", "name": "x"}}}, 422),
+        ({"spec": {"boundObjectRef": {"kind": "Pod", "name": "absent"}}}, 404),
+        ({"kind": "Pod"}, 400),
+        ([], 400),
+    ]:
+        assert (await http.post(path, json=body)).status_code == code, body
+    absent = await http.post(f"{CORE}/serviceaccounts/absent/token", json={})
+    assert absent.status_code == 404
+    create(kinds.PODS, pod())
+    bound = {"spec": {"boundObjectRef": {"kind": "Pod", "name": "one", "uid": "other"}}}
+    assert (await http.post(path, json=bound)).status_code == 409
+
+
+async def test_access_reviews(http, account):
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    rule = {"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}
+    token = {"Authorization": f"Bearer {account('bot', [rule])}"}
+
+    async def allowed(**about):
+        body = {"spec": {"resourceAttributes": about}}
+        answer = await http.post(path, json=body, headers=token)
+        assert answer.status_code == 201
+        return answer.json()["status"]["allowed"]
+
+    assert await allowed(verb="get", resource="pods", namespace="default")
+    assert not await allowed(verb="get", resource="pods", subresource="log", namespace="default")
+    assert not await allowed(verb="list", resource="pods")
+    paths = {"spec": {"nonResourceAttributes": {"path": "/version", "verb": "get"}}}
+    assert (await http.post(path, json=paths, headers=token)).json()["status"]["allowed"]
+    assert (await http.post(path, json={"spec": {}})).status_code == 422
+    assert (await http.get(path)).status_code == 405
+
+
+async def test_status(http, pod):
+    await http.post(f"{CORE}/pods", json=pod())
+    answer = await http.patch(
+        f"{CORE}/pods/one/status",
+        content=b'{"status":{"phase":"Running"}}',
+        headers={"Content-Type": "application/strategic-merge-patch+json"},
+    )
+    assert answer.json()["status"]["phase"] == "Running"
+    assert (await http.get(f"{CORE}/pods/one/status")).json()["status"]["phase"] == "Running"

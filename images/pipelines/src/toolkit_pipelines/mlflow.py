@@ -177,7 +177,9 @@ class MLflow:
         if parts.scheme != "mlflow-artifacts":
             return False
         target = quote(f"{parts.path.strip('/')}/{path}")
-        await self._call("PUT", f"/api/2.0/mlflow-artifacts/artifacts/{target}", content=content)
+        path = f"/api/2.0/mlflow-artifacts/artifacts/{target}"
+        # The answer has no body, where others have a JSON object.
+        await self._call("PUT", path, empty=True, content=content)
         return True
 
     async def _get(self, path: str, **query: str) -> dict[str, Any]:
@@ -186,7 +188,9 @@ class MLflow:
     async def _post(self, path: str, **body: Any) -> dict[str, Any]:
         return await self._call("POST", f"/api/2.0/mlflow/{path}", json=body)
 
-    async def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+    async def _call(
+        self, method: str, path: str, *, empty: bool = False, **options: Any
+    ) -> dict[str, Any]:
         try:
             token = self._token()
             headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -199,6 +203,8 @@ class MLflow:
             body = None
         if response.status_code < 300 and isinstance(body, dict):
             return body
+        if response.status_code < 300 and empty:
+            return {}
         code = str(body.get("error_code", "")) if isinstance(body, dict) else ""
         message = str(body.get("message", "")) if isinstance(body, dict) else ""
         message = message or f"{method} {path}: HTTP {response.status_code}"

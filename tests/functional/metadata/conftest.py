@@ -39,6 +39,27 @@ def client_python():
     return ImageStore().build(Path(__file__).parent / "client").path / "bin" / "python"
 
 
+def run_client(client_python, folder, url, token, code):
+    """Run a program of a user who has MLflow's client; only MLflow's own variables are set."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "MLFLOW_TRACKING_URI": url,
+        "MLFLOW_TRACKING_TOKEN": token,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    }
+    return subprocess.run(
+        [str(client_python), "-W", "ignore", "-c", code],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
 def free_port():
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))

@@ -1,10 +1,8 @@
 """MLflow's own client, unmodified, by its own variables."""
 
 import json
-import os
-import subprocess
 
-from .conftest import OTHER, TOKEN
+from .conftest import OTHER, TOKEN, run_client
 
 TRACK = """
 import json, mlflow, mlflow.pyfunc
@@ -48,28 +46,8 @@ print(json.dumps({
 """
 
 
-def run(client_python, server, token, code):
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(server.folder),
-        "MLFLOW_TRACKING_URI": server.url,
-        "MLFLOW_TRACKING_TOKEN": token,
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    }
-    return subprocess.run(
-        [str(client_python), "-W", "ignore", "-c", code],
-        env=environment,
-        cwd=server.folder,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-
-
 def test_a_client_tracks_keeps_artifacts_and_registers_a_model(client_python, server):
-    done = run(client_python, server, TOKEN, TRACK)
+    done = run_client(client_python, server.folder, server.url, TOKEN, TRACK)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found.pop("artifact_uri").startswith("mlflow-artifacts:/")
@@ -89,6 +67,12 @@ def test_a_client_tracks_keeps_artifacts_and_registers_a_model(client_python, se
 
 
 def test_a_client_with_a_wrong_token_is_told_so(client_python, server):
-    done = run(client_python, server, OTHER, "import mlflow; mlflow.set_experiment('x')")
+    done = run_client(
+        client_python,
+        server.folder,
+        server.url,
+        OTHER,
+        "import mlflow; mlflow.set_experiment('x')",
+    )
     assert done.returncode != 0
     assert "the token is not valid here" in done.stderr

@@ -64,9 +64,8 @@ def warm_image(image: Image) -> Iterator[Image]:
 
 
 def wait_until_warm(image: Image) -> None:
-    interpreter = warm._pool.find(image)
     limit = time.monotonic() + 30
-    while interpreter is None or not interpreter.ready():
+    while not warm.ready(image):
         assert time.monotonic() < limit, "the warm interpreter does not come up"
         time.sleep(0.005)
 

@@ -317,7 +317,7 @@ OWNER = textwrap.dedent(
     from sandbox.spec import Mount, Spec
     folder, store, reference = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     image = ImageStore(store).get(reference)
-    while not warm._pool.find(image).ready():
+    while not warm.ready(image):
         time.sleep(0.005)
     print("go", flush=True)
     code = "open('/shared/ran', 'a').write('ran\\\\n'); import time; time.sleep(0.3)"

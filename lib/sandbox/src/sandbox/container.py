@@ -330,6 +330,8 @@ def _run_bubblewrap(
             start_new_session=True,
             cwd="/",
             env={},
+            # The container's, whatever its owner's is.
+            umask=0o022,
         )
     finally:
         os.close(descriptor)

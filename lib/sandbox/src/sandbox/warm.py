@@ -76,6 +76,12 @@ def prestart(image: Image) -> None:
         _pool.find(image)
 
 
+def ready(image: Image) -> bool:
+    """True once commands of the image start warm; begins to make its interpreter if need be."""
+    interpreter = _pool.find(image) if image.preload else None
+    return interpreter is not None and interpreter.ready()
+
+
 def start(
     spec: Spec,
     environment: dict[str, str],

@@ -208,6 +208,25 @@ async def test_the_life_of_an_object(http):
     }
 
 
+async def test_the_life_of_a_namespace(http, account):
+    made = await http.post("/api/v1/namespaces", json={"metadata": {"name": "new"}})
+    assert made.status_code == 201
+    assert (await http.get("/api/v1/namespaces/new")).json() == made.json()
+    changed = await http.patch(
+        "/api/v1/namespaces/new",
+        content=b'{"metadata":{"labels":{"a":"b"}}}',
+        headers={"Content-Type": "application/merge-patch+json"},
+    )
+    assert changed.json()["metadata"]["labels"]["a"] == "b"
+    assert (await http.get("/api/v1/namespaces/new/status")).status_code == 200
+    gone = await http.delete("/api/v1/namespaces/new")
+    assert gone.json()["status"]["phase"] == "Terminating"
+    # As in Kubernetes, it is asked for inside itself.
+    token = {"Authorization": f"Bearer {account('bot')}"}
+    answer = await http.get("/api/v1/namespaces/new", headers=token)
+    assert 'in the namespace "new"' in answer.json()["message"]
+
+
 async def test_a_deleted_pod_is_answered_with_itself(http, pod):
     await http.post(f"{CORE}/pods", json=pod())
     assert (await http.delete(f"{CORE}/pods/one")).json()["kind"] == "Pod"
@@ -228,6 +247,17 @@ async def test_apply_by_yaml(http):
         headers={"Content-Type": "application/apply-patch+yaml"},
     )
     assert "fieldManager is required" in answer.json()["message"]
+
+
+async def test_what_was_applied_is_listed_whatever_its_order_of_fields(http):
+    await http.patch(
+        f"{CORE}/secrets/x",
+        params={"fieldManager": "me"},
+        content=b"stringData: {a: b}\nmetadata: {name: x}\nkind: Secret\napiVersion: v1\n",
+        headers={"Content-Type": "application/apply-patch+yaml"},
+    )
+    (item,) = (await http.get(f"{CORE}/secrets")).json()["items"]
+    assert (item["metadata"]["name"], item["data"]) == ("x", {"a": "Yg=="})
 
 
 async def test_warnings_are_headers(http):

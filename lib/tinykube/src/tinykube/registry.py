@@ -351,7 +351,9 @@ class Registry:
             subresource=subresource,
         )
         if previous is None:
-            return self._create(resource, namespace, merged, findings, caller, options)
+            # A merge gives the fields in an order of its own; lists rely on the store's.
+            fresh = kinds.body(resource, merged)
+            return self._create(resource, namespace, fresh, findings, caller, options)
         return self._replace(
             resource,
             merged,

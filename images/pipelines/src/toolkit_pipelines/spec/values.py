@@ -26,12 +26,15 @@ _WANTED = {
     ParameterType.STRUCT: "a map",
 }
 
+_EXACT = 2**53
+"""Up to here a float stands for one integer."""
+
 
 def convert(kind: ParameterType, value: Json, where: str) -> Json:
     """Give the value as its type has it.
 
     Integers stay integers, and a float without a fraction becomes one where an integer is
-    declared (JSON clients write 3.0 for 3).
+    declared, and inside lists and maps: KFP's compiler and its clients write 3.0 for 3 there.
 
     Raises:
         SpecError: the value is of another type, or is not a finite number.
@@ -52,14 +55,24 @@ def convert(kind: ParameterType, value: Json, where: str) -> Json:
                 raise SpecError(where, f"{value} is not a finite number")
             return value
         case ParameterType.LIST if isinstance(value, list):
-            return value
+            return _whole(value)
         case ParameterType.STRUCT if isinstance(value, dict):
-            return value
+            return _whole(value)
         case _:
             found = _JSON_NAMES.get(type(value), type(value).__name__)
             raise SpecError(
                 where, f"expected {_WANTED[kind]} ({kind}), got {found}: {_short(value)}"
             )
+
+
+def _whole(value: Json) -> Json:
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT:
+        return int(value)
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _whole(each) for key, each in value.items()}
+    return value
 
 
 def check(declared: ParameterInput, value: Json, where: str) -> Json:

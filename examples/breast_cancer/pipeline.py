@@ -20,7 +20,7 @@ from kfp.dsl import ClassificationMetrics, Dataset, Input, Metrics, Model, Outpu
 
 IMAGE = "python:3.11"
 LEARNING = ["pandas==2.3.3", "scikit-learn==1.7.2"]
-REGISTRY = [*LEARNING, "mlflow-skinny==3.17.2"]
+REGISTRY = [*LEARNING, "mlflow-skinny==3.17.2", "skops==0.16.0"]
 
 MODEL_NAME = "breast-cancer"
 
@@ -206,6 +206,7 @@ def register(
 
     import mlflow
     import pandas
+    import skops.io
 
     data = pandas.read_csv(test.path).drop(columns="target")
     with open(model.path, "rb") as file:
@@ -219,7 +220,9 @@ def register(
             name="model",
             signature=signature,
             registered_model_name=name,
-            pip_requirements=["scikit-learn==1.7.2", "pandas==2.3.3"],
+            # It was trained by this very run: what is in it is trusted.
+            skops_trusted_types=skops.io.get_untrusted_types(data=skops.io.dumps(fitted)),
+            pip_requirements=["scikit-learn==1.7.2", "pandas==2.3.3", "skops==0.16.0"],
         )
     version = str(logged.registered_model_version)
     return namedtuple("Registered", ["name", "version", "uri"])(

@@ -1,4 +1,4 @@
-"""The pipelines service over a real tinykube, with the real step image: processes and sandboxes."""
+"""The pipelines service over a real tinykube, with the real step image, in sandboxes."""
 
 from __future__ import annotations
 
@@ -219,6 +219,13 @@ class Service:
 
     def client(self) -> kfp.Client:
         return kfp.Client(host=self.url, existing_token=TOKEN)
+
+    def logs(self, run_id: str) -> str:
+        """What the run's steps printed, for a test that fails."""
+        return "\n".join(
+            f"== {path.parent.name}\n{path.read_text(errors='replace')[-3000:]}"
+            for path in sorted(self.root.glob(f"*/{run_id}/*/*.log"))
+        )
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Steps in sandboxes: what a pipeline's author and an operator rely on."""
 
 import warnings
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,4 +43,3 @@ def test_a_pipeline_runs(service: Service) -> None:
     names = sorted(task.display_name for task in run.run_details.task_details)
     assert names[:2] == ["double", "double-2"]
     wait(lambda: not service.cluster.pods(), "the step's pods are gone")
-

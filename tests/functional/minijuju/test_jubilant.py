@@ -6,7 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jubilant
@@ -303,24 +305,53 @@ def test_wait_for(juju: jubilant.Juju) -> None:
         juju.cli("wait-for", "application", "web", "--query", 'status=="x"', "--timeout", "100ms")
 
 
-def test_an_interrupted_watch_ends_with_130(juju: jubilant.Juju) -> None:
+@contextmanager
+def following(juju: jubilant.Juju, verb: str, *argv: str) -> Iterator[subprocess.Popen[str]]:
+    """A command that goes on until it is interrupted; it is killed if that takes too long."""
     assert juju.model is not None
-    watch = subprocess.Popen(
-        ["juju", "status", "--watch", "1", "--model", juju.model],
+    with subprocess.Popen(
+        ["juju", verb, "--model", juju.model, *argv],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    try:
+    ) as process:
+        watchdog = threading.Timer(PATIENCE, process.kill)
+        watchdog.start()
+        try:
+            yield process
+        finally:
+            watchdog.cancel()
+            process.kill()
+
+
+def interrupted(process: subprocess.Popen[str]) -> None:
+    """Interrupt it, and see that it ends as it should."""
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert errors.strip() == ""
+
+
+def test_an_interrupted_watch_ends_with_130(juju: jubilant.Juju) -> None:
+    with following(juju, "status", "--watch", "1") as watch:
         assert watch.stdout is not None
         assert watch.stdout.readline().startswith("Model")
-        watch.send_signal(signal.SIGINT)
-        _, errors = watch.communicate(timeout=PATIENCE)
-    finally:
-        watch.kill()
-        watch.wait()
-    assert watch.returncode == 130
-    assert errors.strip() == ""
+        interrupted(watch)
+
+
+def test_the_log_is_followed(juju: jubilant.Juju) -> None:
+    with following(juju, "debug-log", "--tail", "-n", "1") as follower:
+        assert follower.stdout is not None
+        assert follower.stdout.readline()
+        juju.exec("juju-log 'a line of its own'", unit="web/0")
+        assert any("a line of its own" in line for line in follower.stdout)
+        interrupted(follower)
+
+
+def test_the_history_of_a_unit(juju: jubilant.Juju) -> None:
+    shown = juju.cli("show-status-log", "web/0", "-n", "200")
+    assert "active" in shown
+    assert "level info" in shown
 
 
 def test_what_is_not_built_says_so(juju: jubilant.Juju) -> None:

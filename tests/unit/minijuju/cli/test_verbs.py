@@ -426,6 +426,16 @@ def test_show_secret(run, fake):
     assert run("show-secret", "abc", "--reveal", "--revisions").code == 1
 
 
+def test_show_status_log(run, fake):
+    entry = {"type": "workload", "status": "active", "message": "so\n", "since": "now"}
+    fake.answers["show_status_log"] = [entry]
+    assert run("show-status-log", "a/0", "-n", "3").out == (
+        "Time  Type      Status  Message\nnow   workload  active  so\n"
+    )
+    assert fake.params("show_status_log") == {"model": "m", "entity": "a/0", "limit": 3}
+    assert json.loads(run("show-status-log", "a/0", "--format", "json").out) == [entry]
+
+
 # Waiting.
 
 

@@ -10,7 +10,7 @@ from .verb import UsageError, Verb
 # Module: its verbs. A test holds this against the modules.
 MODULES = {
     "deploy": ("deploy", "refresh"),
-    "status": ("status",),
+    "status": ("status", "show-status-log"),
     "config": ("config", "model-config", "trust"),
     "applications": (
         "integrate",
@@ -153,7 +153,6 @@ UNBUILT = frozenset(
         "show-operation",
         "show-secret-backend",
         "show-space",
-        "show-status-log",
         "show-storage",
         "show-task",
         "show-user",

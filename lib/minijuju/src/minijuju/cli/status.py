@@ -1,4 +1,4 @@
-"""`status` and `show-status-log`'s kin: what runs, in what state, once or until interrupted."""
+"""`status`, once or until interrupted, and `show-status-log`: what runs, and in what state."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import time
 from typing import Any
 
 from . import render
-from .output import emit, structured
+from .output import emit, plain, structured, table
 from .session import Session
-from .verb import Parser, UsageError, Verb, duration
+from .verb import Parser, UsageError, Verb, count, duration
 
 
 def _options(parser: Parser) -> None:
@@ -91,6 +91,31 @@ def _frame(text: str) -> str:
     return frame.getvalue()
 
 
+def show_status_log(session: Session, arguments: argparse.Namespace) -> int:
+    """Print the last statuses of a unit or application."""
+    entries = session.call(
+        "show_status_log",
+        model=session.model(arguments.model),
+        entity=arguments.args[0],
+        limit=arguments.number,
+    )
+    if arguments.format == "tabular":
+        rows = [["Time", "Type", "Status", "Message"]]
+        rows += [
+            [entry["since"], entry["type"], entry["status"], plain(entry["message"])]
+            for entry in entries
+        ]
+        text = table(rows)
+    else:
+        text = structured(entries, arguments.format)
+    emit(text, session.stdout, arguments.output)
+    return 0
+
+
+def _log_options(parser: Parser) -> None:
+    parser.add_argument("-n", type=count, default=20, dest="number", metavar="N", help="how many")
+
+
 VERBS = (
     Verb(
         name="status",
@@ -102,5 +127,17 @@ VERBS = (
         options=_options,
         maximum=None,
         formats=("tabular", "json", "yaml", "line", "oneline", "short"),
+    ),
+    Verb(
+        name="show-status-log",
+        arguments="<unit or application>",
+        summary="Show the last statuses of a unit or an application.",
+        example=("show-status-log metadata/0",),
+        run=show_status_log,
+        options=_log_options,
+        minimum=1,
+        maximum=1,
+        formats=("tabular", "json", "yaml"),
+        unbuilt=("--days", "--from-date", "--include-status-updates", "--type", "--utc"),
     ),
 )

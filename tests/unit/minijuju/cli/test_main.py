@@ -61,9 +61,9 @@ def test_flags_of_juju_that_are_not_built_say_so(run, verb, flag):
 
 
 def test_an_unknown_verb_names_what_there_is_and_what_is_close(run):
-    result = run("deplyo")
+    result = run("deplooy")
     assert result.code == 2
-    assert '"deplyo" is not a minijuju command' in result.err
+    assert '"deplooy" is not a minijuju command' in result.err
     assert "Did you mean:\n\tdeploy" in result.err
     assert "wait-for" in result.err
 

@@ -26,7 +26,7 @@ def _refuse(uri: str) -> MlflowException:
     )
 
 
-class ConfinedArtifactRepository(LocalArtifactRepository):  # type: ignore[misc] - MLflow is untyped
+class ConfinedArtifactRepository(LocalArtifactRepository):
     """A folder of artifacts that no path, and no symbolic link on it, leads out of.
 
     MLflow's own checks reading; this one checks writing and deleting in the same way.
@@ -54,12 +54,12 @@ class ConfinedArtifactRepository(LocalArtifactRepository):  # type: ignore[misc]
     def log_artifacts(self, local_dir: str, artifact_path: str | None = None) -> None:
         """Copy a folder."""
         self._confined(artifact_path)
-        super().log_artifacts(local_dir, artifact_path)
+        super().log_artifacts(local_dir, artifact_path)  # type: ignore[no-untyped-call]  # MLflow is untyped
 
     def delete_artifacts(self, artifact_path: str | None = None) -> None:
         """Delete a file or a folder."""
         self._confined(artifact_path)
-        super().delete_artifacts(artifact_path)
+        super().delete_artifacts(artifact_path)  # type: ignore[no-untyped-call]  # MLflow is untyped
 
 
 class _Schemes(dict[str, Any]):

@@ -103,7 +103,7 @@ def test_ready_is_a_503_when_the_database_is_gone(make_server):
     assert httpx.get(f"{server.url}/ready").status_code == 200
 
 
-def test_a_locked_database_is_waited_for_and_then_said_so(make_server):
+def test_readiness_goes_on_beside_a_writer(make_server):
     server = make_server().start()
     with closing(sqlite3.connect(server.data / "mlflow.db")) as other:
         other.execute("BEGIN EXCLUSIVE")

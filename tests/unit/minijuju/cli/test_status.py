@@ -1,5 +1,6 @@
 import json
 import os
+import re
 
 import pytest
 import yaml
@@ -142,6 +143,7 @@ def test_colours_only_where_wanted(run, fake, shown, tmp_path):
     assert "\x1b[" not in run("status", "-m", "m").out
     out = run("status", "-m", "m", "--color").out
     assert "\x1b[31mblocked\x1b[0m" in out
+    assert not re.search(r"\x1b\[\d+m\x1b", out), "a colour around nothing"
     assert "\x1b[32mactive\x1b[0m" in out
     assert "\x1b[" not in run("status", "-m", "m", "--no-color").out
     run("status", "-m", "m", "--color", "-o", str(tmp_path / "out"))

@@ -57,7 +57,7 @@ def plain(text: Any) -> str:
 
 def paint(text: str, colour: str | None, on: bool) -> str:
     """Text in a colour, or as it is."""
-    return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m" if on and colour else text
+    return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m" if text and on and colour else text
 
 
 def table(rows: Sequence[Sequence[str]], colours: Sequence[Sequence[str | None]] = ()) -> str:

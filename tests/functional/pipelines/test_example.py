@@ -17,7 +17,7 @@ import pytest
 
 from sandbox.images import ImageStore
 
-from .conftest import NAMESPACE, ROOT, Cluster, Service, free_port, wait
+from .stack import NAMESPACE, ROOT, Cluster, Service, free_port, wait
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:kfp", "ignore::DeprecationWarning")
 

@@ -10,7 +10,7 @@ with warnings.catch_warnings():
     import kfp
     from kfp import dsl
 
-from .conftest import Service, wait
+from .stack import Service, wait
 
 # kfp warns of its own age and of its own future at every turn.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:kfp", "ignore::DeprecationWarning")

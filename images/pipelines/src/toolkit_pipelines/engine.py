@@ -103,7 +103,7 @@ class EngineOptions:
     parallelism: int = 64
     run_parallelism: int = 32
     tracking: Tracking | None = None
-    pull_patience: float = 300.0
+    pull_patience: float = 120.0
 
 
 @dataclass(slots=True)

@@ -1,0 +1,109 @@
+"""What a pipeline step costs that does nothing: through the API, and in kfp.local."""
+
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tests.bench.figures import Figure
+from tests.functional.pipelines.stack import ROOT, Cluster, Service
+
+from sandbox.images import ImageStore
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from kfp import dsl, local
+
+_CHAIN = 20
+_REPEATS = 5
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def nothing(x: int) -> int:
+    return x
+
+
+@dsl.component(base_image="python:3.11")
+def as_compiled(x: int) -> int:
+    return x
+
+
+@dsl.pipeline(name="one-step")
+def one(x: int = 1):
+    nothing(x=x)
+
+
+@dsl.pipeline(name="one-step-as-compiled")
+def one_as_compiled(x: int = 1):
+    as_compiled(x=x)
+
+
+@dsl.pipeline(name="chain")
+def chain(x: int = 1):
+    value: Any = x
+    for _ in range(_CHAIN):
+        value = nothing(x=value).output
+
+
+def _milliseconds(service: Service, pipeline: Any) -> float:
+    """Run a pipeline and give how long the service took for it, by its own clock."""
+    client = service.client()
+    started = client.create_run_from_pipeline_func(pipeline, arguments={})
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        run = client.get_run(started.run_id)
+        if run.state in ("SUCCEEDED", "FAILED"):
+            break
+        time.sleep(0.05)
+    if run.state != "SUCCEEDED":
+        raise RuntimeError(service.logs(started.run_id))
+    return (run.finished_at - run.created_at).total_seconds() * 1000
+
+
+def _local(folder: Path) -> list[float]:
+    local.init(
+        runner=local.SubprocessRunner(use_venv=False),
+        pipeline_root=str(folder),
+        raise_on_error=True,
+    )
+    found = []
+    for _ in range(_REPEATS):
+        began = time.perf_counter()
+        nothing(x=1)
+        found.append((time.perf_counter() - began) * 1000)
+    return found
+
+
+def run() -> Iterable[Figure]:
+    """Measure cold and warm steps."""
+    warnings.simplefilter("ignore")
+    store = ImageStore()
+    image = store.build(ROOT / "images" / "step").reference
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        # kfp keeps a context file in the home folder; the built images stay where they are.
+        os.environ.update(SANDBOX_STORE=str(store.root), HOME=name)
+        peer = _local(folder / "local")
+        cluster = Cluster(folder / "tinykube", image)
+        cluster.start()
+        try:
+            cluster.prepare({each: folder / each for each in ("pipeline-root", "environments")})
+            service = Service(folder, cluster, image)
+            service.start()
+            try:
+                cold = [_milliseconds(service, one)]
+                warm = [_milliseconds(service, one) for _ in range(_REPEATS)]
+                checked = [_milliseconds(service, one_as_compiled)]
+                many = [_milliseconds(service, chain) / _CHAIN for _ in range(_REPEATS)]
+            finally:
+                service.stop()
+        finally:
+            cluster.stop()
+    name = "kfp.local SubprocessRunner, one task"
+    yield Figure("the first step (interpreter not warm)", cold, peer=peer, peer_name=name)
+    yield Figure("a run of one step, warm", warm, peer=peer, peer_name=name)
+    yield Figure("the first whose packages are looked at", checked, peer=peer, peer_name=name)
+    yield Figure(f"a step of a chain of {_CHAIN}, warm", many, peer=peer, peer_name=name)

@@ -38,7 +38,6 @@ from minijuju.house import House, Runtime, load_charm
 from minijuju.interpreters import PythonError
 from minijuju.pebble import PebbleError
 from minijuju.runtime import StorageMount, UnitSpec
-from minijuju.state import State
 from minijuju.uniter import Hook, Life, Local, Operation, Resolved, Step
 from minijuju.workload import WorkloadEvent
 from sandbox.errors import ImageError, SandboxError
@@ -86,6 +85,7 @@ class Agent:
         *,
         complete: Complete,
         changed: Callable[[], None],
+        bury: Callable[[units.Unit], None],
     ) -> None:
         self.house = house
         self.state = house.state
@@ -94,10 +94,12 @@ class Agent:
         self.runtime: Runtime | None = None
         self._complete = complete
         self._changed = changed
+        self._bury_unit = bury
         self._charm = Charm(name="none")
         self._server = HookServer(house.hooks_folder(model, unit))
         self._wake = asyncio.Event()
         self._workload: list[Hook] = []
+        self._reported: set[str] = set()
         self._running: asyncio.Task[Outcome] | None = None
         self._killed = False
         self._retry_at = 0.0
@@ -160,7 +162,11 @@ class Agent:
             await asyncio.gather(*waits, return_exceptions=True)
 
     async def _news(self, runtime: Runtime) -> None:
-        self._workload.append(workload_hook(await runtime.workload_events().get()))
+        self._hear(await runtime.workload_events().get())
+
+    def _hear(self, event: WorkloadEvent) -> None:
+        self._reported.add(event.container)
+        self._workload.append(workload_hook(event))
 
     # One turn.
 
@@ -180,7 +186,12 @@ class Agent:
         if self.runtime is not None:
             queue = self.runtime.workload_events()
             while not queue.empty():
-                self._workload.append(workload_hook(queue.get_nowait()))
+                self._hear(queue.get_nowait())
+        self._workload = [
+            hook
+            for hook in self._workload
+            if not hook.boot_id or unit.local.containers.get(hook.workload) != hook.boot_id
+        ]
         remote, due = self._remote(model, application, unit)
         operation = uniter.next_operation(unit.local, remote)
         if operation is None:
@@ -194,7 +205,9 @@ class Agent:
     def _rest(self, unit: units.Unit) -> None:
         """Say that nothing is to be done; a failed hook keeps its error."""
         failed = unit.local.pending is not None and unit.local.pending.step is Step.FAILED
-        if not failed and unit.local.installed:
+        # Idle it is once every container has told that it is there.
+        present = self._reported >= set(self._charm.containers)
+        if not failed and unit.local.installed and present:
             statuses.put(self.state, self.model_uuid, self.name, "agent", "idle")
 
     def _patience(self, model: models.Model, unit: units.Unit, due: float | None) -> float:
@@ -378,6 +391,7 @@ class Agent:
             raise
         self._charm = charm
         self._workload.clear()
+        self._reported.clear()
         local = dataclasses.replace(unit.local, charm_version=pod.version)
         with self.state.transaction():
             if not same:
@@ -630,7 +644,7 @@ class Agent:
     def _terminate(self, unit: units.Unit) -> None:
         """Take the unit out of the model; what it had goes, but for storage that is kept."""
         with self.state.transaction():
-            destroy_unit(self.state, unit)
+            self._bury_unit(unit)
 
     # Charm code.
 
@@ -722,19 +736,6 @@ def workload_hook(event: WorkloadEvent) -> Hook:
         notice_key=event.notice_key,
         check=event.check_name,
     )
-
-
-def destroy_unit(state: State, unit: units.Unit) -> None:
-    """Take a unit out of the model; call inside a transaction."""
-    model = unit.model
-    tasks.abandon(state, model, unit.name)
-    secrets.remove_owned(state, model, "unit", unit.name)
-    for storage in storages.every(state, model, unit.name):
-        if unit.destroy_storage:
-            storages.remove(state, storage)
-        else:
-            storages.detach(state, storage)
-    units.remove(state, unit)
 
 
 def _causes(error: BaseException) -> list[str]:

@@ -103,17 +103,18 @@ class Client:
     def _messages(
         self, method: str, params: dict[str, Any]
     ) -> Generator[tuple[str, Any], None, None]:
+        request = json.dumps({"method": method, "params": params}).encode() + b"\n"
         with self._connect() as connection:
-            request = {"method": method, "params": params}
-            connection.sendall(json.dumps(request).encode() + b"\n")
-            with connection.makefile("rb") as answers:
-                for line in answers:
-                    message = json.loads(line)
-                    if "error" in message:
-                        error = message["error"]
-                        raise ERRORS.get(error["code"], JujuError)(error["message"])
-                    kind, value = next(iter(message.items()))
-                    yield kind, value
-                    if kind == "result":
-                        return
+            try:
+                connection.sendall(request)
+                with connection.makefile("rb") as answers:
+                    for line in answers:
+                        kind, value = next(iter(json.loads(line).items()))
+                        if kind == "error":
+                            raise ERRORS.get(value["code"], JujuError)(value["message"])
+                        yield kind, value
+                        if kind == "result":
+                            return
+            except ConnectionError as error:
+                raise JujuError(f"the controller went away ({error}); ask again") from error
         raise JujuError("the controller went away before it answered; ask again")

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import fcntl
+import json
 import logging
 import os
 import sqlite3
@@ -16,6 +17,7 @@ from typing import Any
 
 from minijuju import (
     applications,
+    execution,
     models,
     network,
     proxy,
@@ -26,7 +28,7 @@ from minijuju import (
     tasks,
     units,
 )
-from minijuju.agent import Agent, destroy_unit
+from minijuju.agent import Agent
 from minijuju.archive import CharmStore
 from minijuju.charm import Charm
 from minijuju.cluster import Access
@@ -97,7 +99,9 @@ class Controller:
         self._dirty: set[str] = set()
         self._events: set[asyncio.Event] = set()
         self._background: set[asyncio.Task[None]] = set()
-        self._keeper: asyncio.Task[None] | None = None
+        self._keepers: list[asyncio.Task[None]] = []
+        self._sweeping = False
+        self._chores = asyncio.Event()
         self._pruned = 0.0
         self._proxy = proxy.Proxy(self.data / "proxy") if balance else None
         self._routes: list[proxy.Route] = []
@@ -112,11 +116,16 @@ class Controller:
     async def start(self) -> None:
         """Take up where the last controller of this folder left off."""
         self._rebooted()
+        if killed := await asyncio.to_thread(execution.reap, self.data / "units"):
+            logger.info("killed %d commands of the last controller", killed)
         self.state.listeners.append(self._note)
         await self._sweep()
         self._dirty.update(model.uuid for model in models.every(self.state))
         self._changed.set()
-        self._keeper = asyncio.create_task(self._keep(), name="keeper")
+        self._keepers = [
+            asyncio.create_task(self._keep(), name="keeper"),
+            asyncio.create_task(self._do_chores(), name="chores"),
+        ]
 
     def _rebooted(self) -> None:
         """Note that no pod survived if the machine was started since."""
@@ -125,6 +134,11 @@ class Controller:
             if self.state.meta("kernel-boot") not in ("", now):
                 self.state.execute("UPDATE unit SET boot = ''")
             self.state.set_meta("kernel-boot", now)
+            # Nobody knows of any pod until its agent has looked.
+            self.state.execute(
+                "UPDATE status SET status = 'allocating', message = ''"
+                " WHERE kind = 'agent' AND status IN ('idle', 'executing')"
+            )
 
     async def close(self, *, stop_pods: bool = False) -> None:
         """Let go of everything; a hook that runs is killed, and run again by the next controller.
@@ -133,9 +147,7 @@ class Controller:
             stop_pods: end the pods and the balancer too.
         """
         self.closing = True
-        work = [*self._runs.values(), *self._background]
-        if self._keeper is not None:
-            work.append(self._keeper)
+        work = [*self._keepers, *self._runs.values(), *self._background]
         for task in work:
             task.cancel()
         for result in await asyncio.gather(*work, return_exceptions=True):
@@ -230,6 +242,9 @@ class Controller:
             try:
                 for model in dirty:
                     self._settle(model)
+                if self._sweeping and not self._leaving():
+                    await self._sweep_storage()
+                    self._sweeping = False
                 await self._serve()
                 self._prune()
             except (sqlite3.OperationalError, OSError) as error:
@@ -258,8 +273,14 @@ class Controller:
         if model is not None:
             self._name(model)
 
+    def _leaving(self) -> bool:
+        """Whether a pod is being ended that may still have storages mounted."""
+        return any(units.find(self.state, *key) is None for key in self.agents)
+
     def _hire(self, key: tuple[str, str]) -> None:
-        agent = Agent(self.house, *key, complete=self._complete, changed=self._changed.set)
+        agent = Agent(
+            self.house, *key, complete=self._complete, changed=self._changed.set, bury=self.destroy
+        )
         self.agents[key] = agent
         run = asyncio.create_task(agent.run(), name=f"agent {key[1]}")
         self._runs[key] = run
@@ -311,15 +332,16 @@ class Controller:
             return
         if any(key[0] == model.uuid for key in self._runs):
             return
-        models.remove(self.state, model)
+        with self.state.transaction():
+            models.remove(self.state, model)
+            self._plan("model", model.name, model.uuid)
         log = self.house.logs.pop(model.uuid, None)
         if log is not None:
             log.close()
         for suffix in (".log", ".old"):
             (self.data / "logs" / f"{model.uuid}{suffix}").unlink(missing_ok=True)
         self._hosts.pop(model.uuid, None)
-        self._later(self._sweep_storage())
-        self._later(self.access.remove_model(model.name, model.uuid))
+        self._sweeping = True
 
     def _end_application(self, model: models.Model, application: applications.Application) -> None:
         uuid, name = application.model, application.name
@@ -333,16 +355,71 @@ class Controller:
         secrets.remove_owned(self.state, uuid, "application", name)
         for storage in storages.every(self.state, uuid):
             if storage.unit.startswith(f"~{name}/") and application.destroy_storage:
-                storages.remove(self.state, storage)
-                unit = storage.unit.removeprefix("~")
-                self._later(self.access.remove_claim(model.name, uuid, name, storage.name, unit))
+                self._destroy_storage(storage, storage.unit.removeprefix("~"))
         applications.remove(self.state, application)
-        self._later(self._sweep_storage())
-        self._later(self.access.remove_application(model.name, uuid, name))
+        self._plan("application", model.name, uuid, name)
 
     def destroy(self, unit: units.Unit) -> None:
-        """Take a unit away at once, whatever it does; call inside a transaction."""
-        destroy_unit(self.state, unit)
+        """Take a unit out of the model, whatever it does; call inside a transaction."""
+        model = unit.model
+        tasks.abandon(self.state, model, unit.name)
+        secrets.remove_owned(self.state, model, "unit", unit.name)
+        for storage in storages.every(self.state, model, unit.name):
+            if unit.destroy_storage:
+                self._destroy_storage(storage, unit.name)
+            else:
+                storages.detach(self.state, storage)
+        units.remove(self.state, unit)
+
+    def _destroy_storage(self, storage: storages.Storage, unit: str) -> None:
+        storages.remove(self.state, storage)
+        found = models.get(self.state, storage.model)
+        if found is not None:
+            application = unit.partition("/")[0]
+            self._plan("claim", found.name, found.uuid, application, storage.name, unit)
+        self._sweeping = True
+
+    # Chores: what is to be done in the cluster, once the database says so, until it is done.
+
+    def _plan(self, what: str, *words: str) -> None:
+        if self.access.kubeconfig is not None:
+            self.state.execute(
+                "INSERT INTO chore (what, words) VALUES (?, ?)", what, json.dumps(words)
+            )
+            self._chores.set()
+
+    async def _do_chores(self) -> None:
+        pause = 1.0
+        while True:
+            chore = self.state.row("SELECT * FROM chore ORDER BY id LIMIT 1")
+            if chore is None:
+                self._chores.clear()
+                await self._chores.wait()
+                continue
+            try:
+                await self._do(chore["what"], json.loads(chore["words"]))
+            except JujuError as error:
+                logger.warning("%s; trying again in %.0f s", error, pause)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 300.0)
+                continue
+            pause = 1.0
+            self.state.execute("DELETE FROM chore WHERE id = ?", chore["id"])
+
+    async def _do(self, what: str, words: list[str]) -> None:
+        """One chore, unless what it is about is there again."""
+        if what == "claim":
+            model, uuid, application, name, unit = words
+            held = storages.every(self.state, uuid, unit)
+            if not any(storage.name == name for storage in held):
+                await self.access.remove_claim(model, uuid, application, name, unit)
+        elif what == "application":
+            model, uuid, application = words
+            if applications.find(self.state, uuid, application) is None:
+                await self.access.remove_application(model, uuid, application)
+        else:
+            model, uuid = words
+            await self.access.remove_model(model, uuid)
 
     # Names, addresses and routes.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -17,12 +18,29 @@ MAX_LOG = 4 * 1024 * 1024
 
 
 def start(data: Path) -> None:
-    """Start a controller on `data` and wait until it answers; fine if one is being started.
+    """Start a controller on `data` and wait until it answers; one caller starts it for all.
 
     Raises:
         JujuError: it ended or did not answer in time; the message has its last words.
     """
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    deadline = time.monotonic() + START_TIMEOUT
+    lock = os.open(data / "start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        while not _answers(data):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                # Somebody else is starting it.
+                _still_time(data, deadline)
+                continue
+            if not _answers(data):
+                _start(data, deadline)
+    finally:
+        os.close(lock)
+
+
+def _start(data: Path, deadline: float) -> None:
     log = data / LOG
     if log.exists() and log.stat().st_size > MAX_LOG:
         log.replace(log.with_suffix(".log.1"))
@@ -39,24 +57,34 @@ def start(data: Path) -> None:
         )
     finally:
         os.close(handle)
-    deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline:
-        try:
-            sockets.connect(data / SOCKET, 5.0).close()
-        except OSError:
-            code = process.poll()
-            if code is not None and code != ALREADY_RUNNING:
-                raise JujuError(
-                    f"the controller ended with exit code {code}: {_last_words(log)}"
-                ) from None
-            time.sleep(0.02)
-        else:
-            # It outlives us: nobody here will wait for it.
-            process.returncode = 0
+    while not _answers(data):
+        code = process.poll()
+        if code == ALREADY_RUNNING:
+            # It is there and about to listen, or about to end.
+            _still_time(data, deadline)
             return
-    raise JujuError(f"the controller did not answer in {START_TIMEOUT:.0f} s: {_last_words(log)}")
+        if code is not None:
+            raise JujuError(f"the controller ended with exit code {code}: {_last_words(log)}")
+        _still_time(data, deadline)
+    # It outlives us: nobody here will wait for it.
+    process.returncode = 0
+
+
+def _answers(data: Path) -> bool:
+    try:
+        sockets.connect(data / SOCKET, 5.0).close()
+    except OSError:
+        return False
+    return True
+
+
+def _still_time(data: Path, deadline: float) -> None:
+    if time.monotonic() > deadline:
+        words = _last_words(data / LOG)
+        raise JujuError(f"the controller did not answer in {START_TIMEOUT:.0f} s: {words}")
+    time.sleep(0.02)
 
 
 def _last_words(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     return " ".join(lines[-3:]) or f"see {log}"

@@ -1,7 +1,8 @@
 """Runs one command in a sandbox and passes on what it prints: hooks, `juju exec`, `ssh`.
 
 Unlike a workload, such a command dies with the controller: a hook that was running when the
-controller was killed is run again by the next one.
+controller was killed is run again by the next one. The kernel sees to that, except for a command
+whose controller died in the very moment of its start; `end_strays` finds those.
 """
 
 from __future__ import annotations
@@ -9,18 +10,29 @@ from __future__ import annotations
 import asyncio
 import codecs
 import contextlib
+import json
 import os
 import signal
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from sandbox import bubblewrap, container, root
+from sandbox.errors import SandboxError
 from sandbox.spec import Spec
+
+from .process import Identity
 
 Stream = Literal["stdout", "stderr"]
 OnOutput = Callable[[Stream, str], None]
 
+MARK = "MINIJUJU_RUN"
+"""By this variable a bubblewrap is known that outlived its controller; it holds `directory`."""
+REAP_TIMEOUT = 10.0
+
+_STATUS = "running-"
 LINE_BYTES = 64 * 1024
 """A longer line is passed on in pieces."""
 
@@ -62,21 +74,31 @@ async def run(
         SandboxError: A mount of the spec cannot be made.
     """
     options = await asyncio.to_thread(arguments, spec, directory)
-    with _in_memory(options) as descriptor:
-        process = await asyncio.create_subprocess_exec(
-            str(bubblewrap.find()),
-            "--args",
-            str(descriptor),
-            "--",
-            *spec.command,
-            stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            pass_fds=(descriptor,),
-            start_new_session=True,
-            cwd="/",
-            env={},
-        )
+    with _in_memory(options) as descriptor, _status(directory) as status:
+        return await _run(spec, descriptor, status, on_output, stdin=stdin, exact=exact)
+
+
+async def _run(
+    spec: Spec,
+    descriptor: int,
+    status: int,
+    on_output: OnOutput,
+    *,
+    stdin: bytes,
+    exact: bool,
+) -> int:
+    process = await asyncio.create_subprocess_exec(
+        *(str(bubblewrap.find()), "--args", str(descriptor)),
+        *("--json-status-fd", str(status), "--", *spec.command),
+        stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        pass_fds=(descriptor, status),
+        start_new_session=True,
+        cwd="/",
+        # Bubblewrap's own environment; what runs inside does not see it.
+        env={MARK: str(directory)},
+    )
     assert process.stdout  # noqa: S101 - a pipe
     assert process.stderr  # noqa: S101 - a pipe
     try:
@@ -94,6 +116,31 @@ async def run(
                 process.send_signal(signal.SIGKILL)
             await process.wait()
     return code if code >= 0 else 128 - code
+
+
+def reap(top: Path) -> int:
+    """Kill every command that an earlier controller left behind below `top`; how many. Blocking.
+
+    They die with their controller by the kernel's hand, except one that was just being started.
+
+    Raises:
+        SandboxError: one cannot be killed.
+    """
+    mark = os.fsencode(f"{MARK}={top}/")
+    left = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        # Processes come and go, and those of others cannot be read.
+        with contextlib.suppress(OSError):
+            if mark in (folder / "environ").read_bytes():
+                found = Identity.of(int(folder.name))
+                if found is not None and found.signal(signal.SIGKILL):
+                    left.append(found)
+    deadline = time.monotonic() + REAP_TIMEOUT
+    while any(one.alive() for one in left):
+        if time.monotonic() > deadline:
+            raise SandboxError(f"processes {[one.pid for one in left]} cannot be killed")
+        time.sleep(0.005)
+    return len(left)
 
 
 async def _lines(reader: asyncio.StreamReader, stream: Stream, on_output: OnOutput) -> None:
@@ -136,3 +183,36 @@ def _in_memory(options: Sequence[str]) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _status(directory: Path) -> Iterator[int]:
+    """A file that says which process runs, for as long as it runs."""
+    descriptor, path = tempfile.mkstemp(prefix=_STATUS, dir=directory)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+        Path(path).unlink(missing_ok=True)
+
+
+def end_strays(directory: Path) -> None:
+    """Kill what an earlier controller left running of the commands of this `directory`."""
+    for path in directory.glob(f"{_STATUS}*"):
+        lines = [line for line in path.read_text().splitlines() if line.endswith("}")]
+        merged = {key: value for line in lines for key, value in json.loads(line).items()}
+        if "child-pid" in merged and "exit-code" not in merged:
+            _kill(merged["child-pid"], merged["pid-namespace"])
+        path.unlink(missing_ok=True)
+
+
+def _kill(pid: int, namespace: int) -> None:
+    """Kill the first process of a PID namespace, and with it all others in there."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        handle = os.pidfd_open(pid)
+        try:
+            # Looked at after the handle was taken: another process has another namespace.
+            if os.stat(f"/proc/{pid}/ns/pid").st_ino == namespace:
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        finally:
+            os.close(handle)

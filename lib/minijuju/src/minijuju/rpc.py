@@ -97,6 +97,9 @@ class Server:
                     await asyncio.gather(gone, work, return_exceptions=True)
         except ConnectionError:
             logger.info("a client went away")
+        except asyncio.CancelledError:
+            # The server closes. Python 3.11 calls a connection that is cancelled an error.
+            logger.debug("a client was cut off")
         finally:
             if task is not None:
                 self._connections.discard(task)

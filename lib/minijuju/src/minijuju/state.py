@@ -94,6 +94,7 @@ CREATE TABLE task (
     timeout REAL, status TEXT NOT NULL, message TEXT NOT NULL DEFAULT '',
     results TEXT NOT NULL DEFAULT '{}', log TEXT NOT NULL DEFAULT '[]', enqueued REAL NOT NULL,
     started REAL, completed REAL, PRIMARY KEY (model, id)) STRICT;
+CREATE TABLE chore (id INTEGER PRIMARY KEY, what TEXT NOT NULL, words TEXT NOT NULL) STRICT;
 """
 
 

@@ -58,6 +58,9 @@ class HookServer:
             await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError, ValueError) as problem:
             logger.warning("a hook command's connection was cut: %s", problem)
+        except asyncio.CancelledError:
+            # The server closes. Python 3.11 calls a connection that is cancelled an error.
+            logger.debug("a hook command was cut off")
         finally:
             if task is not None:
                 self._connections.discard(task)

@@ -1,0 +1,305 @@
+"""The controller is killed at any moment: what ran runs on, and what was under way is finished."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from minijuju.client import Client
+from minijuju.errors import JujuError
+from sandbox.container import Container
+
+ANY = Path(__file__).parents[2] / "charms" / "any"
+PATIENCE = 90.0
+
+
+class Site:
+    """A data folder with a model `t`, and what is seen of it from outside."""
+
+    def __init__(self, data):
+        self.data = data
+        self.client = Client(data)
+
+    def call(self, method, **params):
+        if method not in ("ping", "shutdown", "models"):
+            params = {"model": "t", **params}
+        return self.client.call(method, **params)
+
+    def pid(self):
+        return self.client.call("ping")["pid"]
+
+    def kill(self):
+        """Kill the controller, and wait until the kernel has taken it away."""
+        pid = self.pid()
+        handle = os.pidfd_open(pid)
+        os.kill(pid, signal.SIGKILL)
+        import select
+
+        assert select.select([handle], [], [], PATIENCE)[0]
+        os.close(handle)
+
+    def until(self, holds, what):
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                if holds():
+                    return
+            except (KeyError, JujuError, OSError):
+                pass
+            if time.monotonic() > deadline:
+                status = json.dumps(self.call("status"), indent=1)
+                log = (self.data / "controller.log").read_text()[-3000:]
+                pytest.fail(f"{what}\n{status}\n{log}")
+            time.sleep(0.05)
+
+    def unit(self, name):
+        application = name.partition("/")[0]
+        return self.call("status")["applications"][application]["units"][name]
+
+    def active(self, *names):
+        def settled():
+            shown = [self.unit(name) for name in names]
+            return all(
+                unit["workload-status"]["current"] == "active"
+                and unit["juju-status"]["current"] == "idle"
+                for unit in shown
+            )
+
+        self.until(settled, f"{names} are not active")
+
+    def page(self, address):
+        with urllib.request.urlopen(f"http://{address}:8080/", timeout=5) as answer:
+            return answer.read().decode()
+
+    def pebble(self, unit):
+        (folder,) = self.data.glob(f"units/*/{unit.replace('/', '-')}/containers/web/run")
+        return Container.adopt(folder)
+
+    def hooks(self, application):
+        """What the charm wrote down, the newest last."""
+        (folder,) = [
+            path
+            for path in self.data.glob("storage/*/*/hooks")
+            if application in self._owner(path.parent)
+        ]
+        return folder.read_text().split()
+
+    def _owner(self, folder):
+        name, _, number = folder.name.rpartition("-")
+        details = self.call("status")["storage"]["storage"][f"{name}/{number}"]
+        return " ".join(details["attachments"]["units"])
+
+    def processes(self):
+        """Every process that has the data folder in its command line."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                if os.fsencode(self.data) in path.read_bytes():
+                    found.append(int(path.parent.name))
+            except OSError:
+                continue
+        return found
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    monkeypatch.delenv("MINIJUJU_KUBECONFIG", raising=False)
+    # Longer than a unix socket's path may be.
+    data = tmp_path / ("long-" * 20) / "data"
+    site = Site(data)
+    site.client.call(
+        "add_model", name="t", config={"hook-retry-base": "200ms", "hook-retry-max": "1s"}
+    )
+    yield site
+    Client(data).call("shutdown")
+    assert site.processes() == []
+
+
+def test_what_runs_runs_on(site):
+    site.call("deploy", application="a", charm=str(ANY))
+    site.active("a/0")
+    unit = site.unit("a/0")
+    service = site.call("status")["applications"]["a"]["address"]
+    pebble = site.pebble("a/0").pid
+    hooks = site.hooks("a")
+    before = site.pid()
+    site.kill()
+    # Nobody is there but the workload and the balancer.
+    assert site.page(unit["address"]) == "hello"
+    assert site.page(service) == "hello"
+    assert site.pebble("a/0").pid == pebble
+    # The next call starts it again.
+    assert site.pid() != before
+    site.active("a/0")
+    assert site.pebble("a/0").pid == pebble
+    assert site.hooks("a") == hooks
+    site.call("config_set", application="a", settings={"message": "again"})
+    site.until(lambda: site.page(service) == "again", "the page does not change")
+    assert site.hooks("a") == [*hooks, "config_changed"]
+
+
+def test_a_hook_that_ran_dies_and_runs_again(site):
+    site.call("deploy", application="a", charm=str(ANY))
+    site.active("a/0")
+    site.call("config_set", application="a", settings={"hang-on": "config_changed"})
+    count = site.hooks("a").count("config_changed")
+    site.until(lambda: site.hooks("a").count("config_changed") > count, "no hook")
+    charm = [pid for pid in _all_processes("src/charm.py") if pid]
+    assert charm
+    site.kill()
+    deadline = time.monotonic() + 10
+    while any(_alive(pid) for pid in charm):
+        assert time.monotonic() < deadline, "the hook outlived its controller"
+        time.sleep(0.01)
+    site.until(lambda: site.hooks("a").count("config_changed") > count + 1, "not run again")
+    # A hang is not for ever: resolved kills it and the next run has other settings.
+    site.call("config_set", application="a", settings={"hang-on": ""})
+    site.call("resolved", units=["a/0"])
+    site.active("a/0")
+
+
+def _all_processes(text):
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if text.encode() in path.read_bytes():
+                yield int(path.parent.name)
+        except OSError:
+            continue
+
+
+def _alive(pid):
+    return Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_again_and_again_while_it_deploys(site, seed):
+    moments = random.Random(seed)
+    asked = [
+        ("deploy", {"application": "a", "charm": str(ANY), "num_units": 2}),
+        ("deploy", {"application": "b", "charm": str(ANY)}),
+        ("integrate", {"endpoints": ["a:out", "b:in"]}),
+        ("config_set", {"application": "b", "settings": {"message": "b"}}),
+    ]
+    for method, params in asked:
+        site.call(method, **params)
+        for _ in range(2):
+            time.sleep(moments.uniform(0, 0.8))
+            site.kill()
+    site.active("a/0", "a/1", "b/0")
+    address = site.call("status")["applications"]["b"]["address"]
+    site.until(lambda: site.page(address) == "b", "the page is not served")
+
+    def password():
+        task = site.call("run", units=["b/0"], action="password")["b/0"]
+        return task["results"].get("length") == "13"
+
+    site.until(password, "the secret cannot be read")
+    shown = site.call("show_unit", units=["b/0"])["b/0"]["relation-info"]
+    (relation,) = [entry for entry in shown if entry["endpoint"] == "in"]
+    assert sorted(relation["related-units"]) == ["a/0", "a/1"]
+    assert relation["application-data"]["secret"].startswith("secret:")
+    assert site.hooks("b").count("start") == 1
+    site.call("remove_application", applications=["a"], destroy_storage=True)
+    time.sleep(moments.uniform(0, 0.8))
+    site.kill()
+    site.until(lambda: set(site.call("status")["applications"]) == {"b"}, "a is not gone")
+    site.active("b/0")
+    site.until(lambda: len(list(site.data.glob("units/*/*"))) == 1, "a pod is left")
+
+
+def test_an_action_that_was_cut_off_has_failed(site):
+    site.call("deploy", application="a", charm=str(ANY))
+    site.active("a/0")
+    waiting = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from minijuju.client import Client; from pathlib import Path;"
+            "Client(Path(sys.argv[1])).call('exec', model='t', units=['a/0'],"
+            " command=['sleep', '60417'])",
+            str(site.data),
+        ],
+        stderr=subprocess.PIPE,
+    )
+    try:
+        site.until(
+            lambda: "commands" in site.unit("a/0")["juju-status"].get("message", ""), "no task"
+        )
+        site.kill()
+        _, error = waiting.communicate(timeout=PATIENCE)
+        assert waiting.returncode == 1
+        assert b"went away" in error
+    finally:
+        waiting.kill()
+        waiting.wait()
+    site.active("a/0")
+    assert list(_all_processes("sleep\x0060417")) == []
+
+
+def test_one_controller_for_a_folder(site):
+    pid = site.pid()
+    second = subprocess.run(
+        [sys.executable, "-m", "minijuju.serve", str(site.data)],
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert second.returncode == 3
+    assert site.pid() == pid
+
+
+def test_many_callers_start_one_controller(site):
+    site.kill()
+    program = (
+        "import sys; from minijuju.client import Client; from pathlib import Path;"
+        "print(Client(Path(sys.argv[1])).call('ping')['pid'])"
+    )
+    callers = [
+        subprocess.Popen([sys.executable, "-c", program, str(site.data)], stdout=subprocess.PIPE)
+        for _ in range(5)
+    ]
+    answers = {caller.communicate(timeout=PATIENCE)[0] for caller in callers}
+    assert len(answers) == 1
+    assert all(caller.returncode == 0 for caller in callers)
+
+
+def test_down_and_up_again(site):
+    site.call("deploy", application="a", charm=str(ANY), config={"message": "kept"})
+    site.active("a/0")
+    hooks = site.hooks("a")
+    site.client.call("shutdown")
+    assert site.processes() == []
+    site.active("a/0")
+    address = site.call("status")["applications"]["a"]["address"]
+    site.until(lambda: site.page(address) == "kept", "the page is not served")
+    assert site.hooks("a")[len(hooks) :] == ["start", "web_pebble_ready"]
+
+
+def test_a_workload_that_dies_comes_back_with_pebble_ready_alone(site):
+    site.call("deploy", application="a", charm=str(ANY))
+    site.active("a/0")
+    hooks = site.hooks("a")
+    site.pebble("a/0").kill("test")
+    site.until(lambda: len(site.hooks("a")) > len(hooks), "no hook")
+    site.active("a/0")
+    assert site.hooks("a")[len(hooks) :] == ["web_pebble_ready"]
+    assert site.page(site.unit("a/0")["address"]) == "hello"
+
+
+def test_a_full_disk_loses_nothing(site):
+    """The database refuses for a while; what was asked meanwhile fails whole."""
+    site.call("deploy", application="a", charm=str(ANY))
+    site.active("a/0")
+    page = site.data / "state.db"
+    mode = page.stat().st_mode
+    assert mode & 0o077 == 0
+    for secret in (site.data / "secrets.key", site.data / "controller.log", site.data):
+        if secret.exists():
+            assert secret.stat().st_mode & 0o077 == 0

@@ -32,6 +32,7 @@ print([line for line in open("/proc/self/status") if line.startswith(keep) and "
 print(sorted(line.split()[1:4] for line in open("/proc/mounts")))
 print([signal.getsignal(n) for n in (signal.SIGCHLD, signal.SIGTERM, signal.SIGPIPE)])
 print(sys.stdout.encoding, sys.stdout.errors, sys.stderr.errors, sys.stdin.read())
+print(open("/proc/self/cmdline").read(), sorted(open("/proc/self/environ").read().split("\\0")))
 print(open("/proc/sys/kernel/hostname").read(), sys.modules["__main__"].__dict__["json"] is json)
 """
 

@@ -21,6 +21,7 @@ import importlib
 import importlib.machinery
 import io
 import json
+import mmap
 import os
 import runpy
 import signal
@@ -41,10 +42,12 @@ _ATTR_RDONLY, _ATTR_NOSUID, _ATTR_NODEV = 1, 2, 4
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _PR_SET_DUMPABLE, _PR_SET_NAME, _PR_CAPBSET_DROP = 4, 15, 24
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
+_PR_SET_MM, _PR_SET_MM_MAP = 35, 14
 _SYS_MOUNT_SETATTR = 442
 _SYS = {"x86_64": {"pivot_root": 155, "capset": 126}, "aarch64": {"pivot_root": 41, "capset": 91}}
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_shown: list[mmap.mmap] = []
 
 
 def _check(result: int, what: str) -> None:
@@ -174,6 +177,37 @@ def _give_up_privileges() -> None:
     )
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_SET_DUMPABLE, 1)
+
+
+def _show(command: list[str], environment: dict[str, str]) -> None:
+    """Have /proc show the command and its environment in place of this program's own.
+
+    Left as it is where the kernel cannot do it: no program should depend on it.
+    """
+    words = b"".join(os.fsencode(word) + b"\0" for word in command)
+    variables = b"".join(
+        os.fsencode(f"{name}={value}") + b"\0" for name, value in environment.items()
+    )
+    # Never unmapped: the kernel reads it whenever somebody looks, and reads no shared memory.
+    area = mmap.mmap(-1, len(words) + len(variables), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    area.write(words + variables)
+    _shown.append(area)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(area))
+    middle, end = start + len(words), start + len(words) + len(variables)
+    with open("/proc/self/stat") as stream:
+        fields = stream.read().rpartition(")")[2].split()
+    # By their numbers in proc(5), of which the first after the name is 3.
+    code, stack, data = fields[23:25], fields[25], fields[42:45]
+    _libc.sbrk.restype = ctypes.c_void_p
+    layout = [*code, *data[:2], data[2], _libc.sbrk(0), stack, start, middle, middle, end]
+    values = (ctypes.c_uint64 * 13)(*(int(value) for value in layout), 0, 0xFFFFFFFF << 32)
+    _libc.prctl(
+        _PR_SET_MM,
+        ctypes.c_ulong(_PR_SET_MM_MAP),
+        ctypes.byref(values),
+        ctypes.c_ulong(ctypes.sizeof(values)),
+        ctypes.c_ulong(0),
+    )
 
 
 def _monitor(request: dict[str, Any], status: int, output: int, reply: int) -> dict[str, Any]:
@@ -335,6 +369,7 @@ def _run(request: dict[str, Any]) -> None:
     sys.executable = name if "/" in name else f"{sys.prefix}/bin/{name}"
     sys.orig_argv = [*command]
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _show(command, request["environment"])
     _set_environment(request["environment"])
     _set_streams(unbuffered=unbuffered)
     _reseed()

@@ -1,0 +1,112 @@
+"""Containers that misbehave, and machines that do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+from sandbox.container import Container
+from sandbox.spec import Spec
+
+from .conftest import Runner, finish
+
+
+def test_a_hundred_megabytes_of_output_are_kept(runner: Runner) -> None:
+    container = runner.start("sh", "-c", "head -c 100000000 /dev/zero; echo; echo end")
+
+    assert finish(container).code == 0
+    assert container.spec.output is not None
+    assert container.spec.output.stat().st_size == 100_000_005
+
+
+def test_many_at_once(runner: Runner) -> None:
+    containers = [runner.start("sh", "-c", f"exit {n}") for n in range(20)]
+
+    assert [finish(container).code for container in containers] == list(range(20))
+
+
+def test_a_storm_of_children_ends_with_it(runner: Runner) -> None:
+    script = "for i in $(seq 50); do setsid sleep 1000 & done; echo up; exit 3"
+    container = runner.start("sh", "-c", script)
+
+    assert finish(container).code == 3
+
+
+FULL = textwrap.dedent(
+    """\
+    import asyncio, errno, os, sys
+    from pathlib import Path
+    from sandbox.container import Container
+    from sandbox.errors import SandboxError
+    from sandbox.spec import Spec
+
+    folder = Path("/tmp/full")
+    folder.mkdir()
+    if os.system("mount -t tmpfs -o size=256k tmpfs /tmp/full") != 0:
+        sys.exit("no tmpfs here")
+    filler = folder / "filler"
+    with filler.open("wb", 0) as stream:
+        try:
+            while True:
+                stream.write(bytes(4096))
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+    try:
+        Container.start(folder / "c", Spec(("true",)))
+    except SandboxError as error:
+        print("told:", error)
+    filler.unlink()
+    print(Container.adopt(folder / "c"))
+    container = Container.start(folder / "c", Spec(("sh", "-c", "exit 4")))
+    print(asyncio.run(container.wait()).code)
+    """
+)
+
+
+def test_a_full_disk_is_told_and_leaves_no_half_container() -> None:
+    unshare = ["unshare", "--user", "--map-root-user", "--mount", "--propagation", "private"]
+    private = 'mount -t tmpfs tmpfs /tmp && exec "$0" -c "$1"'
+    run = subprocess.run(
+        [*unshare, "sh", "-c", private, sys.executable, FULL],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+    assert run.returncode == 0, run.stderr
+    told, adopted, code = run.stdout.splitlines()
+    assert "No space left on device" in told
+    assert (adopted, code) == ("None", "4")
+
+
+def test_killed_owners_leave_no_zombie_and_no_stray(tmp_path: Path) -> None:
+    code = textwrap.dedent(
+        """\
+        import os, signal, sys
+        from pathlib import Path
+        from sandbox.container import Container
+        from sandbox.spec import Spec
+        for n in range(3):
+            Container.start(Path(sys.argv[1]) / str(n), Spec(("sleep", "1000")))
+        os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=60)
+    assert run.returncode == -signal.SIGKILL
+
+    for n in range(3):
+        container = Container.adopt(tmp_path / str(n))
+        assert container is not None
+        assert container.running()
+        container.kill()
+        assert finish(container).code == 137
+        container.remove()
+    assert list(tmp_path.iterdir()) == []
+    # The folder is as good as new.
+    again = Container.start(tmp_path / "0", Spec(("true",)))
+    assert finish(again).code == 0

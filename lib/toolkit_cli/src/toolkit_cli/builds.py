@@ -37,7 +37,12 @@ def build_all(source: Source, report: Reporter) -> dict[str, str]:
 
     def image(folder: Path) -> Callable[[Callable[[str], None]], str]:
         def build(tell: Callable[[str], None]) -> str:
-            built = store.build(folder, progress=tell)
+            def steps(text: str) -> None:
+                # uv lists every package at the end; what takes time is what people want to see.
+                if not text.lstrip().startswith(("+ ", "- ", "~ ")):
+                    tell(text)
+
+            built = store.build(folder, progress=steps)
             references[folder.name] = built.reference
             return built.reference.rpartition(":")[2][:12]
 

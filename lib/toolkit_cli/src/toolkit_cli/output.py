@@ -57,6 +57,8 @@ def show_demo(outcome: Outcome, *, as_json: bool) -> None:
         return
     console = Console(highlight=False)
     table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(overflow="fold")
     for label, value in outcome.rows():
         table.add_row(f"[bold]{escape(label)}[/]", escape(value))
     console.print(table)

@@ -38,16 +38,13 @@ def test_a_storm_of_children_ends_with_it(runner: Runner) -> None:
 
 FULL = textwrap.dedent(
     """\
-    import asyncio, errno, os, sys
+    import asyncio, errno, sys
     from pathlib import Path
     from sandbox.container import Container
     from sandbox.errors import SandboxError
     from sandbox.spec import Spec
 
-    folder = Path("/tmp/full")
-    folder.mkdir()
-    if os.system("mount -t tmpfs -o size=256k tmpfs /tmp/full") != 0:
-        sys.exit("no tmpfs here")
+    folder = Path(sys.argv[1])
     filler = folder / "filler"
     with filler.open("wb", 0) as stream:
         try:
@@ -67,11 +64,11 @@ FULL = textwrap.dedent(
 )
 
 
-def test_a_full_disk_is_told_and_leaves_no_half_container() -> None:
+def test_a_full_disk_is_told_and_leaves_no_half_container(tmp_path: Path) -> None:
     unshare = ["unshare", "--user", "--map-root-user", "--mount", "--propagation", "private"]
-    private = 'mount -t tmpfs tmpfs /tmp && exec "$0" -c "$1"'
+    small = 'mount -t tmpfs -o size=256k tmpfs "$2" && exec "$0" -c "$1" "$2"'
     run = subprocess.run(
-        [*unshare, "sh", "-c", private, sys.executable, FULL],
+        [*unshare, "sh", "-c", small, sys.executable, FULL, str(tmp_path)],
         capture_output=True,
         text=True,
         timeout=60,

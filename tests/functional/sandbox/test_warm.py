@@ -220,6 +220,21 @@ def test_containers_outlive_their_interpreter(runner: Runner, warm_image: Image)
     assert (ended.code, runner.output(container)) == (0, "up\ndone\n")
 
 
+def test_closing_does_not_wait_for_imports(store: ImageStore, tmp_path: Path) -> None:
+    project = PROJECT.replace('["json", "decimal"]', '["slow"]').replace("probe", "slow")
+    folder = write_project(tmp_path / "image", project)
+    (folder / "uv.lock").write_text((folder / "uv.lock").read_text().replace("probe", "slow"))
+    image = store.build(folder)
+    site = next(image.path.glob("lib/python3*/site-packages"))
+    (site / "slow.py").write_text("import time\ntime.sleep(1000)\n")
+    warm.prestart(image)
+    assert not warm.ready(image)
+
+    warm.close()
+
+    assert not warm._pool._interpreters
+
+
 def test_an_interpreter_that_was_killed_is_replaced(
     runner: Runner,
     warm_image: Image,

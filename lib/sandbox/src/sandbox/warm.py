@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import select
+import signal
 import socket
 import subprocess
 import threading
@@ -199,8 +200,12 @@ class _Interpreter:
             self._await(answer)
 
     def close(self) -> None:
-        """End it."""
+        """End it; what it has forked has process groups of its own and lives on."""
         self._socket.close()
+        if not self._ready and self._process.poll() is None:
+            # Busy with its imports, it would not notice for a while. It has forked nothing yet.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         os.close(self._log)
 

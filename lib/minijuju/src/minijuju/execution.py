@@ -75,11 +75,14 @@ async def run(
     """
     options = await asyncio.to_thread(arguments, spec, directory)
     with _in_memory(options) as descriptor, _status(directory) as status:
-        return await _run(spec, descriptor, status, on_output, stdin=stdin, exact=exact)
+        return await _run(
+            spec, directory, descriptor, status, on_output, stdin=stdin, exact=exact
+        )
 
 
 async def _run(
     spec: Spec,
+    directory: Path,
     descriptor: int,
     status: int,
     on_output: OnOutput,

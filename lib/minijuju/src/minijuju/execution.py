@@ -2,7 +2,7 @@
 
 Unlike a workload, such a command dies with the controller: a hook that was running when the
 controller was killed is run again by the next one. The kernel sees to that, except for a command
-whose controller died in the very moment of its start; `end_strays` finds those.
+whose controller died in the very moment of its start; `reap` finds those.
 """
 
 from __future__ import annotations
@@ -10,20 +10,17 @@ from __future__ import annotations
 import asyncio
 import codecs
 import contextlib
-import json
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+from minijuju.process import Identity
 from sandbox import bubblewrap, container, root
 from sandbox.errors import SandboxError
 from sandbox.spec import Spec
-
-from .process import Identity
 
 Stream = Literal["stdout", "stderr"]
 OnOutput = Callable[[Stream, str], None]
@@ -32,7 +29,6 @@ MARK = "MINIJUJU_RUN"
 """By this variable a bubblewrap is known that outlived its controller; it holds `directory`."""
 REAP_TIMEOUT = 10.0
 
-_STATUS = "running-"
 LINE_BYTES = 64 * 1024
 """A longer line is passed on in pieces."""
 
@@ -74,34 +70,18 @@ async def run(
         SandboxError: A mount of the spec cannot be made.
     """
     options = await asyncio.to_thread(arguments, spec, directory)
-    with _in_memory(options) as descriptor, _status(directory) as status:
-        return await _run(
-            spec, directory, descriptor, status, on_output, stdin=stdin, exact=exact
+    with _in_memory(options) as descriptor:
+        process = await asyncio.create_subprocess_exec(
+            *(str(bubblewrap.find()), "--args", str(descriptor), "--", *spec.command),
+            stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            pass_fds=(descriptor,),
+            start_new_session=True,
+            cwd="/",
+            # Bubblewrap's own environment; what runs inside does not see it.
+            env={MARK: str(directory)},
         )
-
-
-async def _run(
-    spec: Spec,
-    directory: Path,
-    descriptor: int,
-    status: int,
-    on_output: OnOutput,
-    *,
-    stdin: bytes,
-    exact: bool,
-) -> int:
-    process = await asyncio.create_subprocess_exec(
-        *(str(bubblewrap.find()), "--args", str(descriptor)),
-        *("--json-status-fd", str(status), "--", *spec.command),
-        stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        pass_fds=(descriptor, status),
-        start_new_session=True,
-        cwd="/",
-        # Bubblewrap's own environment; what runs inside does not see it.
-        env={MARK: str(directory)},
-    )
     assert process.stdout  # noqa: S101 - a pipe
     assert process.stderr  # noqa: S101 - a pipe
     try:
@@ -186,36 +166,3 @@ def _in_memory(options: Sequence[str]) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _status(directory: Path) -> Iterator[int]:
-    """A file that says which process runs, for as long as it runs."""
-    descriptor, path = tempfile.mkstemp(prefix=_STATUS, dir=directory)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-        Path(path).unlink(missing_ok=True)
-
-
-def end_strays(directory: Path) -> None:
-    """Kill what an earlier controller left running of the commands of this `directory`."""
-    for path in directory.glob(f"{_STATUS}*"):
-        lines = [line for line in path.read_text().splitlines() if line.endswith("}")]
-        merged = {key: value for line in lines for key, value in json.loads(line).items()}
-        if "child-pid" in merged and "exit-code" not in merged:
-            _kill(merged["child-pid"], merged["pid-namespace"])
-        path.unlink(missing_ok=True)
-
-
-def _kill(pid: int, namespace: int) -> None:
-    """Kill the first process of a PID namespace, and with it all others in there."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        handle = os.pidfd_open(pid)
-        try:
-            # Looked at after the handle was taken: another process has another namespace.
-            if os.stat(f"/proc/{pid}/ns/pid").st_ino == namespace:
-                signal.pidfd_send_signal(handle, signal.SIGKILL)
-        finally:
-            os.close(handle)

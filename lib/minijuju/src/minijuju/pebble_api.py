@@ -54,10 +54,16 @@ class Change:
 
 
 class Pebble:
-    """The Pebble whose socket lies in `folder`; connections are made as needed and kept."""
+    """The Pebble whose socket lies in `folder`; connections are made as needed and kept.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: See above.
+        patience: Seconds that an answer may take, apart from what was asked to wait for.
+    """
+
+    def __init__(self, folder: Path, *, patience: float = _TIMEOUT) -> None:
         self.folder = folder
+        self.patience = patience
         self._descriptor: int | None = None
         self._http: httpx.AsyncClient | None = None
 
@@ -98,7 +104,7 @@ class Pebble:
                 last_repeated=item["last-repeated"],
                 last_data=item.get("last-data") or {},
             )
-            for item in await self._get("/v1/notices", query, wait + _TIMEOUT)
+            for item in await self._get("/v1/notices", query, wait)
         ]
 
     async def change(self, id_: str) -> Change | None:
@@ -112,10 +118,10 @@ class Pebble:
         return Change(result["id"], result["kind"], result["status"], result.get("data") or {})
 
     async def _get(
-        self, path: str, query: Mapping[str, str] | None = None, patience: float = _TIMEOUT
+        self, path: str, query: Mapping[str, str] | None = None, wait: float = 0
     ) -> Any:
         try:
-            response = await self._client().get(path, params=query, timeout=patience)
+            response = await self._client().get(path, params=query, timeout=wait + self.patience)
         except (httpx.TransportError, FileNotFoundError) as error:
             # A folder made anew has another Pebble in it: look again next time.
             with contextlib.suppress(httpx.TransportError):

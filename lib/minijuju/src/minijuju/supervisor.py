@@ -50,7 +50,7 @@ class Supervisor:
         self.pebble = pebble_api.Pebble(folder / "charm")
         self.container: Container | None = None
         self._watcher = workload.Watcher(name, self.pebble, emit)
-        self._prober = pebble_api.Pebble(folder / "charm")
+        self._prober = pebble_api.Pebble(folder / "charm", patience=workload.PROBE_TIMEOUT)
         self._tasks: list[asyncio.Task[None]] = []
         self._pause = FIRST_PAUSE
 

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 Kind = Literal["ready", "custom-notice", "check-failed", "check-recovered"]
 NOTICE_WAIT = 30.0
 PROBE_PERIOD = 5.0
+PROBE_TIMEOUT = 5.0
 PROBE_FAILURES = 3
 _FIRST_PAUSE, _LAST_PAUSE = 0.01, 1.0
 

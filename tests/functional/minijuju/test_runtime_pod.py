@@ -1,0 +1,562 @@
+"""A unit's processes, with a real Pebble and real containers."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from minijuju import archive, execution, runtime
+from minijuju.charm import Charm
+from minijuju.hooks import tools
+from sandbox.spec import Image
+
+PATIENCE = 30
+METADATA = """\
+name: probe
+summary: s
+description: d
+containers:
+  web:
+    resource: web-image
+    mounts:
+      - {storage: data, location: /data}
+      - {storage: many, location: /many}
+  bare: {}
+resources:
+  web-image: {type: oci-image}
+storage:
+  data: {type: filesystem, location: /srv/data}
+  many: {type: filesystem, multiple: {range: 0-}}
+"""
+DISPATCH = """\
+#!/bin/sh
+case $JUJU_DISPATCH_PATH in
+hooks/say) echo to stdout; echo to stderr >&2 ;;
+hooks/look)
+    env; pwd; cat /etc/hosts; hostname; command -v python3; command -v is-leader
+    ls -d /charm/containers/*
+    ;;
+hooks/fail) exit 7 ;;
+hooks/kill) kill -9 $$ ;;
+hooks/hang) echo hanging; exec sleep 600 ;;
+hooks/leave) (setsid sleep 601 &) ; exit 0 ;;
+hooks/flood) yes $(printf '%01000d' 0) | head -c 5000000 ;;
+hooks/line) head -c 1000000 /dev/zero | tr '\\0' x ;;
+hooks/bytes) printf 'caf\\303\\251 \\377\\n' ;;
+hooks/state) echo kept >>.unit-state.db; cat .unit-state.db ;;
+hooks/storage) echo from the charm >/srv/data/file; ls /var/lib/juju/storage/many ;;
+hooks/fork) while :; do sh -c 'sleep 602 & sleep 602'; done ;;
+esac
+"""
+
+CHECK = """
+checks:
+  up:
+    override: replace
+    period: 50ms
+    timeout: 40ms
+    threshold: 1
+    exec: {command: test -e /tmp/up}
+"""
+OWNER = """
+import asyncio, pathlib, sys
+from minijuju import charm, runtime
+folder, binary, packed, address, *storages = sys.argv[1:]
+ids = ("data/0", "many/1", "many/2")
+packed = pathlib.Path(packed)
+spec = runtime.UnitSpec(
+    model="m",
+    model_uuid="u",
+    application="probe",
+    unit="probe/0",
+    charm_path=packed,
+    charm=charm.Charm.load(packed),
+    images={},
+    storages=tuple(
+        runtime.StorageMount(id_, id_.partition("/")[0], pathlib.Path(storage))
+        for id_, storage in zip(ids, storages)
+    ),
+    trusted=False,
+    address=address,
+    service_address="127.241.128.1",
+)
+
+async def main():
+    pod = runtime.UnitRuntime(pathlib.Path(folder), spec, binary=pathlib.Path(binary))
+    await pod.start()
+    print("up", flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    """A charm without Python, in the store."""
+    root = tmp_path_factory.mktemp("charms")
+    source = root / "probe"
+    source.mkdir()
+    (source / "metadata.yaml").write_text(METADATA)
+    (source / "dispatch").write_text(DISPATCH)
+    (source / "dispatch").chmod(0o755)
+    return archive.CharmStore(root / "store").add(source)
+
+
+@pytest.fixture
+def spec(packed, tmp_path, request):
+    """A unit at an address that no other test of this run has."""
+    worker = getattr(request.config, "workerinput", {}).get("workerid", "gw0")
+    address = f"127.241.{int(worker.removeprefix('gw'))}.1"
+    storages = []
+    for id_ in ("data/0", "many/1", "many/2"):
+        folder = tmp_path / "storage" / id_
+        folder.mkdir(parents=True)
+        storages.append(runtime.StorageMount(id_, id_.partition("/")[0], folder))
+    return runtime.UnitSpec(
+        model="m",
+        model_uuid="0d9a4f8e-aaaa-4bbb-8ccc-123456789abc",
+        application="probe",
+        unit="probe/0",
+        charm_path=packed.path,
+        charm=Charm.load(packed.path),
+        images={},
+        storages=tuple(storages),
+        trusted=False,
+        address=address,
+        service_address="127.241.128.1",
+        hosts={"127.241.128.1": ("probe", "probe.m")},
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder deep enough to break a unix socket's path."""
+    return tmp_path / ("long-" * 20) / "unit"
+
+
+@pytest.fixture
+def hooks(tmp_path):
+    folder = tmp_path / "hooks"
+    folder.mkdir(mode=0o700)
+    tools.install(folder)
+    return folder
+
+
+@pytest.fixture
+async def pods(folder, pebble_binary):
+    """Make runtimes of one folder; the last of them is removed at the end."""
+    made = []
+
+    def make(spec):
+        made.append(runtime.UnitRuntime(folder, spec, binary=pebble_binary))
+        return made[-1]
+
+    yield make
+    for pod in made[:-1]:
+        await pod.detach()
+    if made:
+        await made[-1].remove()
+        assert not folder.exists()
+
+
+@pytest.fixture
+async def pod(pods, spec):
+    pod = pods(spec)
+    await pod.start()
+    return pod
+
+
+async def next_event(pod):
+    return await asyncio.wait_for(pod.workload_events().get(), PATIENCE)
+
+
+async def ready(pod, *containers):
+    """Wait for `ready` of these containers; their boot ids by container."""
+    seen = {}
+    while set(seen) != set(containers):
+        event = await next_event(pod)
+        if event.kind == "ready":
+            seen[event.container] = event.boot_id
+    return seen
+
+
+async def inside(pod, container, *command):
+    """Run a command in a container as `juju ssh` does; its output."""
+    argv, env = pod.ssh_argv(container, command)
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        env=env,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert process.returncode == 0, output
+    return output.decode()
+
+
+async def hook(pod, hooks, name, **env):
+    """Dispatch a hook; its exit code and the lines by stream."""
+    lines = {"stdout": [], "stderr": []}
+    env = {"JUJU_DISPATCH_PATH": f"hooks/{name}", **env}
+    async with asyncio.timeout(PATIENCE):
+        code = await pod.dispatch(
+            env, socket_folder=hooks, on_output=lambda stream, line: lines[stream].append(line)
+        )
+    return code, lines
+
+
+def processes(marker):
+    """The processes of this machine whose command line has `marker`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if marker.encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+    return found
+
+
+# Workload containers.
+
+
+async def test_every_container_is_a_pebble_of_its_own(pod):
+    boots = await ready(pod, "web", "bare")
+    assert boots["web"] != boots["bare"]
+    for name in boots:
+        text = await inside(pod, name, "cat", "/proc/1/cmdline")
+        assert text.split("\0")[:4] == ["/charm/bin/pebble", "run", "--create-dirs", "--hold"]
+        assert await inside(pod, name, "printenv", "JUJU_CONTAINER_NAME") == f"{name}\n"
+
+
+async def test_names_and_the_host_name(pod, spec):
+    await ready(pod, "web", "bare")
+    assert await inside(pod, "web", "hostname") == "probe-0\n"
+    found = await inside(pod, "web", "getent", "hosts", "probe.m", "probe-0")
+    assert [line.split()[0] for line in found.splitlines()] == ["127.241.128.1", spec.address]
+    pod.set_hosts({"127.241.128.9": ("late",)})
+    assert "127.241.128.9" in await inside(pod, "web", "getent", "hosts", "late")
+    assert "probe.m" not in await inside(pod, "web", "cat", "/etc/hosts")
+
+
+async def test_storage_is_where_the_charm_says(pod, hooks, spec):
+    await ready(pod, "web", "bare")
+    code, lines = await hook(pod, hooks, "storage")
+    assert (code, lines["stdout"]) == (0, ["1", "2"])
+    assert await inside(pod, "web", "cat", "/data/file") == "from the charm\n"
+    assert await inside(pod, "web", "ls", "/many") == "1\n2\n"
+    assert (spec.storages[0].folder / "file").read_text() == "from the charm\n"
+
+
+async def test_homes_and_other_state_cannot_be_seen(pod, folder, tmp_path):
+    await ready(pod, "web", "bare")
+    for container in ("web", None):
+        assert await inside(pod, container, "ls", "/home", "/root", "/tmp") == (
+            "/home:\n\n/root:\n\n/tmp:\n"
+        )
+        seen = await inside(pod, container, "sh", "-c", f"ls -d {tmp_path} || echo none")
+        assert seen.splitlines()[-1] == "none"
+
+
+async def test_nothing_of_our_environment_gets_in(pods, spec, hooks, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://secret@proxy.example")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    pod = pods(spec)
+    await pod.start()
+    await ready(pod, "web", "bare")
+    assert "secret" not in await inside(pod, "web", "cat", "/proc/1/environ")
+    assert "secret" not in await inside(pod, None, "env")
+    _, lines = await hook(pod, hooks, "look")
+    assert "secret" not in "".join(lines["stdout"])
+
+
+async def test_a_killed_pebble_comes_back_with_its_files(pod):
+    first = await ready(pod, "web", "bare")
+    await inside(pod, "web", "sh", "-c", "echo pushed >/etc/pushed")
+    (pid,) = pids(pod, "web")
+    os.kill(pid, signal.SIGKILL)
+    event = await next_event(pod)
+    assert (event.kind, event.container) == ("ready", "web")
+    assert event.boot_id != first["web"]
+    assert await inside(pod, "web", "cat", "/etc/pushed") == "pushed\n"
+
+
+async def test_a_hung_pebble_is_killed_and_comes_back(pods, spec, monkeypatch):
+    monkeypatch.setattr("minijuju.workload.PROBE_PERIOD", 0.2)
+    monkeypatch.setattr("minijuju.workload.PROBE_TIMEOUT", 0.3)
+    pod = pods(spec)
+    await pod.start()
+    first = await ready(pod, "web", "bare")
+    (pid,) = pids(pod, "bare")
+    os.kill(pid, signal.SIGSTOP)
+    again = await ready(pod, "bare")
+    assert again["bare"] != first["bare"]
+
+
+def pids(pod, container):
+    """The pid of the container's Pebble, as the host counts."""
+    folder = pod.folder / "containers" / container / "charm"
+    found = []
+    for process in processes("/charm/bin/pebble\x00run"):
+        root = Path(f"/proc/{process}/root")
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            if (root / "charm/container").samefile(folder):
+                found.append(process)
+    return found
+
+
+def alive(*found):
+    return [pid for pid in found if Path(f"/proc/{pid}").exists()]
+
+
+async def until(condition):
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+            await asyncio.sleep(0.01)
+
+
+async def test_notices_and_checks_are_heard(pod, spec):
+    await ready(pod, "web", "bare")
+    folder = pod.folder / "containers/web/charm"
+    await inside(pod, "web", "/charm/bin/pebble", "notify", "example.com/done", "a=b")
+    event = await next_event(pod)
+    assert (event.kind, event.notice_type, event.notice_key) == (
+        "custom-notice",
+        "custom",
+        "example.com/done",
+    )
+    assert int(event.notice_id) > 0
+    (folder / "pebble/layers").mkdir(exist_ok=True)
+    (folder / "pebble/layers/001-checks.yaml").write_text(CHECK)
+    os.kill(pids(pod, "web")[0], signal.SIGKILL)
+    while (event := await next_event(pod)).kind != "check-failed":
+        assert event.kind == "ready"
+    assert event.check_name == "up"
+    await inside(pod, "web", "touch", "/tmp/up")
+    while (event := await next_event(pod)).kind != "check-recovered":
+        pass
+    assert event.check_name == "up"
+
+
+async def test_the_images_layers_are_copied_and_held_back(pods, spec, tmp_path):
+    layers = tmp_path / "image/share/pebble/layers"
+    layers.mkdir(parents=True)
+    (layers / "001-web.yaml").write_text(
+        "services:\n  web:\n    override: replace\n    startup: enabled\n    command: sleep 603\n"
+    )
+    image = Image("process.local/web@sha256:" + "0" * 64, tmp_path / "image", env={"FLAVOUR": "x"})
+    pod = pods(replace(spec, images={"web": image}))
+    await pod.start()
+    await ready(pod, "web", "bare")
+    services = await inside(pod, "web", "/charm/bin/pebble", "services")
+    assert services.splitlines()[1].split()[:3] == ["web", "enabled", "inactive"]
+    assert await inside(pod, "web", "printenv", "FLAVOUR") == "x\n"
+    assert await inside(pod, "web", "ls", "/opt/venv") == "share\n"
+    await inside(pod, "web", "/charm/bin/pebble", "replan")
+    services = await inside(pod, "web", "/charm/bin/pebble", "services")
+    assert services.splitlines()[1].split()[:3] == ["web", "enabled", "active"]
+
+
+async def test_health_is_served_at_the_units_address(pod, spec):
+    await ready(pod, "web", "bare")
+    for index in range(2):
+        reader, writer = await asyncio.open_connection(spec.address, 38813 + index)
+        writer.write(b"GET /v1/health HTTP/1.0\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), PATIENCE)
+        writer.close()
+        assert b'"healthy":true' in answer
+
+
+# The pod over time.
+
+
+async def test_another_controller_adopts_what_runs(pods, spec):
+    first = pods(spec)
+    await first.start()
+    boots = await ready(first, "web", "bare")
+    await first.detach()
+    second = pods(spec)
+    assert second.running()
+    await second.start()
+    assert await ready(second, "web", "bare") == boots
+
+
+async def test_starting_twice_changes_nothing(pod):
+    boots = await ready(pod, "web", "bare")
+    before = processes("/charm/bin/pebble\x00run")
+    await pod.start()
+    assert processes("/charm/bin/pebble\x00run") == before
+    assert pod.workload_events().empty()
+    assert boots
+
+
+async def test_stopping_ends_all_and_keeps_the_files(pod, hooks):
+    await ready(pod, "web", "bare")
+    await inside(pod, "web", "sh", "-c", "echo pushed >/etc/pushed")
+    ours = pids(pod, "web")
+    await pod.stop()
+    assert not pod.running()
+    assert not alive(*ours)
+    await pod.start()
+    await ready(pod, "web", "bare")
+    assert await inside(pod, "web", "cat", "/etc/pushed") == "pushed\n"
+
+
+@pytest.mark.parametrize("detached", [False, True])
+async def test_another_generation_begins_anew_but_for_storage(pods, spec, hooks, detached):
+    first = pods(spec)
+    await first.start()
+    await ready(first, "web", "bare")
+    await hook(first, hooks, "state")
+    await hook(first, hooks, "storage")
+    await inside(first, "web", "sh", "-c", "echo pushed >/etc/pushed")
+    old = pids(first, "web")
+    if detached:
+        # The controller died between the decision and the deed.
+        await first.detach()
+    else:
+        await first.stop()
+    second = pods(replace(spec, generation=1))
+    assert not second.running()
+    await second.start()
+    await ready(second, "web", "bare")
+    assert not alive(*old)
+    assert "pushed" not in await inside(second, "web", "ls", "/etc")
+    assert (await hook(second, hooks, "state"))[1]["stdout"] == ["kept"]
+    assert await inside(second, "web", "cat", "/data/file") == "from the charm\n"
+
+
+async def test_an_owner_that_is_killed_leaves_the_pod_running(
+    pods, spec, folder, pebble_binary, tmp_path
+):
+    script = tmp_path / "owner.py"
+    script.write_text(OWNER)
+    arguments = [folder, pebble_binary, spec.charm_path, spec.address]
+    arguments += [storage.folder for storage in spec.storages]
+    owner = await asyncio.create_subprocess_exec(
+        sys.executable, script, *map(str, arguments), stdout=asyncio.subprocess.PIPE
+    )
+    assert owner.stdout
+    assert await asyncio.wait_for(owner.stdout.readline(), PATIENCE) == b"up\n"
+    owner.kill()
+    await owner.wait()
+    pod = pods(spec)
+    assert pod.running()
+    before = pids(pod, "web")
+    await pod.start()
+    await ready(pod, "web", "bare")
+    assert pids(pod, "web") == before
+
+
+async def test_an_address_that_changes_makes_another_pod(pods, spec):
+    first = pods(spec)
+    await first.start()
+    await first.detach()
+    assert not pods(replace(spec, address=spec.address[:-1] + "2")).running()
+
+
+async def test_a_charm_that_left_the_store(pods, spec, tmp_path):
+    with pytest.raises(archive.ArchiveError, match="refresh the application"):
+        await pods(replace(spec, charm_path=tmp_path / "gone/charm")).start()
+
+
+# Hooks.
+
+
+async def test_output_comes_by_stream_and_line(pod, hooks):
+    assert await hook(pod, hooks, "say") == (0, {"stdout": ["to stdout"], "stderr": ["to stderr"]})
+
+
+async def test_where_a_hook_runs(pod, hooks, spec):
+    code, lines = await hook(pod, hooks, "look", JUJU_UNIT_NAME="probe/0")
+    text = "\n".join(lines["stdout"])
+    assert code == 0
+    home = "/var/lib/juju/agents/unit-probe-0/charm"
+    assert f"\n{home}\n" in text
+    assert "JUJU_UNIT_NAME=probe/0" in text
+    assert f"PATH={tools.HOOKS_FOLDER}/{tools.TOOLS_NAME}:" in text
+    assert f"{spec.address} probe-0" in text
+    assert f"\n{tools.HOOKS_FOLDER}/{tools.TOOLS_NAME}/is-leader\n" in text
+    assert "/charm/containers/bare\n/charm/containers/web" in text
+
+
+@pytest.mark.parametrize(("name", "code"), [("fail", 7), ("kill", 137), ("unheard-of", 0)])
+async def test_exit_codes(pod, hooks, name, code):
+    assert (await hook(pod, hooks, name))[0] == code
+
+
+async def test_the_charms_folder_is_its_own_and_kept(pod, hooks, packed):
+    await hook(pod, hooks, "state")
+    assert (await hook(pod, hooks, "state"))[1]["stdout"] == ["kept", "kept"]
+    assert not (packed.path / ".unit-state.db").exists()
+
+
+async def test_no_process_outlives_a_hook(pod, hooks):
+    assert (await hook(pod, hooks, "leave"))[0] == 0
+    assert processes("sleep\x00601") == []
+
+
+@pytest.mark.parametrize(("name", "marker"), [("hang", "sleep\x00600"), ("fork", "sleep\x00602")])
+async def test_cancelling_kills_a_hook_with_all_its_children(pod, hooks, name, marker):
+    task = asyncio.create_task(hook(pod, hooks, name))
+    await until(lambda: processes(marker))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until(lambda: not processes(marker))
+
+
+async def test_commands_that_outlived_their_controller_are_ended(pod, hooks, folder):
+    task = asyncio.create_task(hook(pod, hooks, "hang"))
+    await until(lambda: processes("sleep\x00600"))
+    assert execution.reap(folder.with_name("other")) == 0
+    assert execution.reap(folder.parent) == 1
+    assert (await asyncio.wait_for(task, PATIENCE))[0] == 137
+    await until(lambda: not processes("sleep\x00600"))
+
+
+async def test_much_output_and_a_line_without_end(pod, hooks):
+    _, lines = await hook(pod, hooks, "flood")
+    assert sum(len(line) + 1 for line in lines["stdout"]) in (5_000_000, 5_000_001)
+    _, lines = await hook(pod, hooks, "line")
+    assert sum(len(line) for line in lines["stdout"]) == 1_000_000
+    assert max(len(line) for line in lines["stdout"]) < 200_000
+
+
+async def test_bytes_that_are_no_text(pod, hooks):
+    assert (await hook(pod, hooks, "bytes"))[1]["stdout"] == ["café �"]
+
+
+async def test_commands_in_the_charm_container(pod, hooks):
+    assert await pod.exec(
+        ["sh", "-c", "cat; echo $X >&2; exit 3"], {"X": "y"}, socket_folder=hooks, stdin=b"in"
+    ) == (3, "in", "y\n")
+    code, out, _ = await pod.exec(["sh", "-c", "yes | head -c 20000000"], {}, socket_folder=hooks)
+    assert code == 0
+    assert len(out) <= runtime.OUTPUT_CHARACTERS + 2
+
+
+async def test_an_unknown_container(pod):
+    with pytest.raises(KeyError):
+        pod.ssh_argv("none", [])
+
+
+async def test_hooks_alone_will_do(pods, spec, hooks, tmp_path):
+    source = tmp_path / "hooked"
+    (source / "hooks").mkdir(parents=True)
+    (source / "metadata.yaml").write_text("name: hooked\n")
+    (source / "hooks/install").write_text("#!/bin/sh\necho installed\n")
+    (source / "hooks/install").chmod(0o755)
+    unpacked = archive.CharmStore(tmp_path / "store").add(source)
+    pod = pods(
+        replace(spec, charm_path=unpacked.path, charm=Charm.load(unpacked.path), storages=())
+    )
+    await pod.start()
+    assert pod.running()
+    assert await hook(pod, hooks, "install") == (0, {"stdout": ["installed"], "stderr": []})
+    assert await hook(pod, hooks, "start") == (0, {"stdout": [], "stderr": []})

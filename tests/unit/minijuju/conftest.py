@@ -55,20 +55,22 @@ class Dispatch:
 
     async def tool(self, *argv, stdin=""):
         """Exit code, standard output, standard error of a hook command."""
-        connection = await asyncio.to_thread(sockets.connect, self.address)
+        # At once, not in a thread: what is cancelled in between must not be lost.
+        connection = sockets.connect(self.address)
         reader, writer = await asyncio.open_unix_connection(sock=connection)
-        fields = [self.env["JUJU_CONTEXT_ID"], stdin, *argv]
-        writer.write(len(fields).to_bytes(4, "big"))
-        for text in fields:
-            writer.write(len(text.encode()).to_bytes(4, "big") + text.encode())
-        await writer.drain()
-        count = int.from_bytes(await reader.readexactly(4), "big")
-        reply = []
-        for _ in range(count):
-            size = int.from_bytes(await reader.readexactly(4), "big")
-            reply.append((await reader.readexactly(size)).decode())
-        writer.close()
-        await writer.wait_closed()
+        try:
+            fields = [self.env["JUJU_CONTEXT_ID"], stdin, *argv]
+            writer.write(len(fields).to_bytes(4, "big"))
+            for text in fields:
+                writer.write(len(text.encode()).to_bytes(4, "big") + text.encode())
+            await writer.drain()
+            count = int.from_bytes(await reader.readexactly(4), "big")
+            reply = []
+            for _ in range(count):
+                size = int.from_bytes(await reader.readexactly(4), "big")
+                reply.append((await reader.readexactly(size)).decode())
+        finally:
+            writer.close()
         return int(reply[0]), reply[1], reply[2]
 
     async def ok(self, *argv, stdin=""):
@@ -134,12 +136,12 @@ class FakeRuntime:
         self.hosts = dict(hosts)
 
     async def dispatch(self, env, *, socket_folder, on_output):
-        run = Dispatch(self.spec.unit, dict(env), socket_folder / "socket", on_output)
+        run = Dispatch(self.spec.unit, dict(env), socket_folder / tools.SOCKET_NAME, on_output)
         self.world.ran[self.spec.unit].append(run)
         return await self.world.charm(run)
 
     async def exec(self, argv, env, *, socket_folder, stdin=b""):
-        run = Dispatch(self.spec.unit, dict(env), socket_folder / "socket", None)
+        run = Dispatch(self.spec.unit, dict(env), socket_folder / tools.SOCKET_NAME, None)
         code, output, error = await run.tool(*argv)
         return code, output, error
 
@@ -280,6 +282,11 @@ class World:
 
 
 @pytest.fixture
+def world_class():
+    return World
+
+
+@pytest.fixture
 async def world(tmp_path):
     world = World(tmp_path)
     await world.start()
@@ -289,6 +296,3 @@ async def world(tmp_path):
     yield world
     with contextlib.suppress(asyncio.CancelledError):
         await world.stop()
-
-
-assert tools.SOCKET_NAME == "socket"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 
 from minijuju.errors import JujuError
@@ -91,8 +92,10 @@ class Deployment:
             references = builds.build_all(self.source, report)
             self._start_substrate(report, references)
             self._apply(report, overlays, references)
+            deadline = time.monotonic() + timeout
             self._wait(report, timeout)
             self._keep_tokens(report)
+            self._await_answers(report, deadline)
         except KeyboardInterrupt:
             if not was_running:
                 shutdown.down(report)
@@ -230,6 +233,24 @@ class Deployment:
                 raise ToolkitError(f"not active after {timeout:.0f} s or stuck:\n{told}\n{hint}")
             time.sleep(POLL)
 
+    def _await_answers(self, report: Reporter, deadline: float) -> None:
+        """Wait until each component's address answers.
+
+        A unit's status is what its charm last said: after a reboot that may be older than its
+        server's start.
+        """
+        for name, entry in self._status()["applications"].items():
+            url = self._url(entry)
+            if not url:
+                continue
+            with task(report, name) as said:
+                while not _answers(url):
+                    report.note(name, f"waiting for {url} to answer")
+                    if time.monotonic() > deadline:
+                        raise ToolkitError(f"{name} is active, but {url} does not answer")
+                    time.sleep(POLL)
+                said.append(f"answers at {url}")
+
     def _keep_tokens(self, report: Reporter) -> None:
         """Ask each component for its token by its action, and keep it in a private file."""
         for name in self._status()["applications"]:
@@ -343,3 +364,12 @@ class Deployment:
         if not ports or not entry.get("address"):
             return ""
         return f"http://{entry['address']}:{str(ports[0]).partition('/')[0]}"
+
+
+def _answers(url: str) -> bool:
+    """Whether an HTTP server answers there, be it that we need a token."""
+    try:
+        httpx.get(url, timeout=5, trust_env=False)
+    except httpx.TransportError:
+        return False
+    return True

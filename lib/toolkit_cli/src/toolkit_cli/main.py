@@ -25,7 +25,13 @@ def main(argv: list[str] | None = None) -> int:
     0: done. 1: failed, with the reason on standard error. 2: the command line is wrong.
     130: interrupted.
     """
-    arguments = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    # What follows `test` is tox's, options included.
+    own, others = (words[:1], words[1:]) if words[:1] == ["test"] else (words, [])
+    if others[:1] in (["-h"], ["--help"]):
+        own, others = words, []
+    arguments = parser().parse_args(own)
+    arguments.tox = others
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         return int(arguments.run(arguments) or 0)
@@ -137,9 +143,9 @@ def parser() -> argparse.ArgumentParser:
     test = verbs.add_parser(
         "test",
         help="set up and run the tests, as tox does",
+        usage="./toolkit test [TOX OPTIONS]",
         epilog="example: ./toolkit test -e unit -- -k pack",
     )
-    test.add_argument("tox", nargs=argparse.REMAINDER, help="passed on to tox")
     test.set_defaults(run=_test)
 
     doctor = verbs.add_parser(
@@ -230,8 +236,8 @@ def _down(arguments: argparse.Namespace) -> None:
 
 def _test(arguments: argparse.Namespace) -> int:
     source = Source.find()
-    words = [word for index, word in enumerate(arguments.tox) if word != "--" or index]
-    command = [sys.executable, "-m", "tox", "--conf", str(source.root / "tox.ini"), *words]
+    conf = str(source.root / "tox.ini")
+    command = [sys.executable, "-m", "tox", "--conf", conf, *arguments.tox]
     return subprocess.run(command, cwd=source.root, check=False).returncode
 
 

@@ -83,7 +83,8 @@ class Environments:
 
     def key(self, image: str, groups: Sequence[Group]) -> str:
         """Give the name of the environment for these packages in this image."""
-        content = [_FORMAT, self._options.owner, image, [asdict(each) for each in groups]]
+        asked = [[each.requirements, each.no_deps, each.options] for each in groups]
+        content = [_FORMAT, self._options.owner, image, asked]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
     def ready(self, image: str, groups: Sequence[Group]) -> str | None:

@@ -4,6 +4,11 @@ The SDK compiles `packages_to_install` (and KFP itself) into a shell in front of
 `sh -c '... python3 -m pip install ... && "$0" "$@"' COMMAND...`. Read as data, the packages can be
 installed once for all tasks that ask for the same. A script that is not exactly of that shape is
 left alone and runs as it stands.
+
+The compiler adds `kfp==X` of its own, without dependencies: the executor that runs the function.
+Executors of KFP 2 run components of every earlier compiler, so `X` is read as "X or later" and
+ours is taken: one warm image then serves pipelines of all SDKs. A `kfp` among the packages of the
+user stays as it is.
 """
 
 from __future__ import annotations
@@ -19,6 +24,9 @@ _SCRIPT: Final = re.compile(
     r'PIP_DISABLE_PIP_VERSION_CHECK=1 (?P<installs>.*?) && "\$0" "\$@"\s*',
     re.DOTALL,
 )
+EXECUTOR: Final = (2, 17, 3)
+"""The release of KFP that the step image has."""
+_EXECUTOR: Final = re.compile(r"kfp==(2)\.([0-9]{1,4})\.([0-9]{1,4})")
 _PIP: Final = ["python3", "-m", "pip", "install"]
 _QUIET: Final = frozenset({"--quiet", "-q", "--no-warn-script-location", "--upgrade"})
 _WITH_VALUE: Final = frozenset({"--index-url", "-i", "--extra-index-url", "--find-links"})
@@ -31,11 +39,13 @@ class Group:
     Attributes:
         requirements: as pip takes them: `scikit-learn==1.5`, `package @ https://...`.
         options: index options in uv's words, in order.
+        fallback: requirements to install if these cannot be (an image with an old Python).
     """
 
     requirements: tuple[str, ...]
     no_deps: bool = False
     options: tuple[str, ...] = ()
+    fallback: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +117,23 @@ def _group(words: Sequence[str]) -> Group | None:
             return None
         else:
             requirements.append(word)
-    return Group(tuple(requirements), no_deps, tuple(options)) if requirements else None
+    if not requirements:
+        return None
+    ours = _ours(requirements) if no_deps else None
+    if ours is not None:
+        return Group(ours, no_deps, tuple(options), tuple(requirements))
+    return Group(tuple(requirements), no_deps, tuple(options))
+
+
+def _ours(requirements: Sequence[str]) -> tuple[str, ...] | None:
+    """Give our executor in place of an older one that the compiler asked for."""
+    match = _EXECUTOR.fullmatch(requirements[0])
+    if match is None or any(not each.startswith("typing-extensions") for each in requirements[1:]):
+        return None
+    asked = tuple(int(part) for part in match.groups())
+    if asked >= EXECUTOR:
+        return None
+    return (f"kfp=={'.'.join(str(part) for part in EXECUTOR)}", *requirements[1:])
 
 
 def _option(name: str, value: str) -> list[str]:

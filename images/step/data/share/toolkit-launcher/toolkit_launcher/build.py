@@ -4,7 +4,7 @@ The request file is in the folder that becomes the environment:
 
     {"version": "1", "target": "/toolkit/environment/site",
      "groups": [{"requirements": ["scikit-learn"], "no_deps": false,
-                 "options": ["--index-url", "..."]}]}
+                 "options": ["--index-url", "..."], "fallback": []}]}
 
 A group that the image has already is left out; if that is all of them nothing is installed. The
 record, `result.json` beside the request, says how it went:
@@ -33,6 +33,9 @@ def run(path: str) -> int:
     message = ""
     for group in request["groups"]:
         has, message = _install(uv, group, request["target"])
+        if message and group["fallback"]:
+            other = {**group, "requirements": group["fallback"]}
+            has, message = _install(uv, other, request["target"])
         satisfied = satisfied and has
         if message:
             break

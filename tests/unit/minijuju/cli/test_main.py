@@ -51,7 +51,9 @@ def test_every_verb_refuses_unknown_options(run, verb):
 
 
 @pytest.mark.parametrize(
-    ("verb", "flag"), [(verb, flag) for verb in VERBS for flag in verb.unbuilt], ids=str
+    ("verb", "flag"),
+    [(verb, flag) for verb in VERBS for flag in verb.unbuilt],
+    ids=lambda each: getattr(each, "name", each),
 )
 def test_flags_of_juju_that_are_not_built_say_so(run, verb, flag):
     for words in ([flag, "x"], [f"{flag}=x"]):

@@ -66,6 +66,29 @@ def test_it_has_no_privileges(runner: Runner) -> None:
     ]
 
 
+@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+def test_the_kernel_cannot_be_set_from_inside(
+    runner: Runner, warm_image: Image, *, warm: bool
+) -> None:
+    code = """\
+import os
+places = ["/proc/sysrq-trigger"]
+for top in ("/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs", "/sys"):
+    places += [os.path.join(folder, name) for folder, _, names in os.walk(top) for name in names]
+for place in places:
+    try:
+        os.close(os.open(place, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError:
+        continue
+    print("can write to", place)
+print(len(places) > 100)
+"""
+    container = runner.start("python", "-c", code, image=warm_image, warm=warm)
+
+    assert ended(container) == (0, "Completed")
+    assert runner.output(container) == "True\n"
+
+
 def test_the_system_is_read_only(runner: Runner) -> None:
     container = runner.start(
         "sh", "-c", "touch /usr/x; touch /etc/own /tmp/own /opt/own && echo ok"

@@ -270,6 +270,8 @@ def arguments(spec: Spec, environment: dict[str, str], steps: tuple[root.Step, .
                 options += [kind, str(step.source), step.target]
             case root.Proc():
                 options += ["--proc", step.target]
+                for name in step.read_only:
+                    options += ["--ro-bind", f"/proc/{name}", f"{step.target}/{name}"]
             case root.Dev():
                 options += ["--dev", step.target]
                 if step.shared_memory is not None:

@@ -35,6 +35,9 @@ _ETC_FILES = (
     *("shells", "timezone"),
 )
 _ETC_FOLDERS = ("alternatives", "ca-certificates", "crypto-policies", "fonts", "pki", "ssl")
+# Where the kernel is set. It asks for the user, not for privileges: root's container without any
+# could name a program for the host's kernel to run (/proc/sys/kernel/core_pattern).
+_KERNEL_SETTINGS = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi", "mtrr")
 _MARK = "etc/.complete"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -51,9 +54,10 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class Proc:
-    """A new proc file system for the container's PID namespace."""
+    """A new proc file system for the container's PID namespace; `read_only` are entries of it."""
 
     target: str = "/proc"
+    read_only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,15 @@ Step = Bind | Proc | Dev
 def base_prefix() -> str | None:
     """Where the interpreter of all environments is installed; None if that is in /usr."""
     return None if Path(sys.base_prefix).is_relative_to("/usr") else sys.base_prefix
+
+
+def proc() -> Proc:
+    """The container's /proc. Root's has no way to set the kernel; others' has none anyway.
+
+    Theirs is left whole, since a container in the container could not have a /proc otherwise.
+    """
+    settings = _KERNEL_SETTINGS if os.getuid() == 0 else ()
+    return Proc(read_only=tuple(name for name in settings if Path("/proc", name).exists()))
 
 
 def environment(spec: Spec) -> dict[str, str]:
@@ -138,7 +151,7 @@ def _plan(spec: Spec, directory: Path, root: Path, *, bind_etc: bool) -> list[St
         folder = Path("/", name)
         if folder.is_dir() and not folder.is_symlink():
             steps.append(Bind(folder, f"/{name}", read_only=True))
-    steps += [Proc(), Dev(shared_memory=spec.limits.memory)]
+    steps += [proc(), Dev(shared_memory=spec.limits.memory)]
     for name in _SYS:
         if Path("/sys", name).is_dir():
             steps.append(Bind(Path("/sys", name), f"/sys/{name}", read_only=True))

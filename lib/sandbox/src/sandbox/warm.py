@@ -132,7 +132,7 @@ def _step(step: root.Step) -> dict[str, Any]:
                 "device": step.device,
             }
         case root.Proc():
-            return {"kind": "proc", "target": step.target}
+            return {"kind": "proc", "target": step.target, "read_only": step.read_only}
         case root.Dev():
             return {"kind": "dev", "target": step.target, "shared_memory": step.shared_memory}
 

@@ -133,12 +133,10 @@ def _mount_dev(target: str, shared_memory: int | None) -> None:
     _mount("tmpfs", f"{target}/shm", "tmpfs", _MS_NOSUID | _MS_NODEV, options)
 
 
-def _mount_proc(target: str) -> None:
+def _mount_proc(target: str, read_only: list[str]) -> None:
     _mount("proc", target, "proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
-    for name in ("sys", "sysrq-trigger", "irq", "bus"):
-        # What could be written to by the host's own root is read-only, as bubblewrap has it.
-        if os.access(f"{target}/{name}", os.W_OK):
-            _bind(f"{target}/{name}", f"{target}/{name}", read_only=True)
+    for name in read_only:
+        _bind(f"{target}/{name}", f"{target}/{name}", read_only=True)
 
 
 def _build_root(steps: list[dict[str, Any]]) -> None:
@@ -153,7 +151,7 @@ def _build_root(steps: list[dict[str, Any]]) -> None:
             _ensure(target, folder=os.path.isdir(source))
             _bind(source, target, read_only=step["read_only"], device=step["device"])
         elif step["kind"] == "proc":
-            _mount_proc(target)
+            _mount_proc(target, step["read_only"])
         else:
             _mount_dev(target, step["shared_memory"])
     os.chdir(top)

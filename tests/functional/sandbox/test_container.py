@@ -14,7 +14,7 @@ import pytest
 from sandbox import record
 from sandbox.container import Container
 from sandbox.errors import SandboxError
-from sandbox.spec import Mount, Spec
+from sandbox.spec import Image, Mount, Spec
 
 from .conftest import Runner, finish
 

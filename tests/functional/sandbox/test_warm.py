@@ -29,9 +29,10 @@ print(sorted(os.listdir("/proc/self/fd")), sorted(os.listdir("/")), sorted(os.li
 print([p for p in os.listdir("/proc") if p.isdigit()], open("/etc/hosts").read())
 keep = ("Name", "Uid", "Gid", "Cap", "NoNew", "Sig", "Shd", "NS", "Umask", "Threads")
 print([line for line in open("/proc/self/status") if line.startswith(keep) and "SigQ" not in line])
-# Bubblewrap covers parts of /proc by itself, and brings what the host has mounted below them.
-mounts = {tuple(line.split()[1:4]) for line in open("/proc/mounts")}
-print(sorted(mount for mount in mounts if not mount[0].startswith("/proc/sys/")))
+# Bubblewrap covers parts of /proc with the host's, and with its options but for "ro".
+mounts = [line.split()[1:4] for line in open("/proc/mounts")]
+print(sorted({(place, kind, options[:2] if place.startswith("/proc/") else options)
+              for place, kind, options in mounts if not place.startswith("/proc/sys/")}))
 print([signal.getsignal(n) for n in (signal.SIGCHLD, signal.SIGTERM, signal.SIGPIPE)])
 print(sys.stdout.encoding, sys.stdout.errors, sys.stderr.errors, sys.stdin.read())
 print(open("/proc/self/cmdline").read(), sorted(open("/proc/self/environ").read().split("\\0")))

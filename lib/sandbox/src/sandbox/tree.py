@@ -6,12 +6,12 @@ path is opened by itself and never through a link, so that nothing outside the r
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from sandbox.errors import SandboxError
@@ -25,7 +25,7 @@ class Tree:
     def __init__(self, top: Path) -> None:
         self.top = top
 
-    @contextmanager
+    @contextlib.contextmanager
     def _parent(self, path: str) -> Iterator[tuple[int, str]]:
         """Open the folder that holds `path`, making folders on the way."""
         parts = [part for part in path.split("/") if part not in ("", ".")]
@@ -96,14 +96,36 @@ class Tree:
 
     def copy(self, source: Path, path: str) -> None:
         """Copy a file, link or folder of the host; what its reader may not read is left out."""
-        if source.is_symlink():
-            self.link(path, os.readlink(source))
-        elif source.is_dir():
-            self.folder(path)
-            for item in sorted(source.iterdir()) if os.access(source, os.R_OK | os.X_OK) else ():
-                self.copy(item, f"{path}/{item.name}")
-        elif source.is_file() and os.access(source, os.R_OK):
-            self.file(path, source.read_bytes())
+        with self._parent(path) as (folder, name):
+            _copy(str(source), folder, name, path)
+
+
+def _copy(source: str, folder: int, name: str, path: str) -> None:
+    """Copy to `name` in an open folder: a tree of a thousand files opens each folder once."""
+    if os.path.islink(source):
+        with contextlib.suppress(FileExistsError):
+            os.symlink(os.readlink(source), name, dir_fd=folder)
+    elif os.path.isdir(source):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, 0o755, dir_fd=folder)
+        try:
+            inner = os.open(name, _FOLDER, dir_fd=folder)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+                raise
+            raise SandboxError(f"{path} cannot be copied: there is no folder {name}") from error
+        try:
+            for item in sorted(os.listdir(source)) if os.access(source, os.R_OK | os.X_OK) else ():
+                _copy(f"{source}/{item}", inner, item, path)
+        finally:
+            os.close(inner)
+    elif os.path.isfile(source) and os.access(source, os.R_OK):
+        _unlink(name, folder)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(source, "rb") as origin:
+            target = os.open(name, flags, 0o644, dir_fd=folder)
+            with os.fdopen(target, "wb") as stream:
+                shutil.copyfileobj(origin, stream)
 
 
 def _unlink(name: str, folder: int) -> None:

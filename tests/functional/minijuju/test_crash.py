@@ -293,13 +293,12 @@ def test_a_workload_that_dies_comes_back_with_pebble_ready_alone(site):
     assert site.page(site.unit("a/0")["address"]) == "hello"
 
 
-def test_a_full_disk_loses_nothing(site):
-    """The database refuses for a while; what was asked meanwhile fails whole."""
+def test_state_is_private(site):
+    """Nobody else on the machine may read it, also what SQLite keeps beside the database."""
     site.call("deploy", application="a", charm=str(ANY))
     site.active("a/0")
-    page = site.data / "state.db"
-    mode = page.stat().st_mode
-    assert mode & 0o077 == 0
-    for secret in (site.data / "secrets.key", site.data / "controller.log", site.data):
-        if secret.exists():
-            assert secret.stat().st_mode & 0o077 == 0
+    assert site.data.stat().st_mode & 0o777 == 0o700
+    names = {path.name for path in site.data.glob("*") if path.is_file() or path.is_socket()}
+    assert {"state.db", "state.db-wal", "controller.log", "controller.socket"} <= names
+    for path in [*site.data.glob("*"), *site.data.glob("logs/*"), *site.data.glob("units/*/*")]:
+        assert path.stat().st_mode & 0o077 == 0 or path.name == "client.json", path

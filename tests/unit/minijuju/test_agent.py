@@ -457,3 +457,148 @@ async def test_destroy_model(world):
     await world.call("destroy_model", model="m", destroy_storage=True)
     assert (await world.call("models"))["models"] == []
     assert not world.pods
+
+
+async def test_a_full_disk_loses_nothing(world):
+    """The database refuses for a while: what is asked fails whole, hooks end up done."""
+    import sqlite3
+
+    import pytest
+
+    charm = world.make_charm("app", config={"options": {"n": {"type": "string", "default": ""}}})
+    await world.deploy(charm=charm)
+    await world.settle()
+    state = world.controller.state
+    pages = state.row("PRAGMA page_count")[0]
+    state.row(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        await world.call(
+            "config_set", model="m", application="app", settings={"n": "x" * 1_000_000}
+        )
+    assert (await world.call("config_get", model="m", application="app"))["settings"]["n"][
+        "value"
+    ] == ""
+    state.row("PRAGMA max_page_count=1073741823")
+    await world.call("config_set", model="m", application="app", settings={"n": "y"})
+    await world.settle()
+    assert world.hooks("app/0") == [*SETUP, "config-changed"]
+
+
+async def test_config_of_a_wrong_kind_changes_nothing(world):
+    import pytest
+
+    from minijuju.errors import BadRequestError, NotFoundError
+
+    charm = world.make_charm("app", config={"options": {"n": {"type": "int", "default": 1}}})
+    with pytest.raises(BadRequestError, match="expected int"):
+        await world.deploy(charm=charm, config={"n": "many"})
+    with pytest.raises(BadRequestError, match="unknown option"):
+        await world.deploy(charm=charm, config={"m": 1})
+    assert (await world.call("status", model="m"))["applications"] == {}
+    await world.deploy(charm=charm)
+    await world.settle()
+    with pytest.raises(BadRequestError, match="expected int"):
+        await world.call("config_set", model="m", application="app", settings={"n": "many"})
+    with pytest.raises(NotFoundError):
+        await world.call("config_set", model="m", application="none", settings={"n": 1})
+    with pytest.raises(NotFoundError):
+        await world.call("run", model="m", units=["app/0"], action="none")
+    with pytest.raises(BadRequestError, match="not in an"):
+        await world.call("resolved", model="m", units=["app/0"])
+
+
+async def test_integrating_what_does_not_fit(world):
+    import pytest
+
+    from minijuju.errors import AlreadyExistsError, JujuError
+
+    provider, requirer = two_charms(world)
+    await world.deploy("p", provider)
+    await world.deploy("r", requirer)
+    for ends in (["p", "p"], ["p:none", "r"], ["p:out", "r:out"], ["p", "nobody"]):
+        with pytest.raises(JujuError):
+            await world.call("integrate", model="m", endpoints=ends)
+    await world.call("integrate", model="m", endpoints=["p", "r"])
+    with pytest.raises(AlreadyExistsError):
+        await world.call("integrate", model="m", endpoints=["r", "p"])
+
+
+async def test_a_refresh_out_of_an_error(world):
+    await world.call(
+        "model_config", model="m", set={"automatically-retry-hooks": "false"}, reset=[]
+    )
+    broken = [True]
+    world.on("app", "config-changed", lambda run: 1 if broken else 0)
+    charm = world.make_charm("app")
+    await world.deploy(charm=charm)
+    await world.until(lambda: world.status("app/0", "agent")[0] == "error")
+    broken.clear()
+    await world.call("refresh", model="m", application="app", path=str(charm))
+    await world.settle()
+    # The hook that failed is tried with the new charm; nothing tells of the upgrade.
+    assert world.hooks("app/0") == [*SETUP[:3], "config-changed", "start"]
+
+
+async def test_actions_run_in_a_hook_error(world):
+    await world.call(
+        "model_config", model="m", set={"automatically-retry-hooks": "false"}, reset=[]
+    )
+    world.on("app", "config-changed", lambda run: 1)
+    charm = world.make_charm("app", actions={"act": {}})
+    await world.deploy(charm=charm)
+    await world.until(lambda: world.status("app/0", "agent")[0] == "error")
+    result = await world.call("run", model="m", units=["app/0"], action="act")
+    assert result["app/0"]["status"] == "completed"
+    assert world.status("app/0", "agent")[0] == "error"
+
+
+async def test_units_run_side_by_side(world):
+    together = asyncio.Barrier(3)
+
+    async def install(run):
+        async with asyncio.timeout(10):
+            await together.wait()
+
+    world.on("app", "install", install)
+    await world.deploy(units=3)
+    await world.settle()
+
+
+async def test_names_reach_every_pod(world):
+    provider, requirer = two_charms(world)
+    await world.deploy("p", provider)
+    await world.settle()
+    await world.deploy("r", requirer)
+    await world.settle()
+    address = world.unit("r/0").address
+    await world.until(lambda: address in world.runtimes["p/0"].hosts)
+    status = await world.call("status", model="m")
+    assert status["applications"]["r"]["address"] in world.runtimes["p/0"].hosts
+
+
+async def test_custom_notices_and_checks(world):
+    from minijuju.workload import WorkloadEvent
+
+    charm = world.make_charm("app", containers={"web": {}})
+    await world.deploy(charm=charm)
+    await world.until(lambda: "web-pebble-ready" in world.hooks("app/0"))
+    await world.settle()
+    world.ran.clear()
+    queue = world.runtimes["app/0"].queue
+    queue.put_nowait(
+        WorkloadEvent(
+            "custom-notice", "web", notice_id="9", notice_type="custom", notice_key="a.b/c"
+        )
+    )
+    queue.put_nowait(WorkloadEvent("check-failed", "web", check_name="up"))
+    queue.put_nowait(WorkloadEvent("check-recovered", "web", check_name="up"))
+    await world.until(lambda: len(world.ran["app/0"]) == 3)
+    await world.settle()
+    notice, failed, recovered = world.ran["app/0"]
+    assert notice.hook == "web-pebble-custom-notice"
+    assert notice.env["JUJU_WORKLOAD_NAME"] == "web"
+    assert (notice.env["JUJU_NOTICE_ID"], notice.env["JUJU_NOTICE_TYPE"]) == ("9", "custom")
+    assert notice.env["JUJU_NOTICE_KEY"] == "a.b/c"
+    assert failed.hook == "web-pebble-check-failed"
+    assert failed.env["JUJU_PEBBLE_CHECK_NAME"] == "up"
+    assert recovered.hook == "web-pebble-check-recovered"

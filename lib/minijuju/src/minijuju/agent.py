@@ -63,7 +63,10 @@ JITTER = 0.2
 
 @dataclass(slots=True)
 class Outcome:
-    """How a run of charm code ended; `error` is why its writes could not be committed."""
+    """How a run of charm code ended.
+
+    `error` is why it could not be run to its end, or why its writes could not be committed.
+    """
 
     code: int
     stdout: str = ""
@@ -398,6 +401,8 @@ class Agent:
                 boot = random_bytes.token_hex(8)
                 units.update(self.state, self.model_uuid, self.name, boot=boot, pod=pod)
             units.save_local(self.state, self.model_uuid, self.name, local)
+            if local.pending is not None and local.pending.step is Step.FAILED:
+                self._show_error(local.pending.hook)
         self.runtime = runtime
 
     async def _bury(self) -> None:
@@ -477,9 +482,8 @@ class Agent:
             with self.state.transaction():
                 yield
         except (JujuError, sqlite3.IntegrityError) as error:
-            context.log("ERROR", "commit", f"committing requested changes failed: {error}")
             outcome.code = 1
-            outcome.error = str(error)
+            outcome.error = f"committing requested changes failed: {error}"
             return
         if context.writes.ports or context.writes.charm_state:
             self._changed()
@@ -544,18 +548,14 @@ class Agent:
         )
         with self.state.transaction():
             self._save(local)
-            data = {"hook": hook.name}
-            if hook.remote_unit:
-                data["remote-unit"] = hook.remote_unit
-            statuses.put(
-                self.state,
-                self.model_uuid,
-                self.name,
-                "agent",
-                "error",
-                f'hook failed: "{hook.name}"',
-                data,
-            )
+            self._show_error(hook)
+
+    def _show_error(self, hook: Hook) -> None:
+        data = {"hook": hook.name}
+        if hook.remote_unit:
+            data["remote-unit"] = hook.remote_unit
+        message = f'hook failed: "{hook.name}"'
+        statuses.put(self.state, self.model_uuid, self.name, "agent", "error", message, data)
 
     async def _task(
         self, model: models.Model, unit: units.Unit, operation: Operation, number: int
@@ -590,7 +590,7 @@ class Agent:
         results["return-code"] = outcome.code
         status, message = "completed", context.failure or ""
         if outcome.error:
-            status, message = "failed", f"committing requested changes failed: {outcome.error}"
+            status, message = "failed", outcome.error
         elif context.failure is not None:
             status = "failed"
         elif outcome.code != 0 and task.kind == "action":

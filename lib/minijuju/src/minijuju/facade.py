@@ -548,7 +548,7 @@ class Facade:
                 f"level: expected one of {', '.join(logs.LEVELS)}, got {level!r}"
             )
         log = self.house.log(models.named(self.state, model).uuid)
-        following = log.follow()
+        end = log.end()
         known = await asyncio.to_thread(log.read)
 
         def wanted(record: dict[str, Any]) -> bool:
@@ -560,7 +560,7 @@ class Facade:
         if not tail:
             return
         last = known[-1]["timestamp"] if known else 0.0
-        async for record in following:
+        async for record in log.follow(end):
             if record["timestamp"] > last and wanted(record):
                 await reply.item(record)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +66,8 @@ class Runtime(Protocol):
         """What a terminal runs to be in a container."""
 
 
+logger = logging.getLogger(__name__)
+
 MakeRuntime = Callable[[Path, UnitSpec], Runtime]
 
 
@@ -99,7 +102,11 @@ class House:
         """Log, if the model's logging-config wants lines of that level."""
         wanted = threshold(str(model.setting("logging-config")), "unit" if "/" in entity else "")
         if LEVELS.index(level if level in LEVELS else "INFO") >= LEVELS.index(wanted):
-            self.log(model.uuid).write(entity, level, module, text)
+            try:
+                self.log(model.uuid).write(entity, level, module, text)
+            except OSError as error:
+                # A full disk must not fail the hook whose words are lost.
+                logger.error("cannot write the log of %s: %s", model.name, error)
 
     def unit_folder(self, model: str, unit: str) -> Path:
         """Where a unit's pod lies."""

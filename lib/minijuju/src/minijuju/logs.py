@@ -87,14 +87,22 @@ class Log:
                         records.append(json.loads(line))
         return records
 
-    async def follow(self) -> AsyncIterator[dict[str, Any]]:
-        """Every record from now on."""
-        position = self.path.stat().st_size if self.path.exists() else 0
-        identity = self._identity()
+    def end(self) -> tuple[int, int]:
+        """Where the log ends now, for `follow`."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return 0, 0
+        return found.st_ino, found.st_size
+
+    async def follow(self, start: tuple[int, int]) -> AsyncIterator[dict[str, Any]]:
+        """Every record from `start` on, which `end` gave."""
+        identity, position = start
         while True:
             added = self.added
-            if self._identity() != identity:
-                identity, position = self._identity(), 0
+            now, _ = self.end()
+            if now != identity:
+                identity, position = now, 0
             if identity:
                 with self.path.open("rb") as file:
                     file.seek(position)
@@ -102,12 +110,6 @@ class Log:
                         position += len(line)
                         yield json.loads(line)
             await added.wait()
-
-    def _identity(self) -> int:
-        try:
-            return self.path.stat().st_ino
-        except FileNotFoundError:
-            return 0
 
 
 def matches(

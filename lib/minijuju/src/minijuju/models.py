@@ -22,7 +22,6 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 DEFAULTS: dict[str, Any] = {
     "agent-version": "3.6.12",
     "automatically-retry-hooks": True,
-    "default-base": "ubuntu@24.04",
     "hook-retry-base": "5s",
     "hook-retry-max": "5m",
     "logging-config": "<root>=INFO",
@@ -30,7 +29,6 @@ DEFAULTS: dict[str, Any] = {
     "max-status-history-age": "336h",
     "type": "kubernetes",
     "update-status-hook-interval": "5m",
-    "workload-poll-interval": "5s",
 }
 """Every key of a model's configuration that something reads, with its default."""
 

@@ -61,9 +61,13 @@ class Server:
     async def start(self) -> None:
         """Listen."""
         listener = sockets.listen(self.path)
-        self._server = await asyncio.start_unix_server(
-            self._connected, sock=listener, limit=MAX_LINE
-        )
+        try:
+            self._server = await asyncio.start_unix_server(
+                self._connected, sock=listener, limit=MAX_LINE
+            )
+        except BaseException:
+            listener.close()
+            raise
 
     async def close(self) -> None:
         """Stop listening, and end what is under way."""
@@ -162,7 +166,7 @@ def check_params(method: Method, params: dict[str, Any]) -> None:
         if not _fits(params[name], hints[name]):
             kind = getattr(hints[name], "__name__", str(hints[name]))
             raise BadRequestError(f"{name}: expected {kind}, got {type(params[name]).__name__}")
-    unknown = sorted(set(params) - set(signature.parameters))
+    unknown = sorted(set(params) - (set(signature.parameters) - {"reply"}))
     if unknown:
         raise BadRequestError(f"unknown parameter {unknown[0]!r}")
 

@@ -28,7 +28,11 @@ class HookServer:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         tools.install(self.folder)
         listener = sockets.listen(self.folder / tools.SOCKET_NAME)
-        self._server = await asyncio.start_unix_server(self._serve, sock=listener)
+        try:
+            self._server = await asyncio.start_unix_server(self._serve, sock=listener)
+        except BaseException:
+            listener.close()
+            raise
 
     async def stop(self) -> None:
         """Stop listening; the commands under way are cut off."""

@@ -37,7 +37,6 @@ def test_a_plain_pod_is_good(faults):
         {"shareProcessNamespace": True},
         {"ephemeralContainers": [{"name": "x"}]},
         {"volumes": [{"name": "v", "nfs": {"server": "s", "path": "/"}}]},
-        {"volumes": [{"name": "v", "emptyDir": {"medium": "Memory"}}]},
     ],
 )
 def test_what_cannot_be_honoured_is_refused_by_name(faults, spec):
@@ -55,6 +54,7 @@ def test_what_cannot_be_honoured_is_refused_by_name(faults, spec):
         {"securityContext": {"fsGroup": 100, "seccompProfile": {"type": "RuntimeDefault"}}},
         {"imagePullSecrets": [{"name": "x"}]},
         {"affinity": {}},
+        {"volumes": [{"name": "v", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}}]},
         {"os": {"name": "linux"}},
     ],
 )
@@ -131,6 +131,7 @@ def test_sub_paths(faults, path):
         ({"name": "v", "persistentVolumeClaim": {}}, "claimName: Required value"),
         ({"name": "v", "emptyDir": {}, "secret": {"secretName": "s"}}, "more than 1 volume type"),
         ({"name": "v", "hostPath": {"path": "../x"}}, "hostPath.path: Invalid value"),
+        ({"name": "v", "emptyDir": {"medium": "HugePages"}}, "medium: Unsupported value"),
         ({"name": "v", "image": {}}, "image.reference: Required value"),
         (
             {"name": "v", "secret": {"secretName": "s", "items": [{"key": "k", "path": "../x"}]}},

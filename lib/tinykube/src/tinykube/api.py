@@ -161,11 +161,19 @@ class Api:
             route("/livez", self.healthz),
             route("/readyz", self.readyz),
             route("/version", self.version),
-            route("/api", self.discover),
-            route("/api/v1", self.discover),
-            route("/apis", self.discover),
-            route("/apis/{group}", self.discover),
-            route("/apis/{group}/{version}", self.discover),
+            route("/version/", self.version),
+            # Clients ask with and without the last slash.
+            *(
+                route(f"{path}{slash}", self.discover)
+                for path in (
+                    "/api",
+                    "/api/v1",
+                    "/apis",
+                    "/apis/{group}",
+                    "/apis/{group}/{version}",
+                )
+                for slash in ("", "/")
+            ),
             route("/api/v1/{rest:path}", self.serve),
             route("/apis/{group}/{version}/{rest:path}", self.serve),
             route("/{rest:path}", self.unknown),
@@ -199,7 +207,7 @@ class Api:
         self._authorize(http, Attributes(_verb_of_path(http), path=http.url.path))
         _only(http, "GET")
         group, version = http.path_params.get("group"), http.path_params.get("version")
-        match http.url.path:
+        match http.url.path.rstrip("/"):
             case "/api":
                 found: JSON | None = discovery.core_versions(self._address)
             case "/api/v1":

@@ -119,7 +119,7 @@ _CONTAINER: dict[str, Shape] = {
                 "mountPath": "str",
                 "subPath": "str",
                 "readOnly": "bool",
-                "subPathExpr": Refused("use subPath"),
+                "subPathExpr": "str",
                 "mountPropagation": Refused("mounts do not propagate here", ("None",)),
                 "recursiveReadOnly": Refused(
                     "read-only mounts are so in full", ("Disabled", "IfPossible")
@@ -158,7 +158,8 @@ _CONTAINER: dict[str, Shape] = {
 SOURCES: dict[str, Shape] = {
     "emptyDir": Fields(
         {
-            "medium": Refused("an empty-dir is a folder on the disk here", ("",)),
+            # A folder on the disk in either case; its size is not bounded.
+            "medium": "str",
             "sizeLimit": "quantity",
         }
     ),
@@ -640,6 +641,13 @@ def _mounts(
             yield wrong(f"{where}.mountPath", target, "must be unique")
         seen.add(target)
         yield from _relative(f"{where}.subPath", mount.get("subPath", ""))
+        yield from _relative(f"{where}.subPathExpr", mount.get("subPathExpr", ""))
+        if mount.get("subPath") and mount.get("subPathExpr"):
+            yield wrong(
+                f"{where}.subPathExpr",
+                mount["subPathExpr"],
+                "subPathExpr and subPath are mutually exclusive",
+            )
 
 
 def _relative(path: str, value: str) -> Iterator[Cause]:
@@ -721,16 +729,16 @@ def _source(path: str, kind: str, source: Mapping[str, Any]) -> Iterator[Cause]:
             "must be a number between 0 and 0777 (octal), both inclusive",
         )
     match kind:
+        case "emptyDir":
+            if source.get("medium", "") not in ("", "Memory"):
+                yield unsupported(f"{path}.medium", source["medium"], ("", "Memory"))
         case "persistentVolumeClaim":
             if not source.get("claimName"):
                 yield required(f"{path}.claimName")
-        case "secret":
-            if not source.get("secretName"):
-                yield required(f"{path}.secretName")
-            yield from _items(f"{path}.items", source.get("items") or ())
-        case "configMap":
-            if not source.get("name"):
-                yield required(f"{path}.name")
+        case "secret" | "configMap":
+            name = "secretName" if kind == "secret" else "name"
+            if not source.get(name):
+                yield required(f"{path}.{name}")
             yield from _items(f"{path}.items", source.get("items") or ())
         case "downwardAPI":
             yield from _downward(f"{path}.items", source.get("items") or ())

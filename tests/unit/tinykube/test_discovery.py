@@ -1,0 +1,21 @@
+from tinykube import discovery, kinds
+
+
+def test_every_resource_is_listed_with_its_verbs():
+    for item in kinds.STORED:
+        listed = discovery.resource_list(item.group, item.version)["resources"]
+        (entry,) = [found for found in listed if found["name"] == item.plural]
+        assert entry["namespaced"] is item.namespaced
+        assert set(entry["verbs"]) == set(item.verbs)
+        subs = {found["name"] for found in listed}
+        assert (f"{item.plural}/status" in subs) is item.status
+
+
+def test_the_version_is_one_that_clients_read():
+    found = discovery.version()
+    assert found["gitVersion"].startswith(f"v{found['major']}.{found['minor']}.")
+
+
+def test_what_is_not_there():
+    assert discovery.group("apps") is None
+    assert discovery.resource_list("apps", "v1") is None

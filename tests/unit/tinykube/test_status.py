@@ -1,0 +1,35 @@
+import pytest
+
+from tinykube import status
+
+
+def test_an_invalid_object_lists_its_causes():
+    causes = [status.required("spec.a"), status.wrong("spec.b", "x", "must be y")]
+    body = status.invalid("Pod", "", "p", causes).status()
+    assert body["code"] == 422
+    assert body["message"] == (
+        'Pod "p" is invalid: [spec.a: Required value, spec.b: Invalid value: "x": must be y]'
+    )
+    assert body["details"]["causes"][0] == {
+        "reason": "FieldValueRequired",
+        "message": "Required value",
+        "field": "spec.a",
+    }
+
+
+def test_one_cause_stands_alone():
+    error = status.invalid("Role", "rbac.x", "r", [status.duplicate("a", 1)])
+    assert error.message == 'Role.rbac.x "r" is invalid: a: Duplicate value: 1'
+
+
+@pytest.mark.parametrize("value", ["x" * 10_000, "\x1b[31mred\n", '"'])
+def test_values_are_shown_short_and_harmless(value):
+    message = status.wrong("f", value, "no").message
+    assert len(message) < 400
+    assert message.isprintable()
+    assert message.isascii()
+
+
+def test_a_retry_is_told():
+    error = status.ApiError(429, "TooManyRequests", "later", retry_after=3)
+    assert error.status()["details"] == {"retryAfterSeconds": 3}

@@ -22,6 +22,9 @@ from toolkit_cli.source import Source
 from toolkit_cli.substrate import Juju, Kube
 
 POLL = 0.3
+# A refresh or a new option reaches a unit a moment after it was asked for: it must be seen
+# active and idle this often in a row.
+SETTLED = 3
 GONE_WRONG = ("error", "blocked")
 PATIENCE = 60.0  # seconds that a unit may be blocked or in error before `up` gives up
 PYTHON_IMAGES = ("python:3*", "python", "registry.access.redhat.com/ubi*/python-3*")
@@ -206,8 +209,10 @@ class Deployment:
         wrong_since: dict[str, float] = {}
         begun: set[str] = set()
         ended: set[str] = set()
+        settled = 0
         while True:
-            units = dict(self._units(self._status()))
+            status = self._status()
+            units = dict(self._units(status))
             for name, (state, message) in units.items():
                 text = f"{state} {message}".strip()
                 if name not in begun:
@@ -223,11 +228,17 @@ class Deployment:
                     wrong_since.setdefault(name, time.monotonic())
                 else:
                     wrong_since.pop(name, None)
-            if units and all(state == "active" for state, _ in units.values()):
+            calm = units and all(state == "active" for state, _ in units.values())
+            settled = settled + 1 if calm and _idle(status) else 0
+            if settled == SETTLED:
                 return
             stuck = [n for n, t in wrong_since.items() if time.monotonic() - t > PATIENCE]
             if stuck or time.monotonic() > deadline:
-                names = stuck or [n for n, (state, _) in units.items() if state != "active"]
+                names = (
+                    stuck
+                    or [n for n, (state, _) in units.items() if state != "active"]
+                    or [*units]
+                )
                 told = "\n".join(f"  {name}: {' '.join(units[name])}" for name in names)
                 hint = f"see: minijuju debug-log --model {self.model} --replay"
                 raise ToolkitError(f"not active after {timeout:.0f} s or stuck:\n{told}\n{hint}")
@@ -364,6 +375,15 @@ class Deployment:
         if not ports or not entry.get("address"):
             return ""
         return f"http://{entry['address']}:{str(ports[0]).partition('/')[0]}"
+
+
+def _idle(status: dict[str, Any]) -> bool:
+    """Whether no unit runs a hook."""
+    return all(
+        unit["juju-status"]["current"] == "idle"
+        for entry in status["applications"].values()
+        for unit in entry.get("units", {}).values()
+    )
 
 
 def _answers(url: str) -> bool:

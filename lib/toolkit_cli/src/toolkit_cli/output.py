@@ -35,8 +35,9 @@ def show(summary: Summary, *, as_json: bool) -> None:
         return
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("Application", "Status", "Units", "Address", "Message"):
-        table.add_column(column, overflow="fold")
+    for column in ("Application", "Status", "Units", "Address"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("Message", overflow="fold")
     for row in summary.applications:
         colour = COLOURS.get(row.status, "white")
         table.add_row(

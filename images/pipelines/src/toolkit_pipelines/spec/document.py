@@ -1,13 +1,14 @@
 """IR YAML as plain data, read with bounds on everything a hostile document can blow up.
 
-A pipeline package is one YAML document (the pipeline spec) or two (the platform spec follows).
-JSON is YAML, so both are read here. One pass over the parser's events builds the data: no object
-of YAML's own kinds is ever made, aliases are followed but counted, duplicate keys, merge keys
-and tags are refused.
+A pipeline package is one YAML document (the pipeline spec) or two (the platform spec follows), or
+JSON, which is read as such: YAML 1.1 knows neither its pairs of surrogates nor `1e3`. For YAML one
+pass over the parser's events builds the data: no object of YAML's own kinds is ever made, aliases
+are followed but counted, duplicate keys, merge keys and tags are refused.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import yaml
@@ -133,6 +134,48 @@ def _error(event: Any, problem: str) -> SpecError:
     return SpecError("", f"line {mark.line + 1}, column {mark.column + 1}: {problem}")
 
 
+def _json(text: str) -> Any:
+    """Read a JSON object within the same bounds."""
+
+    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            seen: set[str] = set()
+            for key, _ in pairs:
+                if key in seen:
+                    raise SpecError("", f"the key {key[:80]!r} appears twice")
+                seen.add(key)
+        return found
+
+    def constant(name: str) -> Any:
+        raise SpecError("", f"{name} is not a JSON value")
+
+    try:
+        value = json.loads(text, object_pairs_hook=mapping, parse_constant=constant)
+    except RecursionError as error:
+        raise SpecError("", f"nested deeper than {MAX_DEPTH} levels") from error
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:
+        # An integer of thousands of digits.
+        raise SpecError("", f"the document cannot be read: {error}") from error
+    pending, nodes = [(value, 0)], 0
+    while pending:
+        each, depth = pending.pop()
+        nodes += 1
+        if depth > MAX_DEPTH:
+            raise SpecError("", f"nested deeper than {MAX_DEPTH} levels")
+        if nodes > MAX_NODES:
+            raise SpecError("", f"the document has more than {MAX_NODES} values")
+        if isinstance(each, dict):
+            if any(len(key) > MAX_KEY for key in each):
+                raise SpecError("", f"a key is longer than {MAX_KEY} characters")
+            pending += [(inner, depth + 1) for inner in each.values()]
+        elif isinstance(each, list):
+            pending += [(inner, depth + 1) for inner in each]
+    return value
+
+
 def read(text: bytes | str) -> list[Any]:
     """Read all documents of a package.
 
@@ -155,6 +198,12 @@ def read(text: bytes | str) -> list[Any]:
         decoded = text.decode("utf-8")
     except UnicodeDecodeError as error:
         raise SpecError("", f"the document is not UTF-8: {error}") from error
+    if decoded.lstrip().startswith("{"):
+        try:
+            return [_json(decoded)]
+        except json.JSONDecodeError:
+            # YAML may begin with a brace as well; its reader says what is wrong.
+            pass
     try:
         return _Builder(decoded).documents()
     except yaml.MarkedYAMLError as error:

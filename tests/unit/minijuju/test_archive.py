@@ -27,7 +27,8 @@ class Images:
     def __init__(self):
         self.built = []
 
-    def build(self, folder, *, progress):
+    def build(self, folder, *, project, progress):
+        assert not project
         self.built.append(folder)
         if (folder / "uv.lock").read_text() == "broken":
             raise ImageError("uv sync failed: no such package")

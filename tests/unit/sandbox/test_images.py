@@ -114,6 +114,19 @@ def test_the_digest_does_not_follow_what_stays_out(folder: Path, name: str) -> N
     assert images._digest(folder) == before
 
 
+def test_the_digest_of_an_environment_alone_follows_project_and_lock(folder: Path) -> None:
+    before = images._digest(folder, project=False)
+    assert before != images._digest(folder)
+
+    with (folder / "src/hello.py").open("a") as stream:
+        stream.write("\n# more\n")
+    assert images._digest(folder, project=False) == before
+
+    with (folder / "uv.lock").open("a") as stream:
+        stream.write("\n# more\n")
+    assert images._digest(folder, project=False) != before
+
+
 def test_the_digest_is_of_the_content_not_of_the_place(folder: Path, tmp_path: Path) -> None:
     before = images._digest(folder)
 

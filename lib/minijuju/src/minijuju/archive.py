@@ -177,7 +177,8 @@ class CharmStore:
         environment = None
         if (path / "uv.lock").is_file():
             try:
-                environment = self.images.build(path, progress=progress).reference
+                built = self.images.build(path, project=False, progress=progress)
+                environment = built.reference
             except ImageError as error:
                 raise ArchiveError(f"{path}: {error}") from error
         elif (path / "pyproject.toml").is_file() or (path / "requirements.txt").is_file():

@@ -130,12 +130,20 @@ class ImageStore:
     def __init__(self, root: Path | None = None) -> None:
         self.root = (root or store_root()).absolute()
 
-    def build(self, folder: Path, *, progress: Callable[[str], None] = lambda _: None) -> Image:
+    def build(
+        self,
+        folder: Path,
+        *,
+        project: bool = True,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> Image:
         """Build the image of `folder`, or find it built already. Blocks.
 
         Args:
             folder: has pyproject.toml and uv.lock, and `[tool.process-image]` if it is to differ
                 from the defaults.
+            project: False for an environment of what the project depends on, without the project
+                itself: its sources may change then, and the image stays the same.
             progress: gets uv's lines as they come.
 
         Raises:
@@ -143,14 +151,14 @@ class ImageStore:
         """
         folder = folder.resolve()
         recipe = read_recipe(folder)
-        digest = _digest(folder)
+        digest = _digest(folder, project=project)
         reference = f"process.local/{recipe.name}@sha256:{digest}"
         place = self._place(recipe.name, digest)
         if not place.is_dir():
             with self._lock(recipe.name, digest, progress) as lock:
                 if not place.is_dir():
                     progress(f"building image {recipe.name}")
-                    self._build(folder, recipe, digest, lock, progress)
+                    self._build(folder, recipe, digest, lock, progress, project=project)
         image = self.get(reference)
         if image is None:
             raise ImageError(f"{reference} was taken away while it was being built")
@@ -225,6 +233,8 @@ class ImageStore:
         digest: str,
         lock: int,
         progress: Callable[[str], None],
+        *,
+        project: bool,
     ) -> None:
         """Build into a draft beside the image's place and rename it. The lock is held."""
         place = self._place(recipe.name, digest)
@@ -240,7 +250,7 @@ class ImageStore:
             run("venv", "--relocatable", "--python", python, str(environment), cwd=folder)
             run(
                 *("sync", "--frozen", "--no-dev", "--no-editable", "--compile-bytecode"),
-                *("--python", python, *refresh),
+                *("--python", python, *refresh, *([] if project else ["--no-install-project"])),
                 cwd=folder,
                 environment=environment,
             )
@@ -300,16 +310,19 @@ def _interpreter() -> str:
     raise ImageError(f"no {version} in {sys.base_prefix}/bin")
 
 
-def _digest(folder: Path) -> str:
+def _digest(folder: Path, *, project: bool = True) -> str:
     """The name of what would be built: sources, lock, local dependencies, Python and machine."""
     whole = hashlib.sha256()
 
     def add(*values: object) -> None:
         whole.update(json.dumps([str(value) for value in values]).encode() + b"\n")
 
-    add(_RECIPE, platform.machine(), platform.libc_ver(), sys.version, sys.base_prefix)
+    add(_RECIPE, project, platform.machine(), platform.libc_ver(), sys.version, sys.base_prefix)
     for number, source in enumerate([folder, *_local_dependencies(folder)]):
-        for path in _files(source):
+        files = _files(source)
+        if source == folder and not project:
+            files = [folder / "pyproject.toml", folder / "uv.lock"]
+        for path in files:
             # By number, not by name: where the sources lie is not part of what they are.
             name = path.relative_to(source) if path != source else path.name
             add(number, name, path.stat().st_mode & 0o100, _hash(path))

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -194,7 +195,9 @@ chmod +x "$target/go/bin/go"
     )
     monkeypatch.setattr(pebble.uv, "find_uv_bin", lambda: str(uv))
     pebble.ensure(tmp_path / "store")
-    assert "--require-hashes" in (tmp_path / "arguments").read_text()
+    arguments = (tmp_path / "arguments").read_text().split()
+    assert "--require-hashes" in arguments
+    assert f"--python={sys.executable}" in arguments
     assert (tmp_path / "fetched").read_text() == "run\n"
 
 

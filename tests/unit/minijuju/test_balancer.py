@@ -135,3 +135,21 @@ async def test_a_port_in_use_is_reported_and_the_rest_served(tmp_path, addresses
                 "failed": {f"{service}:{taken}": "Address already in use"},
             }
             assert await ask(service, port) == b"1"
+
+
+async def test_what_comes_before_a_unit_is_reached_is_not_lost(tmp_path, addresses, monkeypatch):
+    """asyncio of Python 3.11.2 reads on although `connection_made` paused it."""
+    front, unit, *_ = addresses
+    transport = asyncio.selector_events._SelectorSocketTransport
+    monkeypatch.setattr(transport, "pause_reading", lambda _self: None)
+    loop = asyncio.get_running_loop()
+    connect = loop.create_connection
+
+    async def slowly(*arguments, **options):
+        if arguments[0] is balancer.Half:
+            await asyncio.sleep(0.1)
+        return await connect(*arguments, **options)
+
+    monkeypatch.setattr(loop, "create_connection", slowly)
+    async with echo(b"one ", unit) as port, balancing(tmp_path, [route(front, port, [unit])]):
+        assert await ask(front, port, b"early bytes") == b"one early bytes"

@@ -45,6 +45,7 @@ class Half(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.other: Half | None = None
         self.ended = False
+        self.early = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember the transport."""
@@ -55,12 +56,16 @@ class Half(asyncio.Protocol):
         """Pass the bytes on."""
         if self.other and self.other.transport:
             self.other.transport.write(data)
+        else:
+            self.early += data
+            if self.transport:
+                self.transport.pause_reading()
 
     def eof_received(self) -> bool:
         """Pass the end on; the other direction may go on for as long as it likes."""
         self.ended = True
         if not self.other or not self.transport or not self.other.transport:
-            return False
+            return True
         if self.other.ended:
             # Both directions have ended: nobody else would close these two.
             self.transport.close()
@@ -120,9 +125,23 @@ class Front(Half):
                     back.transport.abort()
                 return
             back.other, self.other = self, back
+            self.forward_early()
             self.transport.resume_reading()
             return
         self.transport.abort()
+
+    def forward_early(self) -> None:
+        """Pass on what came before there was a unit.
+
+        Up to Python 3.11.4 asyncio starts to read even though `connection_made` paused it.
+        """
+        assert self.other  # noqa: S101 - join has just set it
+        assert self.other.transport  # noqa: S101 - connected
+        if self.early:
+            self.other.transport.write(bytes(self.early))
+            self.early.clear()
+        if self.ended:
+            self.other.transport.write_eof()
 
 
 class Route:

@@ -1,0 +1,67 @@
+"""What bubblewrap is told of a command, and how output is split."""
+
+import asyncio
+
+import pytest
+
+from minijuju import execution
+from sandbox.spec import Spec
+
+
+@pytest.mark.parametrize("interactive", [False, True])
+def test_a_command_dies_with_its_owner_and_is_not_pid_1(tmp_path, interactive):
+    options = execution.arguments(Spec(("true",)), tmp_path, interactive=interactive)
+    assert "--die-with-parent" in options
+    assert "--as-pid-1" not in options
+    assert "--unshare-pid" in options
+    assert ("--new-session" in options) is not interactive
+
+
+def test_a_word_of_the_environment_is_not_taken_for_an_option(tmp_path):
+    spec = Spec(("true",), env={"WORD": "--as-pid-1", "OTHER": "--new-session"})
+    options = execution.arguments(spec, tmp_path, interactive=True)
+    assert options[options.index("WORD") + 1] == "--as-pid-1"
+    assert options[options.index("OTHER") + 1] == "--new-session"
+
+
+async def read(reading, *chunks):
+    reader = asyncio.StreamReader()
+    seen = []
+    task = asyncio.create_task(
+        reading(reader, "stdout", lambda stream, text: seen.append((stream, text)))
+    )
+    for chunk in chunks:
+        reader.feed_data(chunk)
+        await asyncio.sleep(0)
+    reader.feed_eof()
+    await asyncio.wait_for(task, 10)
+    return [text for _, text in seen]
+
+
+@pytest.mark.parametrize(
+    ("chunks", "lines"),
+    [
+        ([], []),
+        ([b"a\nb\n"], ["a", "b"]),
+        ([b"a", b"b\n", b"c"], ["ab", "c"]),
+        ([b"\n\n"], ["", ""]),
+        (["é".encode()[:1], "é\n".encode()[1:]], ["é"]),
+        ([b"\xff\n"], ["�"]),
+        ([b"cut \xc3"], ["cut �"]),
+        ([b"a\r\n"], ["a\r"]),
+    ],
+)
+async def test_lines(chunks, lines):
+    assert await read(execution._lines, *chunks) == lines
+
+
+async def test_a_line_without_end_comes_in_pieces(monkeypatch):
+    monkeypatch.setattr(execution, "LINE_BYTES", 10)
+    pieces = await read(execution._lines, b"x" * 35 + b"\nend")
+    assert "".join(pieces) == "x" * 35 + "end"
+    assert pieces[-1] == "end"
+    assert max(len(piece) for piece in pieces) < 20
+
+
+async def test_exact_output_is_not_touched():
+    assert "".join(await read(execution._pieces, b"a\n", b"\nb")) == "a\n\nb"

@@ -83,7 +83,8 @@ def _candidates(minor: str) -> Iterator[Path]:
     for name in (f"python{minor}", "python3"):
         if (found := shutil.which(name)) and not _is_shim(Path(found)):
             yield Path(found)
-    yield from sorted(_pyenv().glob(f"{minor}.*/bin/python{minor}"), reverse=True)
+    if os.access(_pyenv(), os.R_OK | os.X_OK):
+        yield from sorted(_pyenv().glob(f"{minor}.*/bin/python{minor}"), reverse=True)
     yield from _managed_by_uv(minor)
 
 

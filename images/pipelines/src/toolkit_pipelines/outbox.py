@@ -149,17 +149,14 @@ class Outbox:
         for entry in entries:
             by_run.setdefault(entry.record.run_id, []).append(entry)
         for run_id, listed in by_run.items():
-            delivered: list[int] = []
             try:
                 for entry in listed:
                     await self._deliver(entry.record)
-                    delivered.append(entry.entry_id)
+                    await asyncio.to_thread(self._store.delivered, [entry.entry_id])
             except UnreachableError as error:
                 self._later(run_id, error)
             else:
                 self._trouble.pop(run_id, None)
-            if delivered:
-                await asyncio.to_thread(self._store.delivered, delivered)
         return bool(entries)
 
     def _later(self, run_id: str, error: UnreachableError) -> None:

@@ -132,7 +132,7 @@ class PlayedPods(FakePods):
 
     async def play(self, request: PodRequest) -> None:
         path = request.annotations["toolkit.canonical.com/task"]
-        task = json.loads(Path(request.command[3]).read_text())
+        task = json.loads(await asyncio.to_thread(Path(request.command[3]).read_text))
         folder = Path(task["folder"])
         claim = folder / ".started"
         descriptor = os.open(claim, os.O_CREAT | os.O_EXCL)
@@ -302,13 +302,13 @@ class Service:
 
     async def wait(self, run_id: str, timeout: float = 15.0) -> runstate.RunState:  # noqa: ASYNC109 - a bound for the whole test
         async with asyncio.timeout(timeout):
-            while not self.store.runs.run(run_id).phase.ended:
+            while not self.store.runs.run(run_id).phase.ended:  # noqa: ASYNC110 - polled on purpose
                 await asyncio.sleep(0.005)
         return self.state(run_id)
 
     async def until(self, condition: Callable[[], bool], timeout: float = 10.0) -> None:  # noqa: ASYNC109 - a bound for the whole test
         async with asyncio.timeout(timeout):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - any condition, none has an event
                 await asyncio.sleep(0.005)
 
     async def close(self) -> None:

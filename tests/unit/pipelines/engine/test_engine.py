@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from toolkit_jobs import PodPhase, PodStatus, SecretKey
 
+from toolkit_jobs import PodPhase, PodStatus, SecretKey
 from toolkit_pipelines import events
 from toolkit_pipelines.events import RunPhase
 from toolkit_pipelines.runstate import TaskPhase

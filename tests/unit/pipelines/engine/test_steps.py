@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 import pytest
 
@@ -118,7 +118,7 @@ async def test_artifacts_flow_with_their_metadata(run: Runner, processes: Servic
     assert (data.type, data.metadata) == ("system.Dataset", {"rows": 7})
     (model,) = state.tasks["train"].outputs.artifacts["model"]
     assert model.metadata == {"framework": "upper"}
-    assert Path(model.uri).read_text() == "HELLO"
+    assert await asyncio.to_thread(Path(model.uri).read_text) == "HELLO"
     (metrics,) = state.tasks["train"].outputs.artifacts["metrics"]
     assert metrics.metadata == {"accuracy": 0.5, "loss": "NaN"}
     assert processes.engine is not None
@@ -229,10 +229,10 @@ async def test_threads_and_exit_functions_run_to_their_end(run: Runner) -> None:
 def shell(
     text: str,
     count: int,
-    maybe: str = None,
-    out: dsl.OutputPath(str) = None,
-    file: dsl.Output[dsl.Artifact] = None,
-):  # type: ignore[valid-type, assignment] # noqa: RUF013, E501 - KFP's own way to write it
+    out: dsl.OutputPath(str),  # type: ignore[valid-type]
+    file: dsl.Output[dsl.Artifact],
+    maybe: Optional[str] = None,  # noqa: UP045 - KFP reads it
+):
     return dsl.ContainerSpec(
         image="alpine",
         command=["sh", "-c", 'printf "%s" "$*" > "$0"'],

@@ -72,6 +72,8 @@ def _parameters(
             found[name] = written[name]
         elif os.path.isfile(output["outputFile"]):
             found[name] = _parameter(name, output["outputFile"], types[name])
+        elif os.path.lexists(output["outputFile"]):
+            raise OutputError(f"output parameter {name!r} is no file: {output['outputFile']}")
     return found
 
 

@@ -154,7 +154,9 @@ class _Reader:
         if not isinstance(root.body, Dag):
             raise SpecError("root", "the root must have a dag")
         return Pipeline(
-            name=_text(info.get("name"), "pipelineInfo.name", required=True),
+            name=_name(
+                _text(info.get("name"), "pipelineInfo.name", required=True), "pipelineInfo.name"
+            ),
             display_name=_text(info.get("displayName"), "pipelineInfo.displayName"),
             description=_text(info.get("description"), "pipelineInfo.description"),
             components=self._components,

@@ -28,6 +28,7 @@ from typing import Any
 import yaml
 from uv import find_uv_bin
 
+from minijuju.archive import packed_documents
 from toolkit_cli.errors import ToolkitError
 
 LAYOUT = 1  # raised when what is written changes for the same input
@@ -35,11 +36,6 @@ ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 BASES = {"ubuntu@24.04": "3.12"}
 PLATFORMS = {"amd64": "x86_64-manylinux_2_39", "arm64": "aarch64-manylinux_2_39"}
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
-METADATA_KEYS = (
-    "name", "summary", "description", "assumes", "charm-user", "containers", "resources",
-    "provides", "requires", "peers", "storage", "devices",
-    "extra-bindings", "subordinate", "terms",
-)  # fmt: skip
 DISPATCH = """\
 #!/bin/sh
 # Run the charm by the interpreter of the machine, on the packages that came with it.
@@ -239,9 +235,6 @@ def _forget_machine(record: Path) -> None:
 
 
 def _write_metadata(tree: Path, charmcraft: dict[str, Any], target: Target) -> None:
-    metadata = {key: charmcraft[key] for key in METADATA_KEYS if key in charmcraft}
-    if "title" in charmcraft:
-        metadata["display-name"] = charmcraft["title"]
     base = target.base or str(charmcraft.get("base") or next(iter(BASES)))
     distribution, _, channel = base.partition("@")
     manifest = {
@@ -250,15 +243,8 @@ def _write_metadata(tree: Path, charmcraft: dict[str, Any], target: Target) -> N
             {"name": distribution, "channel": channel, "architectures": [target.architecture]}
         ],
     }
-    documents = {
-        "metadata.yaml": metadata,
-        "manifest.yaml": manifest,
-        "config.yaml": charmcraft.get("config"),
-        "actions.yaml": charmcraft.get("actions"),
-    }
-    for name, document in documents.items():
-        if document:
-            (tree / name).write_text(yaml.safe_dump(document, sort_keys=False))
+    for name, document in {**packed_documents(charmcraft), "manifest.yaml": manifest}.items():
+        (tree / name).write_text(yaml.safe_dump(document, sort_keys=False))
 
 
 def _zip(tree: Path, archive: Path, *, comment: str) -> None:

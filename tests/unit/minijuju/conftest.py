@@ -202,6 +202,8 @@ class World:
         controller, self.controller = self.controller, None
         if controller is not None:
             await controller.close(**options)
+            # What was just being connected ends by itself.
+            await asyncio.sleep(0.01)
 
     async def crash(self):
         """What kill -9 does to a controller: nothing is said, nothing is written any more."""

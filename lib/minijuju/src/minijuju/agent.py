@@ -131,8 +131,8 @@ class Agent:
 
     async def run(self) -> None:
         """Be the unit's agent; returns when the unit is gone from the model."""
-        await self._server.start()
         try:
+            await self._server.start()
             while True:
                 self._wake.clear()
                 try:

@@ -61,6 +61,9 @@ class Controller:
         charms: where charms are unpacked; by default below `data`.
         balance: whether service addresses are served; tests without processes do without.
 
+    Attributes:
+        over: set when the process shall end.
+
     Raises:
         AlreadyRunningError: another one has the folder.
         StateError: the database cannot be used.
@@ -94,6 +97,7 @@ class Controller:
         )
         self.agents: dict[tuple[str, str], Agent] = {}
         self.closing = False
+        self.over = asyncio.Event()
         self._runs: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._dirty: set[str] = set()
@@ -126,6 +130,15 @@ class Controller:
             asyncio.create_task(self._keep(), name="keeper"),
             asyncio.create_task(self._do_chores(), name="chores"),
         ]
+        for keeper in self._keepers:
+            keeper.add_done_callback(self._ended)
+
+    def _ended(self, keeper: asyncio.Task[None]) -> None:
+        """A keeper that ends while the controller lives is a defect: end, and be started anew."""
+        if self.closing or keeper.cancelled():
+            return
+        logger.critical("%s ended", keeper.get_name(), exc_info=keeper.exception())
+        self.over.set()
 
     def _rebooted(self) -> None:
         """Note that no pod survived if the machine was started since."""

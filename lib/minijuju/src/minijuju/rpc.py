@@ -53,37 +53,18 @@ class Server:
     """Serves `methods` at the socket in `data`."""
 
     def __init__(self, data: Path, methods: dict[str, Method]) -> None:
-        self.path = data / SOCKET
         self._methods = methods
-        self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._server = sockets.Server(data / SOCKET, self._connected, limit=MAX_LINE)
 
     async def start(self) -> None:
         """Listen."""
-        listener = sockets.listen(self.path)
-        try:
-            self._server = await asyncio.start_unix_server(
-                self._connected, sock=listener, limit=MAX_LINE
-            )
-        except BaseException:
-            listener.close()
-            raise
+        self._server.start()
 
     async def close(self) -> None:
         """Stop listening, and end what is under way."""
-        if self._server is not None:
-            self._server.close()
-        self.path.unlink(missing_ok=True)
-        current = asyncio.current_task()
-        work = [task for task in self._connections if task is not current]
-        for task in work:
-            task.cancel()
-        await asyncio.gather(*work, return_exceptions=True)
+        await self._server.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._connections.add(task)
         try:
             while line := await _line(reader):
                 gone = asyncio.ensure_future(reader.read(1))
@@ -101,13 +82,6 @@ class Server:
                     await asyncio.gather(gone, work, return_exceptions=True)
         except ConnectionError:
             logger.info("a client went away")
-        except asyncio.CancelledError:
-            # The server closes. Python 3.11 calls a connection that is cancelled an error.
-            logger.debug("a client was cut off")
-        finally:
-            if task is not None:
-                self._connections.discard(task)
-            writer.close()
 
     async def _answer(self, line: bytes, reply: Reply) -> dict[str, Any]:
         try:

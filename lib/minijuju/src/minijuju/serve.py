@@ -23,7 +23,7 @@ async def serve(data: Path) -> None:
     SIGTERM and SIGINT let the pods run on; the method `shutdown` stops them.
     """
     controller = Controller(data)
-    done = asyncio.Event()
+    done = controller.over
     api = facade.Facade(controller, done)
     server = rpc.Server(data, api.methods())
     loop = asyncio.get_running_loop()

@@ -20,34 +20,20 @@ class HookServer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.context: Context | None = None
-        self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._server = sockets.Server(folder / tools.SOCKET_NAME, self._serve)
 
     async def start(self) -> None:
         """Lay out the folder and listen."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         tools.install(self.folder)
-        listener = sockets.listen(self.folder / tools.SOCKET_NAME)
-        try:
-            self._server = await asyncio.start_unix_server(self._serve, sock=listener)
-        except BaseException:
-            listener.close()
-            raise
+        self._server.start()
 
     async def stop(self) -> None:
         """Stop listening; the commands under way are cut off."""
         self.context = None
-        if self._server:
-            self._server.close()
-        for task in list(self._connections):
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-        (self.folder / tools.SOCKET_NAME).unlink(missing_ok=True)
+        await self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._connections.add(task)
         try:
             token, stdin, *argv = await self._request(reader)
             code, output, error = self._answer(token, argv, stdin)
@@ -62,13 +48,6 @@ class HookServer:
             await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError, ValueError) as problem:
             logger.warning("a hook command's connection was cut: %s", problem)
-        except asyncio.CancelledError:
-            # The server closes. Python 3.11 calls a connection that is cancelled an error.
-            logger.debug("a hook command was cut off")
-        finally:
-            if task is not None:
-                self._connections.discard(task)
-            writer.close()
 
     async def _request(self, reader: asyncio.StreamReader) -> list[bytes]:
         count = int.from_bytes(await reader.readexactly(4), "big")

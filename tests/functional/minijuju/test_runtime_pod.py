@@ -515,7 +515,8 @@ async def test_commands_that_outlived_their_controller_are_ended(pod, hooks, fol
     task = asyncio.create_task(hook(pod, hooks, "hang"))
     await until(lambda: processes("sleep\x00600"))
     assert execution.reap(folder.with_name("other")) == 0
-    assert execution.reap(folder.parent) == 1
+    # Bubblewrap, and its own first process inside if that has not gone with it yet.
+    assert execution.reap(folder.parent) in (1, 2)
     assert (await asyncio.wait_for(task, PATIENCE))[0] == 137
     await until(lambda: not processes("sleep\x00600"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -43,6 +44,8 @@ async def serve(data: Path) -> None:
 
 def main() -> int:
     """Run; 3 if another controller has the folder."""
+    # What it keeps is its user's alone; containers have an umask of their own.
+    os.umask(0o077)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

@@ -39,7 +39,13 @@ class Jobs:
     when the API cannot be reached, RefusedError when it says no.
     """
 
-    def __init__(self, connection: Connection, options: PodOptions) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        options: PodOptions,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """`transport` takes the network's place in tests."""
         self._connection = connection
         self._options = options
         self._path = f"/api/v1/namespaces/{options.namespace}/pods"
@@ -53,6 +59,7 @@ class Jobs:
             timeout=httpx.Timeout(30.0, connect=5.0),
             limits=httpx.Limits(max_connections=64, max_keepalive_connections=16),
             trust_env=False,
+            transport=transport,
         )
 
     async def __aenter__(self) -> Self:

@@ -57,7 +57,7 @@ def _record(path: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise OutputError(f"the executor's output cannot be read: {error}") from error
     for key in ("parameterValues", "artifacts"):
-        if not isinstance(found.get(key) or {}, dict):
+        if found.get(key) is not None and not isinstance(found[key], dict):
             raise OutputError(f"the executor's output has no map under {key!r}")
     return found
 

@@ -1,0 +1,222 @@
+"""Jobs over a stand-in for the API: adoption, a watch that resumes, an API that goes away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from toolkit_jobs import (
+    Connection,
+    Jobs,
+    PodOptions,
+    PodPhase,
+    PodRequest,
+    PodStatus,
+    RefusedError,
+    UnavailableError,
+)
+
+POD = PodRequest("p", "image", ("true",))
+PATH = "/api/v1/namespaces/ml/pods"
+
+
+class Stream(httpx.AsyncByteStream):
+    def __init__(self, queue: asyncio.Queue[Any]) -> None:
+        self.queue = queue
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            item = await self.queue.get()
+            if item is None:
+                return
+            if isinstance(item, Exception):
+                raise item
+            yield json.dumps(item).encode() + b"\n"
+
+
+class Api(httpx.AsyncBaseTransport):
+    """Pods in memory, with versions; watches get what a test puts."""
+
+    def __init__(self) -> None:
+        self.pods: dict[str, dict[str, Any]] = {}
+        self.version = 1
+        self.requests: list[httpx.Request] = []
+        self.watches: list[asyncio.Queue[Any]] = []
+        self.fail: Callable[[httpx.Request], httpx.Response | None] = lambda request: None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0)
+        self.requests.append(request)
+        if (failed := self.fail(request)) is not None:
+            return failed
+        name = request.url.path.removeprefix(PATH).strip("/")
+        if request.url.params.get("watch"):
+            queue: asyncio.Queue[Any] = asyncio.Queue()
+            self.watches.append(queue)
+            return httpx.Response(200, stream=Stream(queue))
+        if request.method == "POST":
+            body = json.loads(await request.aread())
+            return self.create(body)
+        if not name:
+            items = list(self.pods.values())
+            metadata = {"resourceVersion": str(self.version)}
+            return httpx.Response(200, json={"metadata": metadata, "items": items})
+        if name not in self.pods:
+            return refusal(404, "NotFound", f'pods "{name}" not found')
+        if request.method == "DELETE":
+            return httpx.Response(200, json=self.pods.pop(name))
+        return httpx.Response(200, json=self.pods[name])
+
+    def create(self, body: dict[str, Any]) -> httpx.Response:
+        name = body["metadata"]["name"]
+        if name in self.pods:
+            return refusal(409, "AlreadyExists", f'pods "{name}" already exists')
+        self.version += 1
+        body["metadata"]["resourceVersion"] = str(self.version)
+        self.pods[name] = body
+        return httpx.Response(201, json=body)
+
+    def event(self, kind: str, phase: str, name: str = "p") -> dict[str, Any]:
+        self.version += 1
+        metadata = {"name": name, "resourceVersion": str(self.version)}
+        return {"type": kind, "object": {"metadata": metadata, "status": {"phase": phase}}}
+
+    def watch_versions(self) -> list[str]:
+        return [
+            r.url.params["resourceVersion"] for r in self.requests if r.url.params.get("watch")
+        ]
+
+    def lists(self) -> int:
+        return sum(
+            r.method == "GET" and r.url.path == PATH and not r.url.params.get("watch")
+            for r in self.requests
+        )
+
+
+def refusal(code: int, reason: str, message: str) -> httpx.Response:
+    return httpx.Response(code, json={"reason": reason, "message": message, "code": code})
+
+
+@pytest.fixture
+def api() -> Api:
+    return Api()
+
+
+@pytest.fixture
+def jobs(api: Api) -> Jobs:
+    return Jobs(Connection("http://kube"), PodOptions("ml", {"app": "x"}), transport=api)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - any condition, none has an event
+            await asyncio.sleep(0.005)
+
+
+async def test_a_pod_that_exists_is_adopted(api: Api, jobs: Jobs) -> None:
+    assert (await jobs.start(POD)).phase is PodPhase.PENDING
+    api.pods["p"]["status"] = {"phase": "Running"}
+    assert (await jobs.start(POD)).phase is PodPhase.RUNNING
+    assert len(api.pods) == 1
+
+
+async def test_a_refusal_is_told(api: Api, jobs: Jobs) -> None:
+    api.fail = lambda request: refusal(422, "Invalid", "spec: no")
+    with pytest.raises(RefusedError, match="spec: no") as caught:
+        await jobs.start(POD)
+    assert (caught.value.code, caught.value.reason) == (422, "Invalid")
+
+
+@pytest.mark.parametrize("code", [401, 429, 500, 503])
+async def test_what_may_pass_is_unavailable(api: Api, jobs: Jobs, code: int) -> None:
+    api.fail = lambda request: httpx.Response(code, text="not JSON")
+    with pytest.raises(UnavailableError):
+        await jobs.start(POD)
+
+
+async def test_deleting_what_is_gone_is_done(api: Api, jobs: Jobs) -> None:
+    await jobs.start(POD)
+    await jobs.delete("p", grace=0)
+    assert api.requests[-1].url.params["gracePeriodSeconds"] == "0"
+    await jobs.delete("p")
+    assert (await jobs.get("p")).phase is PodPhase.GONE
+
+
+async def test_changes_are_heard_and_kept(api: Api, jobs: Jobs) -> None:
+    heard: list[PodStatus] = []
+    jobs.subscribe(heard.append)
+    async with jobs:
+        assert await jobs.pods() == {}
+        await until(lambda: bool(api.watches))
+        await api.watches[0].put(api.event("ADDED", "Pending"))
+        await api.watches[0].put(api.event("MODIFIED", "Running"))
+        await until(lambda: len(heard) == 2)
+        assert (await jobs.pods())["p"].phase is PodPhase.RUNNING
+        await api.watches[0].put(api.event("DELETED", "Running"))
+        await until(lambda: len(heard) == 3)
+        assert await jobs.pods() == {}
+    assert [each.phase for each in heard] == [PodPhase.PENDING, PodPhase.RUNNING, PodPhase.GONE]
+
+
+async def test_a_watch_that_ends_goes_on_where_it_was(api: Api, jobs: Jobs) -> None:
+    async with jobs:
+        await until(lambda: bool(api.watches))
+        await api.watches[0].put(api.event("ADDED", "Pending"))
+        await api.watches[0].put(
+            {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "77"}}}
+        )
+        await api.watches[0].put(None)
+        await until(lambda: len(api.watches) == 2)
+        await api.watches[1].put(httpx.RemoteProtocolError("cut"))
+        await until(lambda: len(api.watches) == 3)
+    assert api.watch_versions() == ["1", "77", "77"]
+    assert api.lists() == 1
+
+
+async def test_an_expired_watch_lists_again_and_tells_what_went(api: Api, jobs: Jobs) -> None:
+    heard: list[PodStatus] = []
+    jobs.subscribe(heard.append)
+    await jobs.start(POD)
+    async with jobs:
+        await until(lambda: bool(api.watches))
+        api.pods.clear()
+        gone = {"type": "ERROR", "object": {"code": 410, "message": "too old"}}
+        await api.watches[0].put(gone)
+        await until(lambda: len(api.watches) == 2)
+    assert [each.phase for each in heard] == [PodPhase.PENDING, PodPhase.GONE]
+    assert api.lists() == 2
+
+
+async def test_an_api_that_goes_away_is_tried_until_it_is_back(api: Api, jobs: Jobs) -> None:
+    failures = 3
+
+    def fail(request: httpx.Request) -> httpx.Response | None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise httpx.ConnectError("refused")
+        return None
+
+    api.fail = fail
+    async with jobs:
+        assert await jobs.pods() == {}
+    assert failures == 0
+
+
+async def test_logs_are_streamed(api: Api, jobs: Jobs) -> None:
+    api.fail = lambda request: httpx.Response(200, stream=httpx.ByteStream(b"line\n" * 1000))
+    chunks = [chunk async for chunk in jobs.logs("p", follow=True)]
+    assert b"".join(chunks) == b"line\n" * 1000
+    assert api.requests[-1].url.params["follow"] == "true"
+
+
+async def test_logs_of_a_pod_that_has_not_started_are_refused(api: Api, jobs: Jobs) -> None:
+    api.fail = lambda request: refusal(400, "BadRequest", "waiting to start")
+    with pytest.raises(RefusedError, match="waiting to start"):
+        async for _ in jobs.logs("p"):
+            pass

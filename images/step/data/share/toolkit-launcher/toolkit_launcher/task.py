@@ -18,7 +18,6 @@ The record, `result.json` in the folder, is written last and whole:
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -72,7 +71,9 @@ def run(path: str, entry: str) -> int:
     return code
 
 
-def _attempt(task: dict[str, Any], folder: str, environment: str | None) -> Any:
+def _attempt(
+    task: dict[str, Any], folder: str, environment: str | None
+) -> tuple[int, str, dict[str, Any]]:
     nothing: dict[str, Any] = {"parameters": {}, "artifacts": {}}
     executor_input = task["executor_input"]
     try:
@@ -99,7 +100,7 @@ def _attempt(task: dict[str, Any], folder: str, environment: str | None) -> Any:
         return _failed(str(error), nothing)
 
 
-def _failed(message: str, nothing: dict[str, Any]) -> Any:
+def _failed(message: str, nothing: dict[str, Any]) -> tuple[int, str, dict[str, Any]]:
     sys.stderr.write(message + "\n")
     return 1, message, nothing
 
@@ -179,8 +180,3 @@ def _wait(child: int) -> int:
     if os.WIFSIGNALED(status):
         return 128 + os.WTERMSIG(status)
     return os.WEXITSTATUS(status)
-
-
-def describe(path: str) -> str:
-    """Give a result file's content as text, for people who look into a folder."""
-    return json.dumps(files.read_json(path), indent=2)

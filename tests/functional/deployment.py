@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -153,6 +154,14 @@ class Bundle:
         with httpx.Client(trust_env=False, timeout=60, headers=headers) as client:
             return client.request(method, url, **options)
 
+    def kube(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        """Ask tinykube as its administrator."""
+        context = ssl.create_default_context(cafile=str(self.tinykube / "pki" / "ca.crt"))
+        token = (self.tinykube / "pki" / "admin.token").read_text().strip()
+        headers = {"Authorization": f"Bearer {token}"}
+        with httpx.Client(trust_env=False, timeout=60, headers=headers, verify=context) as client:
+            return client.request(method, f"{self.kubernetes}{path}", json=body)
+
     def mlflow(self, path: str, **body: Any) -> Any:
         """Ask MLflow's API by POST."""
         headers = {"Authorization": f"Bearer {self.token('metadata')}"}
@@ -225,7 +234,13 @@ class Bundle:
             first = Path("/proc", str(pid), "mountinfo").read_text().split("\n", 1)[0]
         except OSError:
             return False
-        return f"{self.folder}/" in first
+        # The root is below the data folder; proc(5) writes that from the file system's own root.
+        _, _, device, root, place, *_ = (*first.split(), *[""] * 5)
+        mount = next(each for each in (self.folder, *self.folder.parents) if each.is_mount())
+        below = "/" + str(self.folder.relative_to(mount)).lstrip(".")
+        number = mount.stat().st_dev
+        same = device == f"{os.major(number)}:{os.minor(number)}" or below != "/"
+        return place == "/" and same and f"{below.rstrip('/')}/" in root
 
     def run_folder(self, run_id: str) -> Path:
         """The files of a run below the pipeline root."""

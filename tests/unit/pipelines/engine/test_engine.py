@@ -237,6 +237,7 @@ async def test_a_result_found_after_its_pod_is_gone_counts(played: Service) -> N
 async def test_parallelism_is_bounded_for_a_run_and_for_all(played: Service) -> None:
     wide = pipeline({f"t{number}": task("comp") for number in range(12)})
     running: set[str] = set()
+    full = asyncio.Event()
     most = 0
 
     async def gate(path: str) -> None:
@@ -244,6 +245,10 @@ async def test_parallelism_is_bounded_for_a_run_and_for_all(played: Service) -> 
         token = f"{path}-{id(asyncio.current_task())}"
         running.add(token)
         most = max(most, len(running))
+        if len(running) == 3:
+            full.set()
+        # Nothing ends before as many run as may: that they do run must not depend on timing.
+        await full.wait()
         await asyncio.sleep(0.005)
         running.discard(token)
 

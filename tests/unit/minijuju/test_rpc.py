@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import threading
 
 import pytest
 
 from minijuju import rpc, sockets
 from minijuju.errors import BadRequestError, NotFoundError
+from minijuju.rpc_names import GREETING, reach
 
 
 class Methods:
@@ -48,6 +50,7 @@ async def served(tmp_path):
 async def ask(folder, data):
     connection = sockets.connect(folder / rpc.SOCKET)
     reader, writer = await asyncio.open_unix_connection(sock=connection)
+    assert await reader.readline() == GREETING
     writer.write(data if isinstance(data, bytes) else json.dumps(data).encode() + b"\n")
     answers = []
     async with asyncio.timeout(10):
@@ -133,3 +136,21 @@ def test_kinds_of_parameters():
     ):
         with pytest.raises(BadRequestError):
             rpc.check_params(method, wrong)
+
+
+async def test_a_controller_greets(served):
+    (await asyncio.to_thread(reach, served[0])).close()
+
+
+def test_a_socket_that_nobody_answers_at_is_no_controller(tmp_path):
+    listener = sockets.listen(tmp_path / rpc.SOCKET)
+
+    def cut_off():
+        listener.accept()[0].close()
+
+    thread = threading.Thread(target=cut_off)
+    thread.start()
+    with pytest.raises(ConnectionResetError):
+        reach(tmp_path)
+    thread.join()
+    listener.close()

@@ -10,9 +10,9 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-from minijuju import daemon, sockets
+from minijuju import daemon
 from minijuju.errors import ERRORS, JujuError, TimedOutError
-from minijuju.rpc_names import SOCKET
+from minijuju.rpc_names import reach
 
 SHUTDOWN_TIMEOUT = 60.0
 
@@ -86,19 +86,18 @@ class Client:
     def running(self) -> bool:
         """Whether a controller answers."""
         try:
-            sockets.connect(self.data / SOCKET, 5.0).close()
+            reach(self.data).close()
         except OSError:
             return False
         return True
 
     def _connect(self) -> socket.socket:
         try:
-            return sockets.connect(self.data / SOCKET)
-        except (FileNotFoundError, ConnectionRefusedError):
+            return reach(self.data)
+        except (FileNotFoundError, ConnectionError):
             if not self._start:
                 raise JujuError(f"no controller runs on {self.data}") from None
-        daemon.start(self.data)
-        return sockets.connect(self.data / SOCKET)
+        return daemon.start(self.data)
 
     def _messages(
         self, method: str, params: dict[str, Any]

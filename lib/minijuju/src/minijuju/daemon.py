@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from minijuju import sockets
 from minijuju.errors import JujuError
-from minijuju.rpc_names import ALREADY_RUNNING, LOG, SOCKET
+from minijuju.rpc_names import ALREADY_RUNNING, LOG, reach
 
 START_TIMEOUT = 60.0
 MAX_LOG = 4 * 1024 * 1024
 
 
-def start(data: Path) -> None:
-    """Start a controller on `data` and wait until it answers; one caller starts it for all.
+def start(data: Path) -> socket.socket:
+    """Start a controller on `data`; a connection to it. One caller starts it for all.
 
     Raises:
         JujuError: it ended or did not answer in time; the message has its last words.
@@ -27,15 +27,17 @@ def start(data: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     lock = os.open(data / "start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        while not _answers(data):
+        while (connection := _reach(data)) is None:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 # Somebody else is starting it.
                 _still_time(data, deadline)
                 continue
-            if not _answers(data):
-                _start(data, deadline)
+            if (connection := _reach(data)) is not None:
+                break
+            _start(data, deadline)
+        return connection
     finally:
         os.close(lock)
 
@@ -57,7 +59,7 @@ def _start(data: Path, deadline: float) -> None:
         )
     finally:
         os.close(handle)
-    while not _answers(data):
+    while (connection := _reach(data)) is None:
         code = process.poll()
         if code == ALREADY_RUNNING:
             # It is there and about to listen, or about to end.
@@ -66,16 +68,16 @@ def _start(data: Path, deadline: float) -> None:
         if code is not None:
             raise JujuError(f"the controller ended with exit code {code}: {_last_words(log)}")
         _still_time(data, deadline)
+    connection.close()
     # It outlives us: nobody here will wait for it.
     process.returncode = 0
 
 
-def _answers(data: Path) -> bool:
+def _reach(data: Path) -> socket.socket | None:
     try:
-        sockets.connect(data / SOCKET, 5.0).close()
+        return reach(data)
     except OSError:
-        return False
-    return True
+        return None
 
 
 def _still_time(data: Path, deadline: float) -> None:

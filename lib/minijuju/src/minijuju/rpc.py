@@ -1,6 +1,6 @@
 """The controller's socket: JSON lines in, JSON lines out.
 
-A request is `{"method": ..., "params": {...}}`. The answer is any number of
+The controller greets. A request is `{"method": ..., "params": {...}}`. The answer is any number of
 `{"progress": text}` and `{"item": value}`, then one `{"result": value}` or
 `{"error": {"code": ..., "message": ...}}`. A client that goes away ends what it asked for.
 """
@@ -18,7 +18,7 @@ from typing import Any
 
 from minijuju import sockets
 from minijuju.errors import BadRequestError, JujuError
-from minijuju.rpc_names import SOCKET
+from minijuju.rpc_names import GREETING, SOCKET
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +66,7 @@ class Server:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
+            writer.write(GREETING)
             while line := await _line(reader):
                 gone = asyncio.ensure_future(reader.read(1))
                 work = asyncio.ensure_future(self._answer(line, Reply(writer)))

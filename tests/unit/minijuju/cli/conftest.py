@@ -15,6 +15,7 @@ import pytest
 
 from minijuju import sockets
 from minijuju.cli.main import main
+from minijuju.rpc_names import GREETING
 
 
 @dataclass
@@ -74,6 +75,7 @@ def fake(data: Path) -> Iterator[FakeController]:
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
+            self.wfile.write(GREETING)
             for line in self.rfile:
                 for reply in controller.replies(json.loads(line)):
                     self.wfile.write((json.dumps(reply) + "\n").encode())

@@ -72,10 +72,15 @@ def test_the_kernel_cannot_be_set_from_inside(
 ) -> None:
     code = """\
 import os
+# What belongs to the IPC and user namespaces of the container alone: it changes nothing outside.
+own = ("/proc/sys/fs/mqueue/", "/proc/sys/user/", "/proc/sys/kernel/auto_msgmni")
+own += tuple("/proc/sys/kernel/" + name for name in ("msg", "sem", "shm"))
 places = ["/proc/sysrq-trigger"]
 for top in ("/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs", "/sys"):
     places += [os.path.join(folder, name) for folder, _, names in os.walk(top) for name in names]
 for place in places:
+    if place.startswith(own):
+        continue
     try:
         os.close(os.open(place, os.O_WRONLY | os.O_NONBLOCK))
     except OSError:

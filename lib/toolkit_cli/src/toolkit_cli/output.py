@@ -101,4 +101,4 @@ def open_page(endpoint: Endpoint, *, browse: bool) -> None:
 
 
 def _json(document: Any) -> None:
-    print(json.dumps(document, indent=2, default=str))
+    print(json.dumps(document, default=str))

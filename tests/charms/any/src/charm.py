@@ -52,7 +52,11 @@ class AnyCharm(ops.CharmBase):
         command = f"python3 /opt/server.py {address} {PORT}"
         container.add_layer(
             "web",
-            {"services": {"web": {"override": "replace", "command": command, "startup": "enabled"}}},
+            {
+                "services": {
+                    "web": {"override": "replace", "command": command, "startup": "enabled"}
+                }
+            },
             combine=True,
         )
         container.replan()

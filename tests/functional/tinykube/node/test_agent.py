@@ -196,10 +196,14 @@ async def test_memory(api: Api, node: Node) -> None:
 
 
 async def test_deletion_gives_time_and_then_kills(api: Api, node: Node) -> None:
-    polite = await api.create("a", shell("trap 'exit 0' TERM; while :; do sleep 0.01; done"))
-    deaf = await api.create("b", shell("trap '' TERM; while :; do sleep 0.01; done"))
-    await api.running(polite)
-    await api.running(deaf)
+    forever = "echo ready; while :; do sleep 0.01; done"
+    polite = await api.create("a", shell(f"trap 'exit 0' TERM; {forever}"))
+    deaf = await api.create("b", shell(f"trap '' TERM; {forever}"))
+    for pod in (polite, deaf):
+        await api.running(pod)
+        async with asyncio.timeout(10):
+            while await node.logs(pod) != b"ready\n":
+                await asyncio.sleep(0.01)
 
     await api.delete(polite, 30)
     await api.delete(deaf, 1)

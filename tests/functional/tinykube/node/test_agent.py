@@ -202,7 +202,7 @@ async def test_deletion_gives_time_and_then_kills(api: Api, node: Node) -> None:
     for pod in (polite, deaf):
         await api.running(pod)
         async with asyncio.timeout(10):
-            while await node.logs(pod) != b"ready\n":
+            while await node.logs(pod) != b"ready\n":  # noqa: ASYNC110 - of another process
                 await asyncio.sleep(0.01)
 
     await api.delete(polite, 30)

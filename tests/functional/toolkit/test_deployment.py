@@ -2,13 +2,15 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from ..deployment import Bundle, processes
+from ..deployment import ROOT, Bundle, processes
 
 
 def ours(bundle):
@@ -92,3 +94,23 @@ def test_an_address_in_use_is_told_before_anything_starts(tmp_path):
     assert f"127.0.0.1:{port}" in done.stderr
     assert not bundle.minijuju.exists()
     assert ours(bundle) == []
+
+
+@pytest.mark.parametrize("at", ["minijuju: done", "Executing changes", "metadata/0"])
+def test_an_interrupt_leaves_nothing_running(tmp_path, at):
+    other = Bundle(tmp_path)
+    other.prepare()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "toolkit_cli", "up"],
+        env=other.environment, cwd=ROOT, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr
+    for line in process.stderr:
+        if at in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in told
+    assert ours(other) == []

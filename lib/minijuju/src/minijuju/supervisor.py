@@ -118,7 +118,15 @@ class Supervisor:
         else:
             spec = self.spec
             logger.warning("%s: %s:%s is in use; no --http", self.name, address, port)
-        self.container = await asyncio.to_thread(Container.start, run, spec)
+        starting = asyncio.ensure_future(asyncio.to_thread(Container.start, run, spec))
+        try:
+            self.container = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # The thread goes on: what it starts has to be on record before we let go of it, or
+            # whoever ends the pod next would not find it.
+            with contextlib.suppress(SandboxError):
+                self.container = await starting
+            raise
 
     async def _keep(self) -> None:
         """Start Pebble again whenever it ends, ever more slowly if it does not last."""

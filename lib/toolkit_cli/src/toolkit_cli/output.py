@@ -73,9 +73,11 @@ def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
     console = Console(highlight=False)
     for finding in findings:
         mark = "[green]✓[/]" if finding.ok else "[red]✗[/]" if finding.fatal else "[yellow]![/]"
-        console.print(f"{mark} [bold]{escape(finding.subject)}[/]: {escape(finding.found)}")
+        # Remedies are to be copied: no line of them is broken.
+        found = f"{mark} [bold]{escape(finding.subject)}[/]: {escape(finding.found)}"
+        console.print(found, soft_wrap=True)
         for line in finding.remedy.splitlines():
-            console.print(f"    {escape(line)}")
+            console.print(f"    {escape(line)}", soft_wrap=True)
 
 
 def show_exports(exports: Mapping[str, str], *, as_json: bool) -> None:

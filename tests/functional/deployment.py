@@ -35,12 +35,13 @@ def wait(condition: Callable[[], object], what: str, patience: float = PATIENCE)
 
 
 def processes() -> dict[int, str]:
-    """The command line of every process that we may look at."""
+    """The command line of every process that we may look at; a zombie has none and is dead."""
     found = {}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            found[int(path.parent.name)] = line
+            if line:
+                found[int(path.parent.name)] = line
     return found
 
 

@@ -25,7 +25,7 @@ def mishap(bundle: Bundle) -> Iterator[Bundle]:
     bundle.juju("deploy", "-m", MODEL, str(CHARM))
     wait(lambda: current(bundle) == ("active", "well", "idle"), "the charm is active")
     yield bundle
-    assert bundle.active()
+    wait(bundle.active, "all units are active")
     assert sorted(bundle.inside("toolkit_")) == before
     bundle.juju("destroy-model", MODEL, "--no-prompt", "--destroy-storage", "--force")
 
@@ -66,7 +66,7 @@ def test_a_hook_that_hangs(mishap: Bundle) -> None:
     wait(hanging, "the hook hangs")
     assert current(mishap)[2] == "executing"
     # The rest goes on; and who looks can end it.
-    assert mishap.active()
+    wait(mishap.active, "all units are active")
     assert mishap.juju("run", "-m", "toolkit", "metadata/0", "get-token").returncode == 0
     mishap.juju("config", "-m", MODEL, "mishap", "mode=well")
     mishap.juju("resolved", "-m", MODEL, "mishap/0")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import kfp.compiler
 import pytest
 import yaml
 
-from ..deployment import ROOT, Bundle
+from ..deployment import ROOT, Bundle, wait
 from .pipelines import counting
 
 # kfp warns of its own age and of its own future at every turn.
@@ -40,7 +39,7 @@ def unchanged(bundle: Bundle) -> Iterator[None]:
     before = all_of_it()
     yield
     assert all_of_it() == before
-    assert bundle.active()
+    wait(bundle.active, "all units are active")
 
 
 # -- bundles -----------------------------------------------------------------------------------
@@ -107,21 +106,14 @@ def test_config_that_the_charm_refuses_leaves_the_service_running(bundle: Bundle
     before = bundle.inside("toolkit_pipelines")
     bundle.juju("config", "-m", "toolkit", "pipelines", "parallelism=-1")
     try:
-        wait_for(lambda: unit()["workload-status"]["current"] == "blocked")
+        wait(lambda: unit()["workload-status"]["current"] == "blocked", "it is blocked")
         assert "parallelism" in unit()["workload-status"]["message"]
         assert bundle.call("GET", "/runs").status_code == 200
         assert bundle.inside("toolkit_pipelines") == before
     finally:
         bundle.juju("config", "-m", "toolkit", "pipelines", "--reset", "parallelism")
-    wait_for(bundle.active)
+    wait(bundle.active, "all units are active")
     assert bundle.inside("toolkit_pipelines") == before
-
-
-def wait_for(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 # -- pipelines ---------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def unharmed(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         run = bundle.finish(bundle.start(counting, seconds=0.0))
     assert run["state"] == "SUCCEEDED", run
-    assert bundle.active()
+    wait(bundle.active, "all units are active")
 
 
 def problem(run: Any) -> str:

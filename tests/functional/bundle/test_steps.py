@@ -45,9 +45,8 @@ def test_a_step_that_prints_100_megabytes(bundle: Bundle) -> None:
     assert run["state"] == "SUCCEEDED", run
     log = bundle.log(run, "shout")
     assert "the last line" in log[-2000:]
-    # What is kept is bounded, so that one step cannot fill the disk.
-    kept = [path.stat().st_size for path in bundle.run_folder(run_id).rglob("*.log")]
-    assert sum(kept) <= 32 << 20, kept
+    # Logs are kept whole, now read from the pod or, once it has gone, from the run's folder.
+    assert len(log) >= 100 * 1000**2
     wait(lambda: not bundle.inside(run_id), "the step has gone")
 
 

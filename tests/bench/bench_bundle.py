@@ -69,7 +69,7 @@ def _juju(environment: dict[str, str], *arguments: str) -> str:
 
 
 def _hooks(environment: dict[str, str]) -> Iterator[Figure]:
-    """A config-changed hook of the metadata charm, against the same charm's bare import of ops."""
+    """A changed option of the metadata charm, until its unit is idle again."""
     seconds = []
     for level in ("debug", "info", "debug", "info"):
         begun = time.monotonic()

@@ -50,6 +50,27 @@ def test_a_second_up_changes_nothing(bundle):
     assert units() == before
 
 
+def test_a_token_that_is_refused_is_asked_for_again(bundle):
+    token = Path(bundle.exports["MLFLOW_TRACKING_TOKEN"].removeprefix("@"))
+    before = token.read_text()
+    token.write_text("of a model that is gone")
+    bundle.toolkit("up")
+    assert token.read_text() == before
+
+
+def test_the_demo_leaves_options_alone(bundle):
+    def level():
+        found = bundle.juju("config", "-m", "toolkit", "metadata", "log-level")
+        return found.stdout.strip()
+
+    bundle.juju("config", "-m", "toolkit", "metadata", "log-level=warning")
+    try:
+        bundle.toolkit("demo", "--json")
+        assert level() == "warning"
+    finally:
+        bundle.juju("config", "-m", "toolkit", "metadata", "log-level=info")
+
+
 def test_the_exports_point_at_the_deployment(bundle):
     token = Path(bundle.exports["MLFLOW_TRACKING_TOKEN"].removeprefix("@"))
     assert token.stat().st_mode & 0o077 == 0

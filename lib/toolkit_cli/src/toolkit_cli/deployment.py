@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,6 @@ from typing import Any
 import httpx
 import yaml
 
-from minijuju.errors import JujuError
 from toolkit_cli import builds, doctor, shutdown, tokens
 from toolkit_cli.errors import ToolkitError
 from toolkit_cli.progress import Reporter, task
@@ -28,7 +29,7 @@ SETTLED = 3
 GONE_WRONG = ("error", "blocked")
 PATIENCE = 60.0  # seconds that a unit may be blocked or in error before `up` gives up
 PYTHON_IMAGES = ("python:3*", "python", "registry.access.redhat.com/ubi*/python-3*")
-PORT_NAMES = {"metadata": "MLFLOW_TRACKING_URI", "pipelines": "KF_PIPELINES_ENDPOINT"}
+COMMAND_LIMIT = 600.0  # seconds that one of minijuju's own commands may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +91,47 @@ class Deployment:
             ToolkitError: something is missing, a build failed, or it did not become active.
         """
         self._preflight(overlays)
+        with self._interruptible(report):
+            references = builds.build_all(self.source, report)
+            self._map_images(references["step"])
+            self._start_substrate(report)
+            self._apply(report, overlays, references)
+            self._settle(report, timeout)
+
+    def resume(self, report: Reporter, *, timeout: float) -> None:
+        """Start what is stopped, as it was; `up` if there is nothing yet.
+
+        Raises:
+            ToolkitError: it did not become active.
+        """
+        if not self.juju.known():
+            self.up(report, overlays=[], timeout=timeout)
+            return
+        with self._interruptible(report):
+            self._start_substrate(report)
+            there = self.model in self._models() and self._status()["applications"]
+            if there:
+                self._settle(report, timeout)
+        if not there:
+            self.up(report, overlays=[], timeout=timeout)
+
+    @contextmanager
+    def _interruptible(self, report: Reporter) -> Iterator[None]:
+        """An interrupt ends the daemons, unless they ran before."""
         was_running = self.juju.running()
         try:
-            references = builds.build_all(self.source, report)
-            self._start_substrate(report, references)
-            self._apply(report, overlays, references)
-            deadline = time.monotonic() + timeout
-            self._wait(report, timeout)
-            self._keep_tokens(report)
-            self._await_answers(report, deadline)
+            yield
         except KeyboardInterrupt:
             if not was_running:
                 shutdown.down(report)
             raise
+
+    def _settle(self, report: Reporter, timeout: float) -> None:
+        """Wait until every unit is active and answers; keep the tokens."""
+        deadline = time.monotonic() + timeout
+        self._wait(report, deadline)
+        self._await_answers(report, deadline)
+        self._keep_tokens(report)
 
     def _preflight(self, overlays: Sequence[Path]) -> None:
         missing = [str(file) for file in overlays if not file.is_file()]
@@ -115,9 +144,8 @@ class Deployment:
             ]
             raise ToolkitError("this machine is not ready\n" + "\n".join(lines))
 
-    def _start_substrate(self, report: Reporter, references: dict[str, str]) -> None:
+    def _start_substrate(self, report: Reporter) -> None:
         with task(report, "tinykube") as said:
-            self._map_images(references["step"])
             said.append("started" if self.kube.start() else "is running")
         with task(report, "minijuju") as said:
             said.append("started" if self.juju.start(self.kube.kubeconfig) else "is running")
@@ -159,9 +187,7 @@ class Deployment:
         archive = self.source.root / "charms" / name / f"{name}.charm"
         if not archive.is_file():
             return
-        deployed = self.juju.client.call(
-            "show_application", model=self.model, applications=[name]
-        )[name]
+        deployed = self.juju.call("show_application", model=self.model, applications=[name])[name]
         images = {
             key: references[Path(resource["source"]).name]
             for key, resource in deployed["resources"].items()
@@ -191,12 +217,15 @@ class Deployment:
                 text=True,
             )
             lines: list[str] = []
+            limit = threading.Timer(COMMAND_LIMIT, process.kill)
+            limit.start()
             try:
                 for line in process.stdout or ():
                     lines.append(line.rstrip())
                     report.note(name, line.strip())
                 code = process.wait()
             finally:
+                limit.cancel()
                 if process.poll() is None:
                     process.kill()
                     process.wait()
@@ -204,8 +233,7 @@ class Deployment:
                 raise ToolkitError("\n".join(lines[-20:]) or f"{arguments[0]} ended with {code}")
             said.append(lines[-1].strip() if lines else "")
 
-    def _wait(self, report: Reporter, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
+    def _wait(self, report: Reporter, deadline: float) -> None:
         wrong_since: dict[str, float] = {}
         begun: set[str] = set()
         ended: set[str] = set()
@@ -241,7 +269,7 @@ class Deployment:
                 )
                 told = "\n".join(f"  {name}: {' '.join(units[name])}" for name in names)
                 hint = f"see: minijuju debug-log --model {self.model} --replay"
-                raise ToolkitError(f"not active after {timeout:.0f} s or stuck:\n{told}\n{hint}")
+                raise ToolkitError(f"not active in time, or stuck:\n{told}\n{hint}")
             time.sleep(POLL)
 
     def _await_answers(self, report: Reporter, deadline: float) -> None:
@@ -263,12 +291,17 @@ class Deployment:
                 said.append(f"answers at {url}")
 
     def _keep_tokens(self, report: Reporter) -> None:
-        """Ask each component for its token by its action, and keep it in a private file."""
-        for name in self._status()["applications"]:
-            if tokens.path(self.model, name).exists() or name not in PORT_NAMES:
+        """Ask each component for its token by its action, and keep it in a private file.
+
+        A kept token that the component does not take any more (the model was made anew) is asked
+        for again.
+        """
+        for name, entry in self._status()["applications"].items():
+            url = self._url(entry)
+            if not url or _accepts(url, tokens.path(self.model, name)):
                 continue
             with task(report, f"token {name}") as said:
-                outcome = self.juju.client.call(
+                outcome = self.juju.call(
                     "run", model=self.model, units=[f"{name}/0"], action="get-token", params={}
                 )
                 result = outcome[f"{name}/0"]
@@ -298,7 +331,7 @@ class Deployment:
             for name, entry in sorted(status["applications"].items())
         )
         hints = (
-            'eval "$(./toolkit env)"  points kfp, mlflow, kubectl and juju at it',
+            'eval "$(./toolkit env)"  points kfp, mlflow and juju at it',
             "./toolkit open metadata  shows runs and models",
             "./toolkit demo           trains and registers a model",
         )
@@ -349,13 +382,10 @@ class Deployment:
         return applications
 
     def _models(self) -> list[str]:
-        return [entry["short-name"] for entry in self.juju.client.call("models")["models"]]
+        return [entry["short-name"] for entry in self.juju.call("models")["models"]]
 
     def _status(self) -> dict[str, Any]:
-        try:
-            status: dict[str, Any] = self.juju.client.call("status", model=self.model)
-        except JujuError as error:
-            raise ToolkitError(str(error)) from error
+        status: dict[str, Any] = self.juju.call("status", model=self.model)
         return status
 
     @staticmethod
@@ -393,3 +423,12 @@ def _answers(url: str) -> bool:
     except httpx.TransportError:
         return False
     return True
+
+
+def _accepts(url: str, token_file: Path) -> bool:
+    """Whether the component takes the kept token; False if there is none."""
+    if not token_file.exists():
+        return False
+    headers = {"Authorization": f"Bearer {token_file.read_text().strip()}"}
+    answer = httpx.get(url, headers=headers, timeout=30, trust_env=False)
+    return answer.status_code != httpx.codes.UNAUTHORIZED

@@ -14,6 +14,7 @@ from pathlib import Path
 import minijuju.pebble
 import sandbox.bubblewrap
 import sandbox.images
+from minijuju.rpc_names import SOCKET
 from tinykube import config as kube_config
 from toolkit_cli.substrate import Juju, Kube
 
@@ -23,7 +24,7 @@ DISK_TO_RUN = GIB
 MEMORY = 2 * GIB
 # The kernel's bound on a unix socket's path (sun_path is 108 bytes with its NUL), less the
 # longest name that we put below a data folder.
-SOCKET_PATH = 107 - len("/controller.socket")
+SOCKET_PATH = 107 - len(f"/{SOCKET}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +49,14 @@ class Finding:
         return not self.remedy
 
 
-def examine(*, built: bool = False) -> list[Finding]:
-    """Look at everything that `up` needs.
-
-    Args:
-        built: whether images and tools are built already (less room is needed then).
-    """
+def examine() -> list[Finding]:
+    """Look at everything that `up` needs."""
     checks: list[Callable[[], Finding]] = [
         _system,
         _python,
         _bubblewrap,
         _pebble,
-        lambda: _disk(DISK_TO_RUN if built else DISK_TO_BUILD),
+        _disk,
         _memory,
         _data_folders,
         _address,
@@ -91,7 +88,9 @@ def _pebble() -> Finding:
     return Finding("Pebble", f"none yet; `up` builds it once, with {compiler}")
 
 
-def _disk(needed: int) -> Finding:
+def _disk() -> Finding:
+    built = minijuju.pebble.find() and sandbox.images.ImageStore().images()
+    needed = DISK_TO_RUN if built else DISK_TO_BUILD
     home = _existing(sandbox.images.store_root())
     free = shutil.disk_usage(home).free
     found = f"{free / GIB:.1f} GiB free at {home}"

@@ -173,7 +173,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 
     deployment = Deployment(Source.find(), arguments.model)
     with reporter(as_json=arguments.json) as report:
-        deployment.up(report, overlays=[], timeout=arguments.timeout)
+        deployment.resume(report, timeout=arguments.timeout)
         outcome = demo.run(deployment, report, timeout=arguments.timeout)
     output.show_demo(outcome, as_json=arguments.json)
     return 0
@@ -221,8 +221,9 @@ def _pack(arguments: argparse.Namespace) -> None:
                     pack(folder, target, progress=lambda text, n=name: report.note(n, text))  # type: ignore[misc]
                 )
                 said.append(f"{archives[-1].stat().st_size / 1e6:.1f} MB")
-    for archive in archives:
-        print(archive.relative_to(source.root))
+    output.show_archives(
+        [archive.relative_to(source.root) for archive in archives], as_json=arguments.json
+    )
 
 
 def _down(arguments: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ import os
 import shlex
 import webbrowser
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -78,6 +79,15 @@ def show_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
         console.print(found, soft_wrap=True)
         for line in finding.remedy.splitlines():
             console.print(f"    {escape(line)}", soft_wrap=True)
+
+
+def show_archives(archives: Sequence[Path], *, as_json: bool) -> None:
+    """Where the packed charms are."""
+    if as_json:
+        _json([str(archive) for archive in archives])
+        return
+    for archive in archives:
+        print(archive)
 
 
 def show_exports(exports: Mapping[str, str], *, as_json: bool) -> None:

@@ -7,11 +7,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from minijuju import daemon as juju_daemon
 from minijuju.client import Client, data_folder
 from minijuju.errors import JujuError
-from minijuju.rpc_names import SOCKET
 from minijuju.shim import shim_folder
 from tinykube.config import Folder
 from toolkit_cli.errors import ToolkitError
@@ -22,11 +22,22 @@ class Juju:
 
     def __init__(self) -> None:
         self.folder = data_folder()
-        self.client = Client(self.folder, start=False)
+        self._client = Client(self.folder, start=False)
+
+    def call(self, method: str, **params: Any) -> Any:
+        """Call a method of the controller.
+
+        Raises:
+            ToolkitError: what the controller said.
+        """
+        try:
+            return self._client.call(method, **params)
+        except JujuError as error:
+            raise ToolkitError(f"minijuju {method}: {error}") from error
 
     def running(self) -> bool:
         """Whether a controller answers."""
-        return self.client.running()
+        return self._client.running()
 
     def known(self) -> bool:
         """Whether there is a deployment's state, running or not."""
@@ -41,11 +52,14 @@ class Juju:
         if self.running():
             return False
         os.environ["MINIJUJU_KUBECONFIG"] = str(kubeconfig)
+        self._start()
+        return True
+
+    def _start(self) -> None:
         try:
             juju_daemon.start(self.folder)
         except JujuError as error:
             raise ToolkitError(f"minijuju did not start: {error}") from error
-        return True
 
     def stop(self) -> bool:
         """End the controller and all units' processes; False if none ran.
@@ -59,22 +73,14 @@ class Juju:
         if not self.known():
             return False
         running = self.running()
-        try:
-            if not running:
-                juju_daemon.start(self.folder)
-            self.client.call("shutdown")
-        except JujuError as error:
-            raise ToolkitError(f"minijuju did not stop: {error}") from error
+        if not running:
+            self._start()
+        self.call("shutdown")
         return running
 
     def shim(self) -> Path:
         """The folder that holds the command line under the name `juju`."""
         return shim_folder(self.folder)
-
-    @property
-    def socket(self) -> Path:
-        """Where the controller answers."""
-        return self.folder / SOCKET
 
 
 class Kube:

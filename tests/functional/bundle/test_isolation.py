@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from ..deployment import Bundle, wait
+from ..kernel import reaches_outside
 from .pipelines import leaving, prying, waiting
 
 # kfp warns of its own age and of its own future at every turn.
@@ -83,7 +84,7 @@ def test_no_other_process_is_there(found: Any) -> None:
 
 
 def test_the_kernel_cannot_be_set_nor_other_sockets_be_seen(found: Any) -> None:
-    assert found["kernel"] == []
+    assert [path for path in found["kernel"] if reaches_outside(path)] == []
     assert found["sockets"] == []
 
 

@@ -7,7 +7,7 @@ OWN = (
     "/proc/sys/user/",
     *(
         f"/proc/sys/kernel/{name}"
-        for name in (*("auto_msgmni", "msg", "sem", "shm"), *("ns_last_pid", "pid_max"))
+        for name in ("auto_msgmni", "msg", "ns_last_pid", "pid_max", "sem", "shm")
     ),
 )
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -182,6 +181,7 @@ async def test_a_component_that_leaves_the_interpreter(
 ) -> None:
     @dsl.component(base_image=IMAGE)
     def leave(code: int):
+        import os
         import signal
 
         if code < 0:
@@ -352,6 +352,7 @@ async def test_packages_that_cannot_be_installed_fail_the_task(
 async def test_set_path_is_delivered(run: Runner) -> None:
     @dsl.component(base_image=IMAGE)
     def elsewhere(out: dsl.Output[dsl.Dataset]):
+        import os
         import tempfile
 
         out.set_path(os.path.join(tempfile.mkdtemp(), "data"))
@@ -393,6 +394,7 @@ async def test_terminated_steps_are_dead(run: Runner, processes: Service, tmp_pa
 
     @dsl.component(base_image=IMAGE)
     def sleep(marker: str):
+        import os
         import time
 
         with open(marker, "w") as file:

@@ -32,7 +32,10 @@ NOTE = ".error"
 MAX_ARGUMENT = 131071
 """Linux's bound on one argument, in bytes (MAX_ARG_STRLEN less its end)."""
 
-_FORWARDED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+_FORWARDED = (
+    *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT),
+    *(signal.SIGUSR1, signal.SIGUSR2),
+)
 _COLD = "TOOLKIT_LAUNCHER_COLD"
 
 
@@ -130,10 +133,17 @@ def _make_folders(spec: dict[str, Any]) -> None:
 def _fork(call: python_call.PythonCall, environment: str | None, note: str) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
-    child = os.fork()
-    if child == 0:
-        python_call.execute(call, environment, note)
-    return _wait(child)
+    with _Forwarding() as forwarding:
+        # A signal that the child got before it has its own handlers again would be lost.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
+        child = os.fork()
+        if child == 0:
+            forwarding.restore()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
+            python_call.execute(call, environment, note)
+        forwarding.start(child)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
+        return _wait(child)
 
 
 def _spawn(words: list[str], environment: str | None) -> int:
@@ -152,31 +162,58 @@ def _spawn(words: list[str], environment: str | None) -> int:
         )
     # Popen reports a missing program here; its own wait is not used, since this process may be the
     # one that inherits orphans and reaps whatever ends.
-    process = subprocess.Popen(words, env=env)
-    process.returncode = 0
-    return _wait(process.pid)
+    with _Forwarding() as forwarding:
+        process = subprocess.Popen(words, env=env)
+        process.returncode = 0
+        forwarding.start(process.pid)
+        return _wait(process.pid)
+
+
+class _Forwarding:
+    """Signals are handed on to the child; those that come before there is one, once there is."""
+
+    def __init__(self) -> None:
+        self._child = 0
+        self._early: list[int] = []
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Forwarding:
+        for number in _FORWARDED:
+            self._before[number] = signal.signal(number, self._forward)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.restore()
+
+    def start(self, child: int) -> None:
+        """From now on they go to this process."""
+        self._child = child
+        for number in self._early:
+            self._send(number)
+
+    def restore(self) -> None:
+        """Put back what handled them before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _forward(self, number: int, frame: Any) -> None:
+        del frame
+        if self._child:
+            self._send(number)
+        else:
+            self._early.append(number)
+
+    def _send(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._child, number)
 
 
 def _wait(child: int) -> int:
-    """Wait for a child, hand signals on to it, reap orphans; give its exit code."""
-
-    def forward(number: int, frame: Any) -> None:
-        del frame
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, number)
-
-    before = {}
-    for name in _FORWARDED:
-        number = getattr(signal, name)
-        before[number] = signal.signal(number, forward)
-    try:
-        while True:
-            pid, status = os.waitpid(-1, 0)
-            if pid == child:
-                break
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    """Wait for a child and reap orphans; give its exit code."""
+    while True:
+        pid, status = os.waitpid(-1, 0)
+        if pid == child:
+            break
     if os.WIFSIGNALED(status):
         return 128 + os.WTERMSIG(status)
     return os.WEXITSTATUS(status)

@@ -1,0 +1,82 @@
+"""The resources that are served: one module for each API group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tinykube.kinds.coordination import LEASES
+from tinykube.kinds.core import (
+    CLAIMS,
+    CONFIG_MAPS,
+    EVENTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    VOLUMES,
+)
+from tinykube.kinds.rbac import (
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    RBAC,
+    ROLE_BINDINGS,
+    ROLES,
+)
+from tinykube.kinds.resource import ALL_VERBS, Resource, body, field_of
+
+__all__ = [
+    "ACCESS_REVIEW",
+    "ALL_VERBS",
+    "AUTHORIZATION",
+    "BY_KEY",
+    "BY_KIND",
+    "BY_PATH",
+    "CLAIMS",
+    "CLUSTER_ROLES",
+    "CLUSTER_ROLE_BINDINGS",
+    "CONFIG_MAPS",
+    "EVENTS",
+    "LEASES",
+    "NAMESPACES",
+    "NODES",
+    "PODS",
+    "RBAC",
+    "ROLES",
+    "ROLE_BINDINGS",
+    "SECRETS",
+    "SERVICE_ACCOUNTS",
+    "STORED",
+    "VOLUMES",
+    "Resource",
+    "body",
+    "field_of",
+]
+
+STORED = (
+    NAMESPACES,
+    SERVICE_ACCOUNTS,
+    SECRETS,
+    CONFIG_MAPS,
+    VOLUMES,
+    CLAIMS,
+    PODS,
+    EVENTS,
+    NODES,
+    LEASES,
+    ROLES,
+    CLUSTER_ROLES,
+    ROLE_BINDINGS,
+    CLUSTER_ROLE_BINDINGS,
+)
+BY_KEY: Mapping[str, Resource] = {item.key: item for item in STORED}
+BY_PATH: Mapping[tuple[str, str, str], Resource] = {
+    (item.group, item.version, item.plural): item for item in STORED
+}
+BY_KIND: Mapping[tuple[str, str], Resource] = {
+    (item.api_version, item.kind): item for item in STORED
+}
+
+# Answered on the spot, never stored.
+ACCESS_REVIEW = "selfsubjectaccessreviews"
+AUTHORIZATION = "authorization.k8s.io"

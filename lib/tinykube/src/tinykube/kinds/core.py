@@ -1,0 +1,247 @@
+"""The kinds of the core group, `v1`."""
+
+from __future__ import annotations
+
+from tinykube import names, podspec, schema
+from tinykube.kinds.resource import ALL_VERBS, Resource
+from tinykube.kinds.shapes import CONDITIONS, LABEL_SELECTOR, OBJECT_REFERENCE, RESOURCES
+from tinykube.schema import Fields, Many, Refused, Table
+
+_EVENT_SOURCE = Fields({"component": "str", "host": "str"})
+NAMESPACES = Resource(
+    "",
+    "v1",
+    "namespaces",
+    "Namespace",
+    namespaced=False,
+    short=("ns",),
+    verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
+    status=True,
+    selectable=("status.phase",),
+    name_fault=names.label_fault,
+    shape=schema.kind(
+        {
+            "spec": Fields({"finalizers": Many("str", key="*")}),
+            "status": Fields({"phase": "str", "conditions": CONDITIONS}),
+        }
+    ),
+)
+SERVICE_ACCOUNTS = Resource(
+    "",
+    "v1",
+    "serviceaccounts",
+    "ServiceAccount",
+    namespaced=True,
+    short=("sa",),
+    subresources={"token": "TokenRequest"},
+    returns=True,
+    shape=schema.kind(
+        {
+            "secrets": Many(OBJECT_REFERENCE, key="name"),
+            "imagePullSecrets": Many(Fields({"name": "str"}), key="name"),
+            "automountServiceAccountToken": "bool",
+        }
+    ),
+)
+SECRETS = Resource(
+    "",
+    "v1",
+    "secrets",
+    "Secret",
+    namespaced=True,
+    selectable=("type",),
+    shape=schema.kind(
+        {
+            "type": "str",
+            "data": Table("bytes"),
+            "stringData": Table("str"),
+            "immutable": "bool",
+        }
+    ),
+)
+CONFIG_MAPS = Resource(
+    "",
+    "v1",
+    "configmaps",
+    "ConfigMap",
+    namespaced=True,
+    short=("cm",),
+    shape=schema.kind(
+        {"data": Table("str"), "binaryData": Table("bytes"), "immutable": "bool"},
+    ),
+)
+_OTHER_VOLUME = "only hostPath volumes exist here"
+VOLUMES = Resource(
+    "",
+    "v1",
+    "persistentvolumes",
+    "PersistentVolume",
+    namespaced=False,
+    short=("pv",),
+    status=True,
+    returns=True,
+    shape=schema.kind(
+        {
+            "spec": Fields(
+                {
+                    "capacity": Table("quantity"),
+                    "accessModes": Many("str"),
+                    "persistentVolumeReclaimPolicy": "str",
+                    "storageClassName": "str",
+                    "volumeMode": "str",
+                    "mountOptions": Refused("mount options cannot be honoured here"),
+                    "claimRef": OBJECT_REFERENCE,
+                    "hostPath": Fields({"path": "str", "type": "str"}),
+                    "nodeAffinity": Refused("there is one node; node affinity is not known here"),
+                    **{
+                        source: Refused(_OTHER_VOLUME)
+                        for source in ("local", "nfs", "csi", "iscsi", "fc", "cephfs", "rbd")
+                    },
+                }
+            ),
+            "status": Fields(
+                {
+                    "phase": "str",
+                    "message": "str",
+                    "reason": "str",
+                    "lastPhaseTransitionTime": "time",
+                }
+            ),
+        }
+    ),
+)
+CLAIMS = Resource(
+    "",
+    "v1",
+    "persistentvolumeclaims",
+    "PersistentVolumeClaim",
+    namespaced=True,
+    short=("pvc",),
+    status=True,
+    returns=True,
+    shape=schema.kind(
+        {
+            "spec": Fields(
+                {
+                    "accessModes": Many("str"),
+                    "resources": RESOURCES,
+                    "storageClassName": "str",
+                    "volumeMode": "str",
+                    "volumeName": "str",
+                    "selector": LABEL_SELECTOR,
+                    "dataSource": Refused("volumes cannot be filled from a source here"),
+                    "dataSourceRef": Refused("volumes cannot be filled from a source here"),
+                    "volumeAttributesClassName": Refused("volume attributes are not known here"),
+                }
+            ),
+            "status": Fields(
+                {
+                    "phase": "str",
+                    "accessModes": Many("str"),
+                    "capacity": Table("quantity"),
+                    "conditions": CONDITIONS,
+                }
+            ),
+        }
+    ),
+)
+PODS = Resource(
+    "",
+    "v1",
+    "pods",
+    "Pod",
+    namespaced=True,
+    short=("po",),
+    status=True,
+    subresources={"log": "Pod"},
+    selectable=(
+        "spec.nodeName",
+        "spec.restartPolicy",
+        "spec.schedulerName",
+        "spec.serviceAccountName",
+        "status.phase",
+        "status.podIP",
+    ),
+    generation=True,
+    returns=True,
+    shape=podspec.SHAPE,
+)
+EVENTS = Resource(
+    "",
+    "v1",
+    "events",
+    "Event",
+    namespaced=True,
+    short=("ev",),
+    selectable=(
+        "involvedObject.kind",
+        "involvedObject.namespace",
+        "involvedObject.name",
+        "involvedObject.uid",
+        "involvedObject.apiVersion",
+        "involvedObject.resourceVersion",
+        "involvedObject.fieldPath",
+        "reason",
+        "reportingComponent",
+        "source",
+        "type",
+    ),
+    shape=schema.kind(
+        {
+            "involvedObject": OBJECT_REFERENCE,
+            "related": OBJECT_REFERENCE,
+            "reason": "str",
+            "message": "str",
+            "type": "str",
+            "action": "str",
+            "source": _EVENT_SOURCE,
+            "count": "int",
+            "firstTimestamp": "time",
+            "lastTimestamp": "time",
+            "eventTime": "time",
+            "reportingComponent": "str",
+            "reportingInstance": "str",
+            "series": Fields({"count": "int", "lastObservedTime": "time"}),
+        }
+    ),
+)
+NODES = Resource(
+    "",
+    "v1",
+    "nodes",
+    "Node",
+    namespaced=False,
+    short=("no",),
+    status=True,
+    selectable=("spec.unschedulable",),
+    shape=schema.kind(
+        {
+            "spec": Fields(
+                {
+                    "unschedulable": "bool",
+                    "podCIDR": "str",
+                    "podCIDRs": Many("str", key="*"),
+                    "providerID": "str",
+                    "taints": Refused("taints are not known here; cordon the node instead"),
+                }
+            ),
+            "status": Fields(
+                {
+                    "capacity": Table("quantity"),
+                    "allocatable": Table("quantity"),
+                    "conditions": CONDITIONS,
+                    "addresses": Many(Fields({"type": "str", "address": "str"}), key="type"),
+                    "daemonEndpoints": "any",
+                    "nodeInfo": "any",
+                    "images": "any",
+                    "phase": "str",
+                    "features": "any",
+                    "runtimeHandlers": "any",
+                    "config": "any",
+                    "volumesAttached": "any",
+                    "volumesInUse": "any",
+                }
+            ),
+        }
+    ),
+)

@@ -1,0 +1,59 @@
+"""The kinds of `rbac.authorization.k8s.io`."""
+
+from __future__ import annotations
+
+from tinykube import names, schema
+from tinykube.kinds.resource import Resource
+from tinykube.schema import Fields, Many, Refused
+
+RBAC = "rbac.authorization.k8s.io"
+_RULES = Many(
+    Fields(
+        {
+            "verbs": Many("str"),
+            "apiGroups": Many("str"),
+            "resources": Many("str"),
+            "resourceNames": Many("str"),
+            "nonResourceURLs": Many("str"),
+        }
+    )
+)
+_ROLE_REF = Fields({"apiGroup": "str", "kind": "str", "name": "str"})
+_SUBJECTS = Many(Fields({"kind": "str", "apiGroup": "str", "name": "str", "namespace": "str"}))
+_AGGREGATION = Refused("roles are not aggregated here; write the rules out")
+ROLES = Resource(
+    RBAC,
+    "v1",
+    "roles",
+    "Role",
+    namespaced=True,
+    name_fault=names.segment_fault,
+    shape=schema.kind({"rules": _RULES}),
+)
+CLUSTER_ROLES = Resource(
+    RBAC,
+    "v1",
+    "clusterroles",
+    "ClusterRole",
+    namespaced=False,
+    name_fault=names.segment_fault,
+    shape=schema.kind({"rules": _RULES, "aggregationRule": _AGGREGATION}),
+)
+ROLE_BINDINGS = Resource(
+    RBAC,
+    "v1",
+    "rolebindings",
+    "RoleBinding",
+    namespaced=True,
+    name_fault=names.segment_fault,
+    shape=schema.kind({"roleRef": _ROLE_REF, "subjects": _SUBJECTS}),
+)
+CLUSTER_ROLE_BINDINGS = Resource(
+    RBAC,
+    "v1",
+    "clusterrolebindings",
+    "ClusterRoleBinding",
+    namespaced=False,
+    name_fault=names.segment_fault,
+    shape=schema.kind({"roleRef": _ROLE_REF, "subjects": _SUBJECTS}),
+)

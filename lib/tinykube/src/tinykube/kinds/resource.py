@@ -1,0 +1,98 @@
+"""What a resource is: its names, its shape and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tinykube import names
+from tinykube.objects import JSON
+from tinykube.schema import Fields
+
+ALL_VERBS = (
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind of object.
+
+    Attributes:
+        plural: its name in paths, `pods`.
+        shape: what its objects look like.
+        short: the short names kubectl knows.
+        verbs: what may be asked of it.
+        status: True if `status` is written through its own subresource only.
+        subresources: those of GET or POST besides `status`, by name and kind.
+        selectable: fields a field selector may name besides metadata's.
+        generation: True if `metadata.generation` counts the changes of its spec.
+        returns: True if a deletion answers with the object rather than a Status.
+        name_fault: says what is wrong with a name.
+    """
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool
+    shape: Fields
+    short: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ALL_VERBS
+    status: bool = False
+    subresources: Mapping[str, str] = field(default_factory=dict)
+    selectable: tuple[str, ...] = ()
+    generation: bool = False
+    returns: bool = False
+    name_fault: Callable[[str], str] = names.subdomain_fault
+
+    @property
+    def key(self) -> str:
+        """The store's name for it: `pods`, `roles.rbac.authorization.k8s.io`."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def api_version(self) -> str:
+        """What its objects have as apiVersion."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def prefix(self) -> str:
+        """How the JSON of each of its objects begins in the store."""
+        return f'{{"apiVersion":"{self.api_version}","kind":"{self.kind}",'
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Every field that a field selector may name."""
+        own = ("metadata.name", "metadata.namespace") if self.namespaced else ("metadata.name",)
+        return own + self.selectable
+
+
+def field_of(obj: Mapping[str, Any], path: str) -> str:
+    """A selectable field as field selectors compare it: a string, empty where absent."""
+    value: Any = obj
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    if value is None:
+        # An absent restart policy and the like are defaulted before they are stored.
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def body(resource: Resource, obj: JSON) -> JSON:
+    """The object with apiVersion and kind in front, as the store keeps it."""
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        **{key: value for key, value in obj.items() if key not in ("apiVersion", "kind")},
+    }

@@ -1,0 +1,307 @@
+"""The shape of pods: every field that is read, and those that are refused by name."""
+
+from __future__ import annotations
+
+from tinykube import schema
+from tinykube.schema import Fields, Many, Refused, Shape, Table
+
+_OWN_USER = "every container runs as the one user that tinykube itself runs as"
+_NO_PROBES = "probes are not run here"
+_NO_HOOKS = "lifecycle hooks are not run here"
+_ONE_NODE = "there is one node, so that this would have no effect; use nodeSelector"
+_VOLUME = "this kind of volume does not exist here"
+
+_KEY: dict[str, Shape] = {"name": "str", "key": "str", "optional": "bool"}
+_ITEMS = Many(Fields({"key": "str", "path": "str", "mode": "int"}), key="key")
+_FIELD_REF = Fields({"apiVersion": "str", "fieldPath": "str"})
+_RESOURCE_REF = Fields({"containerName": "str", "resource": "str", "divisor": "quantity"})
+_DOWNWARD = Many(
+    Fields(
+        {
+            "path": "str",
+            "mode": "int",
+            "fieldRef": _FIELD_REF,
+            "resourceFieldRef": _RESOURCE_REF,
+        }
+    ),
+    key="path",
+)
+_SECRET_SOURCE: dict[str, Shape] = {"items": _ITEMS, "optional": "bool"}
+_ENV = Fields(
+    {
+        "name": "str",
+        "value": "str",
+        "valueFrom": Fields(
+            {
+                "secretKeyRef": Fields(_KEY),
+                "configMapKeyRef": Fields(_KEY),
+                "fieldRef": _FIELD_REF,
+                "resourceFieldRef": _RESOURCE_REF,
+            }
+        ),
+    }
+)
+_NAMED = Fields({"name": "str", "optional": "bool"})
+_SECURITY: dict[str, Shape] = {
+    "privileged": Refused("there are no privileged containers here", (False,)),
+    "allowPrivilegeEscalation": Refused("no container can gain privileges here", (False,)),
+    "readOnlyRootFilesystem": Refused("a container's own root is writable here", (False,)),
+    "procMount": Refused("/proc is always the container's own", ("Default",)),
+    # Containers have no capabilities and no set-user-id programs, whatever these say.
+    "capabilities": Fields({"add": Refused("no capability can be added"), "drop": Many("str")}),
+}
+_IDENTITY: dict[str, Shape] = {
+    "runAsUser": Refused(_OWN_USER),
+    "runAsGroup": Refused(_OWN_USER),
+    "runAsNonRoot": Refused(_OWN_USER, (False,)),
+    "seLinuxOptions": Refused("SELinux labels are not set here"),
+    "windowsOptions": Refused("this is Linux"),
+    "seccompProfile": Fields(
+        {
+            "type": Refused("no seccomp profile is set here", ("Unconfined", "RuntimeDefault")),
+            "localhostProfile": Refused("no seccomp profile is set here"),
+        }
+    ),
+    "appArmorProfile": Fields(
+        {
+            "type": Refused("no AppArmor profile is set here", ("Unconfined", "RuntimeDefault")),
+            "localhostProfile": Refused("no AppArmor profile is set here"),
+        }
+    ),
+}
+_POD_SECURITY = Fields(
+    {
+        **_IDENTITY,
+        # One user owns every file of every volume: the group changes nothing.
+        "fsGroup": "int",
+        "fsGroupChangePolicy": "str",
+        "supplementalGroups": Refused(_OWN_USER),
+        "supplementalGroupsPolicy": Refused(_OWN_USER),
+        "sysctls": Refused("kernel parameters cannot be set here"),
+    }
+)
+_CONTAINER: dict[str, Shape] = {
+    "name": "str",
+    "image": "str",
+    "imagePullPolicy": "str",
+    "command": Many("str"),
+    "args": Many("str"),
+    "workingDir": "str",
+    "env": Many(_ENV, key="name"),
+    "envFrom": Many(Fields({"prefix": "str", "secretRef": _NAMED, "configMapRef": _NAMED})),
+    "resources": Fields(
+        {
+            "requests": Table("quantity"),
+            "limits": Table("quantity"),
+            "claims": Refused("devices cannot be claimed here"),
+        }
+    ),
+    "volumeMounts": Many(
+        Fields(
+            {
+                "name": "str",
+                "mountPath": "str",
+                "subPath": "str",
+                "readOnly": "bool",
+                "subPathExpr": "str",
+                "mountPropagation": Refused("mounts do not propagate here", ("None",)),
+                "recursiveReadOnly": Refused(
+                    "read-only mounts are so in full", ("Disabled", "IfPossible")
+                ),
+            }
+        ),
+        key="mountPath",
+    ),
+    "ports": Many(
+        Fields(
+            {
+                "name": "str",
+                "containerPort": "int",
+                "protocol": "str",
+                "hostIP": Refused("containers use the host's network; bind the address instead"),
+                "hostPort": Refused("containers use the host's network; bind the port instead"),
+            }
+        ),
+        key="containerPort",
+    ),
+    "securityContext": Fields({**_IDENTITY, **_SECURITY}),
+    "terminationMessagePath": "str",
+    "terminationMessagePolicy": "str",
+    "stdin": Refused("a container's standard input is empty here", (False,)),
+    "stdinOnce": Refused("a container's standard input is empty here", (False,)),
+    "tty": Refused("containers have no terminal here", (False,)),
+    "livenessProbe": Refused(_NO_PROBES),
+    "readinessProbe": Refused(_NO_PROBES),
+    "startupProbe": Refused(_NO_PROBES),
+    "lifecycle": Refused(_NO_HOOKS),
+    "resizePolicy": Refused("running containers cannot be resized here"),
+    "volumeDevices": Refused("block devices do not exist here"),
+    "restartPolicy": Refused("side-car and per-container restart policies are not known here"),
+    "restartPolicyRules": Refused("per-container restart policies are not known here"),
+}
+SOURCES: dict[str, Shape] = {
+    "emptyDir": Fields(
+        {
+            # A folder on the disk in either case; its size is not bounded.
+            "medium": "str",
+            "sizeLimit": "quantity",
+        }
+    ),
+    "persistentVolumeClaim": Fields({"claimName": "str", "readOnly": "bool"}),
+    "secret": Fields({**_SECRET_SOURCE, "secretName": "str", "defaultMode": "int"}),
+    "configMap": Fields({**_SECRET_SOURCE, "name": "str", "defaultMode": "int"}),
+    "downwardAPI": Fields({"items": _DOWNWARD, "defaultMode": "int"}),
+    "projected": Fields(
+        {
+            "defaultMode": "int",
+            "sources": Many(
+                Fields(
+                    {
+                        "secret": Fields({**_SECRET_SOURCE, "name": "str"}),
+                        "configMap": Fields({**_SECRET_SOURCE, "name": "str"}),
+                        "downwardAPI": Fields({"items": _DOWNWARD}),
+                        "serviceAccountToken": Fields(
+                            {"audience": "str", "expirationSeconds": "int", "path": "str"}
+                        ),
+                    }
+                )
+            ),
+        }
+    ),
+    "image": Fields({"reference": "str", "pullPolicy": "str"}),
+    "hostPath": Fields({"path": "str", "type": "str"}),
+}
+_STATES = Fields(
+    {
+        "waiting": Fields({"reason": "str", "message": "str"}),
+        "running": Fields({"startedAt": "time"}),
+        "terminated": Fields(
+            {
+                "exitCode": "int",
+                "signal": "int",
+                "reason": "str",
+                "message": "str",
+                "startedAt": "time",
+                "finishedAt": "time",
+                "containerID": "str",
+            }
+        ),
+    }
+)
+_CONTAINER_STATUSES = Many(
+    Fields(
+        {
+            "name": "str",
+            "state": _STATES,
+            "lastState": _STATES,
+            "ready": "bool",
+            "started": "bool",
+            "restartCount": "int",
+            "image": "str",
+            "imageID": "str",
+            "containerID": "str",
+            "allocatedResources": Table("quantity"),
+            "resources": "any",
+            "volumeMounts": "any",
+            "user": "any",
+            "stopSignal": "str",
+        }
+    ),
+)
+SHAPE = schema.kind(
+    {
+        "spec": Fields(
+            {
+                "containers": Many(Fields(_CONTAINER), key="name"),
+                "initContainers": Many(Fields(_CONTAINER), key="name"),
+                "volumes": Many(
+                    Fields(
+                        {
+                            "name": "str",
+                            **SOURCES,
+                            **{
+                                name: Refused(_VOLUME)
+                                for name in ("csi", "ephemeral", "gitRepo", "iscsi", "nfs", "rbd")
+                            },
+                        }
+                    ),
+                    key="name",
+                ),
+                "restartPolicy": "str",
+                "activeDeadlineSeconds": "int",
+                "terminationGracePeriodSeconds": "int",
+                "nodeName": "str",
+                "nodeSelector": Table("str"),
+                "serviceAccountName": "str",
+                "serviceAccount": "str",
+                "automountServiceAccountToken": "bool",
+                "securityContext": _POD_SECURITY,
+                "hostname": "str",
+                "hostAliases": Many(
+                    Fields({"ip": "str", "hostnames": Many("str", key="*")}), key="ip"
+                ),
+                # The node has no taints and one pod class: these change nothing.
+                "tolerations": "any",
+                "priority": "int",
+                "preemptionPolicy": "str",
+                "schedulerName": "str",
+                "enableServiceLinks": "bool",
+                "dnsPolicy": "str",
+                "imagePullSecrets": Many(Fields({"name": "str"}), key="name"),
+                "os": Fields({"name": Refused("this is Linux", ("linux",))}),
+                "subdomain": Refused("there is no cluster DNS here"),
+                "dnsConfig": Refused("pods use the host's resolver"),
+                "hostNetwork": Refused(
+                    "pods share the host's network anyhow; leave the field out", (False,)
+                ),
+                "hostPID": Refused("every container has its own processes", (False,)),
+                "hostIPC": Refused("every container has its own IPC", (False,)),
+                "hostUsers": Refused("pods always have a user namespace", (False,)),
+                "shareProcessNamespace": Refused("containers do not share processes", (False,)),
+                "setHostnameAsFQDN": Refused("there is no cluster DNS here", (False,)),
+                "affinity": Refused(_ONE_NODE, ({},)),
+                "topologySpreadConstraints": Refused(_ONE_NODE),
+                "priorityClassName": Refused("priority classes do not exist here"),
+                "runtimeClassName": Refused("runtime classes do not exist here"),
+                "schedulingGates": Refused("scheduling gates are not known here"),
+                "readinessGates": Refused("readiness gates are not known here"),
+                "resourceClaims": Refused("devices cannot be claimed here"),
+                "resources": Refused("resources of a whole pod are not known; use containers'"),
+                "overhead": Refused("pod overhead is not known here"),
+                "ephemeralContainers": Refused("ephemeral containers do not exist here"),
+            }
+        ),
+        "status": Fields(
+            {
+                "phase": "str",
+                "reason": "str",
+                "message": "str",
+                "conditions": Many(
+                    Fields(
+                        {
+                            "type": "str",
+                            "status": "str",
+                            "reason": "str",
+                            "message": "str",
+                            "lastTransitionTime": "time",
+                            "lastProbeTime": "time",
+                            "observedGeneration": "int",
+                        }
+                    ),
+                    key="type",
+                ),
+                "hostIP": "str",
+                "hostIPs": Many(Fields({"ip": "str"}), key="ip"),
+                "podIP": "str",
+                "podIPs": Many(Fields({"ip": "str"}), key="ip"),
+                "startTime": "time",
+                "qosClass": "str",
+                "nominatedNodeName": "str",
+                "observedGeneration": "int",
+                "containerStatuses": _CONTAINER_STATUSES,
+                "initContainerStatuses": _CONTAINER_STATUSES,
+                "ephemeralContainerStatuses": _CONTAINER_STATUSES,
+            }
+        ),
+    }
+)

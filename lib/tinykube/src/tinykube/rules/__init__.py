@@ -1,0 +1,42 @@
+"""What each kind demands of its objects: defaults, validity, and who may write them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tinykube import kinds
+from tinykube.kinds import Resource
+from tinykube.rules.base import Rules
+from tinykube.rules.core import ConfigMapRules, EventRules, NamespaceRules, SecretRules
+from tinykube.rules.metadata import metadata
+from tinykube.rules.pods import PodRules
+from tinykube.rules.roles import BindingRules, RoleRules
+from tinykube.rules.volumes import (
+    CLAIM_FINALIZER,
+    DEFAULT_CLASS,
+    VOLUME_FINALIZER,
+    ClaimRules,
+    VolumeRules,
+)
+
+__all__ = ["CLAIM_FINALIZER", "DEFAULT_CLASS", "VOLUME_FINALIZER", "Rules", "metadata", "of"]
+
+_COMMON = Rules()
+_RULES: Mapping[str, Rules] = {
+    kinds.NAMESPACES.key: NamespaceRules(),
+    kinds.SECRETS.key: SecretRules(),
+    kinds.CONFIG_MAPS.key: ConfigMapRules(),
+    kinds.VOLUMES.key: VolumeRules(),
+    kinds.CLAIMS.key: ClaimRules(),
+    kinds.PODS.key: PodRules(),
+    kinds.EVENTS.key: EventRules(),
+    kinds.ROLES.key: RoleRules(),
+    kinds.CLUSTER_ROLES.key: RoleRules(),
+    kinds.ROLE_BINDINGS.key: BindingRules(),
+    kinds.CLUSTER_ROLE_BINDINGS.key: BindingRules(),
+}
+
+
+def of(resource: Resource) -> Rules:
+    """The rules of a resource."""
+    return _RULES.get(resource.key, _COMMON)

@@ -1,0 +1,69 @@
+"""The rules of pods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from tinykube import kinds, objects, podspec
+from tinykube.objects import JSON
+from tinykube.rbac import Attributes, Caller
+from tinykube.rules.base import Rules
+from tinykube.status import Cause, forbidden
+
+if TYPE_CHECKING:
+    from tinykube.registry import Registry
+
+
+class PodRules(Rules):
+    """Pods; their fields' rules are in `tinykube.podspec`."""
+
+    def prepare(self, new: JSON, old: JSON | None) -> None:
+        """See Rules."""
+        podspec.default(new)
+        if old is None:
+            new["spec"].setdefault("priority", 0)
+            new["spec"].setdefault("preemptionPolicy", "PreemptLowerPriority")
+
+    def validate(self, new: JSON, old: JSON | None) -> Iterable[Cause]:
+        """See Rules."""
+        if old:
+            return podspec.changed(new, old)
+        return podspec.validate(new)
+
+    def admit(self, registry: Registry, caller: Caller, new: JSON, old: JSON | None) -> None:
+        """See Rules."""
+        if old:
+            return
+        self._host_paths(registry, caller, new)
+        new["status"] = {"phase": "Pending", "qosClass": podspec.quality(new)}
+        namespace, spec = objects.namespace(new), new["spec"]
+        name = spec["serviceAccountName"]
+        account = registry.store.load(kinds.SERVICE_ACCOUNTS.key, namespace, name)
+        if account is None:
+            raise forbidden(
+                "pods",
+                "",
+                objects.name(new),
+                f"error looking up service account {namespace}/{name}: "
+                f'serviceaccount "{name}" not found',
+            )
+        wanted = spec.get("automountServiceAccountToken")
+        if wanted is None:
+            wanted = account.get("automountServiceAccountToken", True)
+        if wanted:
+            podspec.mount_token(new)
+
+    def _host_paths(self, registry: Registry, caller: Caller, pod: JSON) -> None:
+        """A folder of the machine is only for those who could make a persistent volume of it."""
+        asked = Attributes("create", "", kinds.VOLUMES.plural)
+        for volume in pod["spec"].get("volumes") or ():
+            if "hostPath" in volume and not registry.authorizer.allowed(caller, asked):
+                raise forbidden(
+                    "pods",
+                    "",
+                    objects.name(pod),
+                    f'volume "{volume["name"]}" is a hostPath: only users who can create '
+                    "persistentvolumes may mount the machine's folders "
+                    f"({asked.denial(caller)})",
+                )

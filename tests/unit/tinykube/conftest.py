@@ -34,8 +34,10 @@ def registry(store) -> Registry:
 
 
 @pytest.fixture
-def hub(store) -> Hub:
-    return Hub(store)
+def hub(store, registry) -> Hub:
+    made = Hub(store)
+    registry.catalog.listen(made.end)
+    return made
 
 
 @pytest.fixture

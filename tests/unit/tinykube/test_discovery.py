@@ -1,9 +1,10 @@
 from tinykube import discovery, kinds
+from tinykube.catalog import Catalog
 
 
 def test_every_resource_is_listed_with_its_verbs():
     for item in kinds.STORED:
-        listed = discovery.resource_list(item.group, item.version)["resources"]
+        listed = discovery.resource_list(Catalog(), item.group, item.version)["resources"]
         (entry,) = [found for found in listed if found["name"] == item.plural]
         assert entry["namespaced"] is item.namespaced
         assert set(entry["verbs"]) == set(item.verbs)
@@ -17,5 +18,5 @@ def test_the_version_is_one_that_clients_read():
 
 
 def test_what_is_not_there():
-    assert discovery.group("apps") is None
-    assert discovery.resource_list("apps", "v1") is None
+    assert discovery.group(Catalog(), "apps") is None
+    assert discovery.resource_list(Catalog(), "apps", "v1") is None

@@ -55,3 +55,10 @@ def test_generated_names_are_names(prefix):
     name = names.generate(prefix)
     assert not names.label_fault(name)
     assert name.startswith(prefix[:58])
+
+
+def test_versions_are_sorted_as_clients_prefer_them():
+    wanted = ["v10", "v2", "v1", "v11beta2", "v10beta3", "v3beta1", "v12alpha1", "v11alpha2"]
+    wanted += ["foo1", "foo10"]
+    shuffled = wanted[::-1]
+    assert sorted(shuffled, key=names.version_rank) == wanted

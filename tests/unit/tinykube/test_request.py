@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinykube import request
+from tinykube.catalog import Catalog
 from tinykube.status import ApiError
 
 
@@ -28,7 +29,7 @@ from tinykube.status import ApiError
     ],
 )
 def test_targets(group, rest, expected):
-    found = request.target(group, "v1", rest)
+    found = request.target(Catalog(), group, "v1", rest)
     assert (
         found.plural,
         found.namespace,
@@ -40,7 +41,7 @@ def test_targets(group, rest, expected):
 
 @pytest.mark.parametrize("rest", ["", "/", "pods/", "a//b", "a/b/c/d", "namespaces/a/b/c/d/e/f"])
 def test_no_targets(rest):
-    assert request.target("", "v1", rest) is None
+    assert request.target(Catalog(), "", "v1", rest) is None
 
 
 @given(st.integers(0, 2**62), st.text(max_size=20), st.text(max_size=20))

@@ -207,17 +207,18 @@ class Api:
         self._authorize(http, Attributes(_verb_of_path(http), path=http.url.path))
         _only(http, "GET")
         group, version = http.path_params.get("group"), http.path_params.get("version")
+        catalog = self._registry.catalog
         match http.url.path.rstrip("/"):
             case "/api":
                 found: JSON | None = discovery.core_versions(self._address)
             case "/api/v1":
-                found = discovery.resource_list("", "v1")
+                found = discovery.resource_list(catalog, "", "v1")
             case "/apis":
-                found = discovery.group_list()
+                found = discovery.group_list(catalog)
             case _ if version is None:
-                found = discovery.group(str(group))
+                found = discovery.group(catalog, str(group))
             case _:
-                found = discovery.resource_list(str(group), version)
+                found = discovery.resource_list(catalog, str(group), version)
         if found is None:
             raise status.unknown_path()
         return answers.raw(objects.dump(found))
@@ -233,7 +234,7 @@ class Api:
         """Requests for resources."""
         parameters = http.path_params
         group, version = parameters.get("group", ""), parameters.get("version", "v1")
-        target = request.target(group, version, parameters["rest"])
+        target = request.target(self._registry.catalog, group, version, parameters["rest"])
         if target is None:
             return await self.unknown(http)
         verb = _verb(http, target)
@@ -337,7 +338,9 @@ class Api:
         selector = request.selector(http.query_params, resource)
         limit = request.number(http.query_params, "limit", least=0) or None
         deleted: list[Row] = []
-        for row in self._matching(self._store.rows(resource.key, target.namespace), selector):
+        for row in self._matching(
+            resource, self._store.rows(resource.key, target.namespace), selector
+        ):
             if limit is not None and len(deleted) == limit:
                 break
             try:
@@ -359,10 +362,10 @@ class Api:
     def _version(self) -> str:
         return str(self._store.version)
 
-    def _matching(self, rows: Any, selector: Selector) -> Any:
+    def _matching(self, resource: Resource, rows: Any, selector: Selector) -> Any:
         for row in rows:
             if not selector or selector.matches(objects.load(row.data), kinds.field_of):
-                yield row
+                yield Row(row.namespace, row.name, resource.shown(row.data))
 
     def _list(self, http: Request, target: Target, resource: Resource) -> Response:
         query = http.query_params
@@ -379,7 +382,7 @@ class Api:
         )
         found: list[Row] = []
         meta: JSON = {"resourceVersion": str(version)}
-        for row in self._matching(rows, selector):
+        for row in self._matching(resource, rows, selector):
             if limit is not None and len(found) == limit:
                 last = found[-1]
                 meta["continue"] = request.Place(version, last.namespace, last.name).token()
@@ -471,7 +474,7 @@ class Api:
                     yield event.line()
             if marked and bookmarks:
                 yield _bookmark(watch, initial=True)
-            while not self._hub.closing and (left := end - loop.time()) > 0:
+            while not (self._hub.closing or watch.ended) and (left := end - loop.time()) > 0:
                 try:
                     async with asyncio.timeout(min(left, _BOOKMARK_SECONDS)):
                         await watch.more.wait()

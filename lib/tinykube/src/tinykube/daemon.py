@@ -162,6 +162,7 @@ class Daemon:
         registry.root_ca = keys.authority.read_text(encoding="ascii")
         bootstrap.run(registry)
         hub = Hub(self.store)
+        registry.catalog.listen(hub.end)
         tokens = Tokens(self.store, keys.signer, keys.admin_token)
         endpoint = Endpoint(ADDRESS, self._port, registry.root_ca)
         node = self.make_node(LocalClient(registry, hub, tokens, endpoint))

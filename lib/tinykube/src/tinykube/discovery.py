@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 
-from tinykube import kinds
+from tinykube import kinds, names
+from tinykube.catalog import Catalog
 from tinykube.kinds import Resource
 from tinykube.objects import JSON
 
@@ -29,10 +31,15 @@ def version() -> JSON:
     }
 
 
-def groups() -> dict[str, str]:
-    """Each named group and its version."""
-    found = {item.group: item.version for item in kinds.STORED if item.group}
-    return {**found, kinds.AUTHORIZATION: "v1"}
+def groups(catalog: Catalog) -> dict[str, list[str]]:
+    """Each named group and its versions, the preferred one first."""
+    found: dict[str, list[str]] = {kinds.AUTHORIZATION: ["v1"]}
+    for item in catalog:
+        versions = found.setdefault(item.group, [])
+        if item.version not in versions:
+            versions.append(item.version)
+    found.pop("", None)
+    return {name: sorted(versions, key=names.version_rank) for name, versions in found.items()}
 
 
 def core_versions(address: str) -> JSON:
@@ -44,29 +51,29 @@ def core_versions(address: str) -> JSON:
     }
 
 
-def group_list() -> JSON:
+def group_list(catalog: Catalog) -> JSON:
     """The answer of `/apis`."""
     return {
         "kind": "APIGroupList",
         "apiVersion": "v1",
-        "groups": [_group(name, version_) for name, version_ in sorted(groups().items())],
+        "groups": [_group(name, versions) for name, versions in sorted(groups(catalog).items())],
     }
 
 
-def _group(name: str, version_: str) -> JSON:
-    entry = {"groupVersion": f"{name}/{version_}", "version": version_}
-    return {"name": name, "versions": [entry], "preferredVersion": entry}
+def _group(name: str, versions: Sequence[str]) -> JSON:
+    entries = [{"groupVersion": f"{name}/{item}", "version": item} for item in versions]
+    return {"name": name, "versions": entries, "preferredVersion": entries[0]}
 
 
-def group(name: str) -> JSON | None:
+def group(catalog: Catalog, name: str) -> JSON | None:
     """The answer of `/apis/GROUP`, None if there is none."""
-    found = groups().get(name)
-    return (
-        None if found is None else {"kind": "APIGroup", "apiVersion": "v1", **_group(name, found)}
-    )
+    found = groups(catalog).get(name)
+    if found is None:
+        return None
+    return {"kind": "APIGroup", "apiVersion": "v1", **_group(name, found)}
 
 
-def resource_list(name: str, version_: str) -> JSON | None:
+def resource_list(catalog: Catalog, name: str, version_: str) -> JSON | None:
     """The answer of `/api/v1` (with an empty name) or `/apis/GROUP/VERSION`; None if absent."""
     if (name, version_) == (kinds.AUTHORIZATION, "v1"):
         entries = [
@@ -81,7 +88,7 @@ def resource_list(name: str, version_: str) -> JSON | None:
     else:
         entries = [
             entry
-            for item in kinds.STORED
+            for item in catalog
             if (item.group, item.version) == (name, version_)
             for entry in _entries(item)
         ]
@@ -99,13 +106,15 @@ def resource_list(name: str, version_: str) -> JSON | None:
 def _entries(item: Resource) -> list[JSON]:
     main: JSON = {
         "name": item.plural,
-        "singularName": item.kind.lower(),
+        "singularName": item.singular,
         "namespaced": item.namespaced,
         "kind": item.kind,
         "verbs": sorted(item.verbs),
     }
     if item.short:
         main["shortNames"] = list(item.short)
+    if item.categories:
+        main["categories"] = list(item.categories)
     found = [main]
     if item.status:
         found.append(_sub(item, "status", item.kind, ["get", "patch", "update"]))

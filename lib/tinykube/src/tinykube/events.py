@@ -36,7 +36,6 @@ def record(
         StorageError: the disk refused it.
     """
     message = message if len(message) <= _MESSAGE else message[: _MESSAGE - 3] + "..."
-    resource = kinds.BY_KIND[about["apiVersion"], about["kind"]]
     namespace = objects.namespace(about) or "default"
     parts = (objects.uid(about), type_, reason, message, component)
     digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
@@ -53,8 +52,8 @@ def record(
     event = {
         "metadata": {"name": name},
         "involvedObject": {
-            "apiVersion": resource.api_version,
-            "kind": resource.kind,
+            "apiVersion": about["apiVersion"],
+            "kind": about["kind"],
             "namespace": namespace,
             "name": objects.name(about),
             "uid": objects.uid(about),

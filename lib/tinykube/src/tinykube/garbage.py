@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tinykube import kinds, objects, status
 from tinykube.control import Loop
+from tinykube.kinds import Resource
 from tinykube.objects import JSON
 from tinykube.registry import FOREGROUND, ORPHAN, Deletion, Registry
 from tinykube.store import Change, Row
@@ -30,7 +31,7 @@ class Collector(Loop):
         self._suspects = []
         self._leaving = {
             objects.uid(obj)
-            for resource in kinds.STORED
+            for resource in self.registry.catalog.stored()
             for row in self.store.rows(resource.key)
             if (ORPHAN in row.data or FOREGROUND in row.data)
             and objects.terminating(obj := objects.load(row.data))
@@ -95,20 +96,19 @@ class Collector(Loop):
                 current["metadata"].pop("ownerReferences", None)
             return kept != owners
 
-        self.registry.modify(
-            kinds.BY_KEY[key],
-            objects.namespace(obj),
-            objects.name(obj),
-            change,
-            uid=objects.uid(obj),
-        )
+        resource = self.registry.catalog.by_key(key)
+        if resource is not None:
+            self.registry.modify(
+                resource, objects.namespace(obj), objects.name(obj), change, uid=objects.uid(obj)
+            )
 
     def _delete(self, key: str, obj: JSON, propagation: str) -> None:
+        resource = self.registry.catalog.by_key(key)
+        if resource is None:
+            return
         deletion = Deletion(propagation=propagation, uid=objects.uid(obj))
         try:
-            self.registry.delete(
-                kinds.BY_KEY[key], objects.namespace(obj), objects.name(obj), deletion
-            )
+            self.registry.delete(resource, objects.namespace(obj), objects.name(obj), deletion)
         except status.ApiError as error:
             if error.reason not in ("NotFound", "Conflict"):
                 raise
@@ -117,9 +117,9 @@ class Collector(Loop):
         """Serve the policy that the deletion of an owner asked for."""
         obj: JSON = objects.load(row.data)
         finalizers = obj["metadata"].get("finalizers") or ()
-        if not objects.terminating(obj):
+        uid, resource = objects.uid(obj), self.registry.catalog.by_key(key)
+        if resource is None or not objects.terminating(obj):
             return
-        uid, resource = objects.uid(obj), kinds.BY_KEY[key]
         if ORPHAN in finalizers:
             for other, dependent in self.store.dependents(uid):
                 self._disown(other, objects.load(dependent.data), lambda owner: owner != uid)
@@ -171,23 +171,28 @@ class NamespaceCleaner(Loop):
     def step(self) -> bool:
         """See Loop."""
         for namespace in sorted(self._leaving):
-            found = self.store.resources_in(namespace)
+            catalog = self.registry.catalog
+            found = [
+                resource
+                for key in self.store.resources_in(namespace)
+                if (resource := catalog.by_key(key)) is not None
+            ]
             if not found:
                 self.registry.modify(kinds.NAMESPACES, "", namespace, _let_go)
                 continue
-            for key in found:
-                if self._empty(key, namespace):
+            for resource in found:
+                if self._empty(resource, namespace):
                     return True
         return False
 
-    def _empty(self, key: str, namespace: str) -> bool:
+    def _empty(self, resource: Resource, namespace: str) -> bool:
         """Delete a batch of a resource; True if there may be more to do at once."""
         begun = 0
-        for row in self.store.rows(key, namespace):
+        for row in self.store.rows(resource.key, namespace):
             if objects.terminating(objects.load(row.data)):
                 continue
             try:
-                self.registry.delete(kinds.BY_KEY[key], namespace, row.name, Deletion())
+                self.registry.delete(resource, namespace, row.name, Deletion())
             except status.ApiError as error:
                 if error.reason != "NotFound":
                     raise

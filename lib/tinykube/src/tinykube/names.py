@@ -9,6 +9,7 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
 _CONFIG_KEY = re.compile(r"[-._a-zA-Z0-9]+")
+_VERSION = re.compile(r"v([1-9][0-9]{0,8})(?:(alpha|beta)([1-9][0-9]{0,8}))?")
 _SEGMENT = re.compile(r"[^/%]+")
 # No vowels and no digits that look like letters: no words, no doubt (Kubernetes' own set).
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
@@ -88,6 +89,15 @@ def config_key_fault(key: str) -> str:
     if key in (".", "..") or key.startswith(".."):
         return "must not be '.' or start with '..'"
     return "" if _CONFIG_KEY.fullmatch(key) else KEY_RULE
+
+
+def version_rank(version: str) -> tuple[int, int, int, str]:
+    """What versions of an API are sorted by, the best first: v2, v1, v2beta1, v1alpha1, others."""
+    match = _VERSION.fullmatch(version)
+    if match is None:
+        return 3, 0, 0, version
+    major, level, minor = match.groups()
+    return {None: 0, "beta": 1, "alpha": 2}[level], -int(major), -int(minor or 0), ""
 
 
 def generate(prefix: str) -> str:

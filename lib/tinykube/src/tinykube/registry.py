@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tinykube import fieldsets, kinds, names, objects, patch, rules, schema, status
+from tinykube import fieldsets, kinds, names, objects, patch, rules, status
+from tinykube.catalog import Catalog
 from tinykube.kinds import Resource
 from tinykube.objects import JSON
 from tinykube.rbac import SYSTEM, Authorizer, Caller
@@ -79,6 +80,7 @@ class Registry:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.catalog = Catalog()
         self.authorizer = Authorizer(store)
         # What every namespace gets as the config map kube-root-ca.crt; set before serving.
         self.root_ca = ""
@@ -87,6 +89,9 @@ class Registry:
 
     def get(self, resource: Resource, namespace: str, name: str) -> str:
         """One object's JSON. Raises ApiError 404."""
+        return resource.shown(self._stored(resource, namespace, name))
+
+    def _stored(self, resource: Resource, namespace: str, name: str) -> str:
         data = self.store.get(resource.key, namespace, name)
         if data is None:
             raise status.not_found(resource.plural, resource.group, name)
@@ -107,7 +112,7 @@ class Registry:
             )
         findings = Findings()
         try:
-            clean: JSON = schema.read(body, resource.shape, "", findings)
+            clean = resource.read(body, findings)
         except ShapeError as error:
             raise status.bad_request(
                 f'{resource.kind} in version "{resource.version}" cannot be handled as a '
@@ -176,11 +181,11 @@ class Registry:
         if options.dry_run:
             return Written(objects.dump(new), created=True)
         with self.store.write() as transaction:
-            data = transaction.insert(resource.key, new)
+            data = transaction.insert(resource.key, resource.stored(new))
             if resource is kinds.NAMESPACES:
                 for other, obj in self._furniture(meta["name"]):
                     transaction.insert(other.key, obj)
-        return Written(data, created=True)
+        return Written(resource.shown(data), created=True)
 
     def _place(self, resource: Resource, namespace: str, new: JSON) -> None:
         meta = new["metadata"]
@@ -254,7 +259,7 @@ class Registry:
         subresource: str = "",
     ) -> Written:
         """Replace an object, or its status alone. Raises ApiError."""
-        previous = self.get(resource, namespace, name)
+        previous = self._stored(resource, namespace, name)
         new, findings = self.read(resource, body, options)
         given = new["metadata"].get("name", name)
         if given != name:
@@ -281,8 +286,8 @@ class Registry:
         """Patch an object, or its status alone; an apply may create it. Raises ApiError."""
         if content_type == patch.APPLY_PATCH:
             return self._apply(resource, namespace, name, body, caller, options, subresource)
-        previous = self.get(resource, namespace, name)
-        old = objects.load(previous)
+        previous = self._stored(resource, namespace, name)
+        old = objects.load(resource.shown(previous))
         match content_type:
             case patch.JSON_PATCH:
                 patched = patch.json_patch(old, body)
@@ -341,7 +346,7 @@ class Registry:
         previous = self.store.get(resource.key, namespace, name)
         if previous is None and subresource:
             raise status.not_found(resource.plural, resource.group, name)
-        live = None if previous is None else objects.load(previous)
+        live = None if previous is None else objects.load(resource.shown(previous))
         merged = fieldsets.apply(
             live,
             config,
@@ -377,7 +382,7 @@ class Registry:
         subresource: str,
         applied: bool = False,
     ) -> Written:
-        old: JSON = objects.load(previous)
+        old: JSON = objects.load(resource.shown(previous))
         self._place(resource, objects.namespace(old), new)
         meta, before = new["metadata"], old["metadata"]
         name = before["name"]
@@ -410,7 +415,7 @@ class Registry:
             fieldsets.record(new, old, resource.shape, options.manager, subresource)
         new = kinds.body(resource, new)
         if new == old:
-            return Written(previous)
+            return Written(resource.shown(previous))
         if resource.generation and new.get("spec") != old.get("spec"):
             meta["generation"] = before.get("generation", 1) + 1
         if options.dry_run:
@@ -441,10 +446,13 @@ class Registry:
 
     def _write(self, resource: Resource, new: JSON, previous: str) -> Written:
         """Store a changed object; one whose deletion waited for this is removed."""
+        gone, kept = _released(resource, new), resource.stored(new)
         with self.store.write() as transaction:
-            if _released(resource, new):
-                return Written(transaction.remove(resource.key, new, previous), gone=True)
-            return Written(transaction.replace(resource.key, new, previous))
+            if gone:
+                data = transaction.remove(resource.key, kept, previous)
+            else:
+                data = transaction.replace(resource.key, kept, previous)
+        return Written(resource.shown(data), gone=gone)
 
     def modify(
         self,
@@ -496,14 +504,14 @@ class Registry:
         Raises:
             ApiError: 404, 409 (a precondition failed), 403 (it cannot be deleted).
         """
-        previous = self.get(resource, namespace, name)
-        obj: JSON = objects.load(previous)
+        previous = self._stored(resource, namespace, name)
+        obj: JSON = objects.load(resource.shown(previous))
         meta = obj["metadata"]
         self._preconditions(resource, meta, deletion)
         if resource is kinds.NAMESPACES and name in ("default", "kube-system", "kube-public"):
             raise status.forbidden("namespaces", "", name, "this namespace may not be deleted")
         if not self._mark(resource, obj, deletion):
-            return Written(previous)
+            return Written(resource.shown(previous))
         if dry_run:
             return Written(objects.dump(obj), gone=_released(resource, obj))
         return self._write(resource, obj, previous)

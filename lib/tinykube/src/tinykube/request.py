@@ -11,7 +11,8 @@ from typing import Any
 from starlette.requests import Request
 
 from tinykube import objects, patch
-from tinykube.kinds import BY_PATH, Resource
+from tinykube.catalog import Catalog
+from tinykube.kinds import Resource
 from tinykube.registry import Deletion, Options
 from tinykube.selectors import Selector, parse_fields, parse_labels
 from tinykube.status import ApiError, bad_request
@@ -44,7 +45,7 @@ class Target:
     subresource: str
 
 
-def target(group: str, version: str, rest: str) -> Target | None:
+def target(catalog: Catalog, group: str, version: str, rest: str) -> Target | None:
     """Read the path behind `/api/v1/` or `/apis/GROUP/VERSION/`; None if it has no such form."""
     parts = rest.split("/")
     if not all(parts) or len(parts) > 6:
@@ -58,7 +59,7 @@ def target(group: str, version: str, rest: str) -> Target | None:
     if len(parts) > 3:
         return None
     plural, name, subresource = (*parts, "", "")[:3]
-    resource = BY_PATH.get((group, version, plural))
+    resource = catalog.by_path(group, version, plural)
     if resource is not None and (
         (inside and not resource.namespaced) or (name and resource.namespaced and not inside)
     ):

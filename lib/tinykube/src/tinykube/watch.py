@@ -38,6 +38,7 @@ class Watch:
 
     Attributes:
         position: every change up to this version has been handed out, or did not concern it.
+        ended: True once its resource is no longer served as it was.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Watch:
         self.namespace = namespace
         self.selector = selector
         self.position = position
+        self.ended = False
         self.behind = hub.store.version > position
         self.more = asyncio.Event()
         if self.behind:
@@ -79,7 +81,7 @@ class Watch:
             if self.namespace and change.namespace != self.namespace:
                 continue
             if not self.selector:
-                yield Event(change.type, change.data, change.version)
+                yield Event(change.type, self.resource.shown(change.data), change.version)
                 continue
             matched = change.before is not None and self._matches(change.before)
             # What leaves the selection is gone for this watcher, and what enters it is new.
@@ -89,7 +91,8 @@ class Watch:
                     "MODIFIED" if matched and matches else "ADDED" if matches else "DELETED"
                 )
                 leaving = change.type == "MODIFIED" and kind == "DELETED"
-                yield Event(kind, _left(change) if leaving else change.data, change.version)
+                data = _left(change) if leaving else change.data
+                yield Event(kind, self.resource.shown(data), change.version)
 
     def _matches(self, obj: Any) -> bool:
         return self.selector.matches(obj, kinds.field_of)
@@ -134,6 +137,12 @@ class Hub:
         """Drop a watcher."""
         self._watches.get(watch.resource.key, set()).discard(watch)
 
+    def end(self, key: str) -> None:
+        """End the watches of a resource whose definition changed: clients watch anew."""
+        for watch in self._watches.get(key, ()):
+            watch.ended = True
+            watch.more.set()
+
     def close(self) -> None:
         """Wake every watcher so that it ends."""
         self.closing = True
@@ -166,4 +175,4 @@ def snapshot(store: Store, watch: Watch) -> Iterator[Event]:
             obj = objects.load(row.data)
             if not watch.selector.matches(obj, kinds.field_of):
                 continue
-        yield Event("ADDED", row.data, watch.position)
+        yield Event("ADDED", watch.resource.shown(row.data), watch.position)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from tinykube.kinds.coordination import LEASES
 from tinykube.kinds.core import (
     CLAIMS,
@@ -23,15 +21,12 @@ from tinykube.kinds.rbac import (
     ROLE_BINDINGS,
     ROLES,
 )
-from tinykube.kinds.resource import ALL_VERBS, Resource, body, field_of
+from tinykube.kinds.resource import ALL_VERBS, Column, Resource, body, field_of
 
 __all__ = [
     "ACCESS_REVIEW",
     "ALL_VERBS",
     "AUTHORIZATION",
-    "BY_KEY",
-    "BY_KIND",
-    "BY_PATH",
     "CLAIMS",
     "CLUSTER_ROLES",
     "CLUSTER_ROLE_BINDINGS",
@@ -48,6 +43,7 @@ __all__ = [
     "SERVICE_ACCOUNTS",
     "STORED",
     "VOLUMES",
+    "Column",
     "Resource",
     "body",
     "field_of",
@@ -69,13 +65,6 @@ STORED = (
     ROLE_BINDINGS,
     CLUSTER_ROLE_BINDINGS,
 )
-BY_KEY: Mapping[str, Resource] = {item.key: item for item in STORED}
-BY_PATH: Mapping[tuple[str, str, str], Resource] = {
-    (item.group, item.version, item.plural): item for item in STORED
-}
-BY_KIND: Mapping[tuple[str, str], Resource] = {
-    (item.api_version, item.kind): item for item in STORED
-}
 
 # Answered on the spot, never stored.
 ACCESS_REVIEW = "selfsubjectaccessreviews"

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinykube import names
+from tinykube import names, schema
 from tinykube.objects import JSON
-from tinykube.schema import Fields
+from tinykube.schema import Fields, Findings
 
 ALL_VERBS = (
     "create",
@@ -23,6 +23,25 @@ ALL_VERBS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table, as `additionalPrinterColumns` has it.
+
+    Attributes:
+        type: `string`, `integer`, `number`, `boolean` or `date`.
+        path: a JSONPath in the object, `.spec.replicas`.
+        format: what OpenAPI calls the type's format.
+        priority: 0 for what is always shown; what is higher is shown on demand.
+    """
+
+    name: str
+    type: str
+    path: str
+    format: str = ""
+    description: str = ""
+    priority: int = 0
+
+
+@dataclass(frozen=True, eq=False)
 class Resource:
     """One kind of object.
 
@@ -36,6 +55,9 @@ class Resource:
         selectable: fields a field selector may name besides metadata's.
         generation: True if `metadata.generation` counts the changes of its spec.
         returns: True if a deletion answers with the object rather than a Status.
+        served: False for a version that is only stored.
+        categories: the groups of resources, such as `all`, that it belongs to.
+        columns: what a table of its objects shows; empty for the renderer's own choice.
         name_fault: says what is wrong with a name.
     """
 
@@ -52,6 +74,9 @@ class Resource:
     selectable: tuple[str, ...] = ()
     generation: bool = False
     returns: bool = False
+    served: bool = True
+    categories: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
     name_fault: Callable[[str], str] = names.subdomain_fault
 
     @property
@@ -68,6 +93,24 @@ class Resource:
     def prefix(self) -> str:
         """How the JSON of each of its objects begins in the store."""
         return f'{{"apiVersion":"{self.api_version}","kind":"{self.kind}",'
+
+    @property
+    def singular(self) -> str:
+        """Its name in the singular, as kubectl takes it."""
+        return self.kind.lower()
+
+    def read(self, body: JSON, findings: Findings) -> JSON:
+        """A clean copy of a client's object. Raises ShapeError."""
+        clean: JSON = schema.read(body, self.shape, "", findings)
+        return clean
+
+    def shown(self, data: str) -> str:
+        """Stored JSON as this version of the resource shows it."""
+        return data
+
+    def stored(self, obj: JSON) -> JSON:
+        """An object of this version as the store keeps it."""
+        return obj
 
     @property
     def fields(self) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ class RoleRules(Rules):
         """See Rules."""
         if old and (old.get("rules") or []) == (new.get("rules") or []):
             return
-        resource = kinds.BY_KIND[new["apiVersion"], new["kind"]]
+        resource = _resource(new)
         namespace = objects.namespace(new)
         _escalation(registry, caller, resource, new, new.get("rules") or (), namespace, "escalate")
 
@@ -108,8 +108,23 @@ class BindingRules(Rules):
         if registry.authorizer.allowed(caller, asked):
             return
         rules = registry.authorizer.role(reference, namespace)
-        resource = kinds.BY_KIND[new["apiVersion"], new["kind"]]
+        resource = _resource(new)
         _escalation(registry, caller, resource, new, rules, namespace, "")
+
+
+_RESOURCES = {
+    item.kind: item
+    for item in (
+        kinds.ROLES,
+        kinds.CLUSTER_ROLES,
+        kinds.ROLE_BINDINGS,
+        kinds.CLUSTER_ROLE_BINDINGS,
+    )
+}
+
+
+def _resource(obj: JSON) -> Resource:
+    return _RESOURCES[obj["kind"]]
 
 
 def _escalation(

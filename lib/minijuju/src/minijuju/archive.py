@@ -26,7 +26,7 @@ from typing import Any
 
 import yaml
 
-from minijuju import documents, interpreters, pebble
+from minijuju import documents, golang, interpreters
 from sandbox.errors import ImageError
 from sandbox.images import ImageStore
 from sandbox.spec import Image
@@ -132,7 +132,7 @@ class CharmStore:
             return self._keep(path, draft, digest, environment, progress)
         finally:
             if draft.exists():
-                pebble.remove_tree(draft)
+                golang.remove_tree(draft)
 
     def _keep(
         self,

@@ -52,6 +52,12 @@ def main(arguments: list[str] | None = None) -> int:
     command(
         "kubeconfig", "print the path of the administrator's kubeconfig", _kubeconfig
     ).add_argument("--raw", action="store_true", help="print the file itself (it holds the token)")
+    command("backup", "copy the state now, whether the daemon runs or not", _backup).add_argument(
+        "file", nargs="?", type=Path, help="where to (default: state.backup.db)"
+    )
+    command(
+        "restore", "put the last good copy of the state in the place of a damaged one", _restore
+    ).add_argument("file", nargs="?", type=Path, help="the copy (default: state.backup.db)")
     parsed = parser.parse_args(arguments)
     try:
         return int(parsed.run(parsed))
@@ -262,4 +268,38 @@ def _kubeconfig(parsed: argparse.Namespace) -> int:
         sys.stdout.write(folder.kubeconfig.read_text(encoding="utf-8"))
     else:
         print(folder.kubeconfig)
+    return 0
+
+
+def _backup(parsed: argparse.Namespace) -> int:
+    from tinykube import backup
+
+    folder = Folder.default()
+    target = parsed.file or folder.backup
+    if not folder.database.exists():
+        return _fail(f"there is no {folder.database} to copy")
+    try:
+        backup.write(folder.database, target)
+    except backup.BackupError as error:
+        return _fail(str(error))
+    print(f"copied to {target}")
+    return 0
+
+
+def _restore(parsed: argparse.Namespace) -> int:
+    from tinykube import backup
+    from tinykube.daemon import StartError, locked
+
+    folder = Folder.default()
+    source = parsed.file or folder.backup
+    folder.make()
+    try:
+        with locked(folder):
+            kept = backup.restore(folder.database, source)
+    except (backup.BackupError, StartError) as error:
+        return _fail(str(error))
+    print(f"put back {source}, of {backup.age(source)}")
+    if kept:
+        print(f"what was there is kept as {kept}")
+    print("pods that were made since will be ended when tinykube starts")
     return 0

@@ -49,6 +49,11 @@ class Folder:
         return self.root / "state.db"
 
     @property
+    def backup(self) -> Path:
+        """The last good copy of the store."""
+        return self.root / "state.backup.db"
+
+    @property
     def keys(self) -> Path:
         """Keys and certificates."""
         return self.root / "pki"

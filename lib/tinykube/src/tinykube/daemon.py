@@ -17,7 +17,7 @@ from pathlib import Path
 
 import uvicorn
 
-from tinykube import bootstrap, config, discovery, events, kinds, pki
+from tinykube import backup, bootstrap, config, discovery, events, kinds, pki
 from tinykube.api import Api
 from tinykube.config import Config, ConfigError, Folder
 from tinykube.control import Loop
@@ -179,6 +179,8 @@ class Daemon:
         work.add(asyncio.create_task(events.forget(registry), name="old events"))
         work.add(asyncio.create_task(self._follow_config(registry), name="config"))
         work.add(asyncio.create_task(node.run(), name="node"))
+        copying = backup.keep(self.store, self._folder.backup, self._tell_backup)
+        work.add(asyncio.create_task(copying, name="backup"))
         serving = asyncio.create_task(server.serve(sockets=[self._listener]), name="server")
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         _settle()
@@ -202,7 +204,20 @@ class Daemon:
             stopping.cancel()
             await asyncio.gather(*work, serving, stopping, return_exceptions=True)
             self.store.close()
+            self._copy_store()
             log.info("ended")
+
+    def _copy_store(self) -> None:
+        try:
+            backup.write(self._folder.database, self._folder.backup)
+        except backup.BackupError as error:
+            log.error("%s; the copy before is kept", error)
+
+    def _tell_backup(self, problem: str) -> None:
+        if problem:
+            self._problems["backup"] = problem
+        else:
+            self._problems.pop("backup", None)
 
     def make_node(self, client: NodeClient) -> Node:
         """The node: the agent that runs pods as processes."""
@@ -322,7 +337,11 @@ async def serve(folder: Folder, *, ready: asyncio.Event | None = None) -> None:
         with listener:
             try:
                 daemon = Daemon(folder, settings, listener)
-            except (DamagedError, StorageError) as error:
+            except DamagedError as error:
+                found = backup.age(folder.backup)
+                copied = f"the copy is of {found}" if found else "there is no copy yet"
+                raise StartError(f"{error} ({copied})") from error
+            except StorageError as error:
                 raise StartError(str(error)) from error
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):

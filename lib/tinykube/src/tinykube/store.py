@@ -22,8 +22,9 @@ from tinykube.objects import JSON
 
 log = logging.getLogger(__name__)
 
-_SCHEMA_VERSION = 1
-_SCHEMA = """
+# The layout of the database, and its number in `user_version`.
+FORMAT = 1
+SCHEMA = """
 CREATE TABLE objects (
     resource TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
     uid TEXT NOT NULL, version INTEGER NOT NULL, data TEXT NOT NULL,
@@ -429,9 +430,8 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("PRAGMA cache_size=-1024")
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise DamagedError(_damage(path, " ".join(verdict.split())))
+        if (found := verdict(connection)) != "ok":
+            raise DamagedError(_damage(path, found))
         _prepare(connection, path)
     except sqlite3.DatabaseError as error:
         connection.close()
@@ -444,24 +444,30 @@ def _open(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def verdict(connection: sqlite3.Connection) -> str:
+    """What SQLite finds on reading every page of a database: `ok`, or the first fault."""
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    return " ".join(str(found).split())
+
+
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > _SCHEMA_VERSION:
+    if version > FORMAT:
         raise DamagedError(
             f"the database {path} was written by a newer tinykube (format {version}, this one "
-            f"reads {_SCHEMA_VERSION}); start that one, or move the file away to begin anew"
+            f"reads {FORMAT}); start that one, or move the file away to begin anew"
         )
     if version == 0:
         connection.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_SCHEMA_VERSION}; COMMIT;"
+            f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={FORMAT}; COMMIT;"
         )
 
 
-def _damage(path: Path, verdict: str) -> str:
+def _damage(path: Path, found: str) -> str:
     return (
-        f"the database {path} is damaged ({verdict}); it was left as it is. Put a copy from a "
-        f"backup in its place, or move it (with {path.name}-wal and {path.name}-shm) away to "
-        "begin anew"
+        f"the database {path} is damaged ({found}); it was left as it is. `tinykube restore` puts "
+        f"the last good copy in its place; or move it (with {path.name}-wal and {path.name}-shm) "
+        "away to begin anew"
     )
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tinykube import bootstrap, kinds, pki
-from tinykube.api import Api
+from tinykube.api import Api, Context
 from tinykube.node.client import LogOptions, LogsError
 from tinykube.rbac import SYSTEM
 from tinykube.registry import Options, Registry
@@ -129,7 +129,7 @@ def logs() -> FakeLogs:
 
 @pytest.fixture
 def app(registry, hub, tokens, logs):
-    return Api(registry, hub, tokens, logs, "127.0.0.1:1").app()
+    return Api(Context(registry, hub, tokens, logs, "127.0.0.1:1")).app()
 
 
 @pytest.fixture

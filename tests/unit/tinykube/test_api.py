@@ -8,7 +8,7 @@ import pytest
 from tinykube import api as serving
 from tinykube import kinds
 from tinykube import store as storing
-from tinykube.api import Api
+from tinykube.api import Api, Context, watches
 from tinykube.registry import Deletion
 from tinykube.store import StorageError
 
@@ -553,7 +553,7 @@ async def test_an_initial_list_ends_with_its_mark(exchange, create):
 
 
 async def test_bookmarks_come_when_all_is_quiet(exchange, create, store, monkeypatch):
-    monkeypatch.setattr(serving, "_BOOKMARK_SECONDS", 0.01)
+    monkeypatch.setattr(watches, "_BOOKMARK_SECONDS", 0.01)
     async with exchange(f"{CORE}/secrets", "watch=1&allowWatchBookmarks=true") as watch:
         (mark,) = await watch.events(1)
     assert mark["type"] == "BOOKMARK"
@@ -577,7 +577,7 @@ async def test_a_watch_ends_in_time_and_with_the_daemon(exchange, hub):
 
 
 async def test_there_are_only_so_many_watches(exchange, http, monkeypatch):
-    monkeypatch.setattr(serving, "_MAX_WATCHES", 1)
+    monkeypatch.setattr(watches, "_MAX_WATCHES", 1)
     async with exchange(f"{CORE}/secrets", "watch=1"):
         answer = await http.get(f"{CORE}/secrets", params={"watch": "1"})
         assert answer.status_code == 429
@@ -611,7 +611,8 @@ async def test_what_discovery_lists_is_served(http):
 
 async def test_health(registry, hub, tokens, logs, http):
     assert (await http.get("/readyz")).text == "ok"
-    ill = Api(registry, hub, tokens, logs, "x", lambda: ["config: it is wrong"]).app()
+    context = Context(registry, hub, tokens, logs, "x", lambda: ["config: it is wrong"])
+    ill = Api(context).app()
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(ill), base_url="https://kube"
     ) as client:

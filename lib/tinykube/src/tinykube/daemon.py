@@ -18,7 +18,7 @@ from pathlib import Path
 import uvicorn
 
 from tinykube import backup, bootstrap, config, discovery, events, kinds, pki
-from tinykube.api import Api
+from tinykube.api import Api, Context
 from tinykube.config import Config, ConfigError, Folder
 from tinykube.control import Loop
 from tinykube.garbage import Collector, NamespaceCleaner
@@ -166,7 +166,8 @@ class Daemon:
         tokens = Tokens(self.store, keys.signer, keys.admin_token)
         endpoint = Endpoint(ADDRESS, self._port, registry.root_ca)
         node = self.make_node(LocalClient(registry, hub, tokens, endpoint))
-        api = Api(registry, hub, tokens, node, f"{ADDRESS}:{self._port}", self._health)
+        context = Context(registry, hub, tokens, node, f"{ADDRESS}:{self._port}", self._health)
+        api = Api(context)
         server = _Server(_settings(api, keys))
         write_kubeconfig(self._folder.kubeconfig, self._port, keys)
         loops: list[Loop] = [

@@ -1,0 +1,132 @@
+"""The API over HTTP: every route, and what serves it."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from tinykube import answers, kinds, objects, podlog, request, status
+from tinykube.api.access import attributes, authorize, path_attributes, verb
+from tinykube.api.context import Context
+from tinykube.api.errors import Handler, guarded, not_allowed
+from tinykube.api.gate import Gate
+from tinykube.api.lists import Lists
+from tinykube.api.reviews import Reviews
+from tinykube.api.roots import Roots
+from tinykube.api.watches import Watches
+from tinykube.api.writes import Writes
+from tinykube.kinds import Resource
+from tinykube.request import Target
+
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+
+
+class Api:
+    """The handlers of a context, behind the gate."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._lists = Lists(context)
+        self._watches = Watches(context)
+        self._writes = Writes(context)
+        self._reviews = Reviews(context)
+        self._roots = Roots(context)
+
+    def app(self) -> ASGIApp:
+        """The ASGI application."""
+
+        def route(path: str, handler: Handler) -> Route:
+            return Route(path, guarded(handler), methods=list(_METHODS))
+
+        roots = self._roots
+        routes = [
+            route("/healthz", roots.healthz),
+            route("/livez", roots.healthz),
+            route("/readyz", roots.readyz),
+            route("/version", roots.version),
+            route("/version/", roots.version),
+            # Clients ask with and without the last slash.
+            *(
+                route(f"{path}{slash}", roots.discover)
+                for path in (
+                    "/api",
+                    "/api/v1",
+                    "/apis",
+                    "/apis/{group}",
+                    "/apis/{group}/{version}",
+                )
+                for slash in ("", "/")
+            ),
+            route("/api/v1/{rest:path}", self.serve),
+            route("/apis/{group}/{version}/{rest:path}", self.serve),
+            route("/{rest:path}", self.unknown),
+        ]
+        starlette = Starlette(routes=routes)
+        starlette.router.redirect_slashes = False
+        return Gate(starlette, self._context.tokens)
+
+    async def unknown(self, http: Request) -> Response:
+        """Nothing is served here."""
+        authorize(self._context.registry.authorizer, http, path_attributes(http))
+        raise status.unknown_path()
+
+    async def serve(self, http: Request) -> Response:
+        """Requests for resources."""
+        parameters = http.path_params
+        group, version = parameters.get("group", ""), parameters.get("version", "v1")
+        catalog = self._context.registry.catalog
+        target = request.target(catalog, group, version, parameters["rest"])
+        if target is None:
+            return await self.unknown(http)
+        asked = verb(http, target)
+        authorize(self._context.registry.authorizer, http, attributes(http, target, asked))
+        if (group, target.plural) == (kinds.AUTHORIZATION, kinds.ACCESS_REVIEW):
+            return await self._reviews.access(http, target)
+        if target.resource is None:
+            raise status.unknown_path()
+        if target.subresource:
+            return await self._subresource(http, target, target.resource, asked)
+        whole = asked in ("create", "list", "watch", "deletecollection")
+        if asked not in target.resource.verbs or whole is bool(target.name):
+            raise not_allowed()
+        match asked:
+            case "list":
+                return self._lists.answer(http, target, target.resource)
+            case "watch":
+                return self._watches.answer(http, target, target.resource)
+            case "get":
+                return self._get(target, target.resource)
+            case "create":
+                return await self._writes.create(http, target, target.resource)
+            case "delete":
+                return await self._writes.delete(http, target, target.resource)
+            case "deletecollection":
+                return await self._writes.delete_all(http, target, target.resource)
+        return await self._writes.change(http, target, target.resource)
+
+    def _get(self, target: Target, resource: Resource) -> Response:
+        return answers.raw(self._context.registry.get(resource, target.namespace, target.name))
+
+    async def _subresource(
+        self, http: Request, target: Target, resource: Resource, asked: str
+    ) -> Response:
+        if target.subresource == "status" and resource.status:
+            if asked == "get":
+                return self._get(target, resource)
+            if asked in ("update", "patch"):
+                return await self._writes.change(http, target, resource)
+            raise not_allowed()
+        if target.subresource not in resource.subresources:
+            raise status.unknown_path()
+        if target.subresource == "token":
+            if asked != "create":
+                raise not_allowed()
+            return await self._reviews.issue(http, target)
+        if asked != "get":
+            raise not_allowed()
+        registry = self._context.registry
+        pod = objects.load(registry.get(resource, target.namespace, target.name))
+        return await podlog.answer(http, pod, self._context.logs)

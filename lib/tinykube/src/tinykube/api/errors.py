@@ -1,0 +1,74 @@
+"""What goes wrong, as the Status that says so; and what is not accepted at all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from tinykube import answers, status
+from tinykube.api.gate import OPEN
+from tinykube.status import ApiError
+from tinykube.store import StorageError
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def guarded(handler: Handler) -> Handler:
+    """Turn what goes wrong into the Status that says so."""
+
+    async def answer(http: Request) -> Response:
+        try:
+            _check_accept(http)
+            return await handler(http)
+        except ApiError as error:
+            return answers.error(error)
+        except StorageError as error:
+            log.error("%s %s: %s", http.method, http.url.path, error)
+            return answers.error(status.internal(str(error)))
+        except ClientDisconnect:
+            # Nobody is left to read an answer.
+            return Response(status_code=499)
+        except Exception:
+            log.exception("%s %s failed", http.method, http.url.path)
+            return answers.error(
+                status.internal("the request could not be served; tinykube's log says why")
+            )
+
+    return answer
+
+
+def _check_accept(http: Request) -> None:
+    accept = http.headers.get("accept", "")
+    if not accept or http.url.path.endswith(("/log", *OPEN)):
+        return
+    for part in accept.split(","):
+        kind, *parameters = (item.strip().lower() for item in part.split(";"))
+        if kind in ("*/*", "application/*", "application/json") and not any(
+            item.startswith("as=") for item in parameters
+        ):
+            return
+    raise ApiError(
+        406,
+        "NotAcceptable",
+        "only the following media types are accepted: application/json",
+    )
+
+
+def only(http: Request, method: str) -> None:
+    """Refuse other methods. Raises ApiError 405."""
+    if http.method not in (method, "HEAD"):
+        raise not_allowed()
+
+
+def not_allowed() -> ApiError:
+    """405: the resource is there, the method is not."""
+    return ApiError(
+        405,
+        "MethodNotAllowed",
+        "the server does not allow this method on the requested resource",
+    )

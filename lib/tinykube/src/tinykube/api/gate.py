@@ -1,0 +1,57 @@
+"""The gate in front of all: who asks is known before anything is looked at."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tinykube import answers, status
+from tinykube.status import ApiError
+from tinykube.store import StorageError
+from tinykube.tokens import Tokens
+
+OPEN = frozenset({"/healthz", "/readyz", "/livez", "/version"})
+
+
+class Gate:
+    """Lets in only who has a token, on every path but the open ones; refuses foreign origins.
+
+    The caller is found in `scope["caller"]`.
+    """
+
+    def __init__(self, app: ASGIApp, tokens: Tokens) -> None:
+        self._app = app
+        self._tokens = tokens
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            # No WebSockets are served; uvicorn runs without lifespan events.
+            return
+        problem = self._check(scope)
+        if problem is not None:
+            await answers.error(problem)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _check(self, scope: Scope) -> ApiError | None:
+        token = ""
+        for name, value in scope["headers"]:
+            if name == b"origin":
+                # Programs send none; a page of another site that found this port does.
+                shown = value.decode("latin-1")[:80]
+                return status.ApiError(
+                    403, "Forbidden", f'forbidden: Origin "{shown}" is not allowed'
+                )
+            if name == b"authorization":
+                scheme, _, rest = value.decode("latin-1").partition(" ")
+                token = rest.strip() if scheme.lower() == "bearer" else ""
+        if scope["path"] in OPEN:
+            return None
+        try:
+            caller = self._tokens.authenticate(token)
+        except StorageError as error:
+            return status.internal(str(error))
+        if caller is None:
+            return status.unauthorized()
+        scope["caller"] = caller
+        return None

@@ -1,0 +1,84 @@
+"""Lists: what matches, on one snapshot, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tinykube import answers, kinds, objects, request, status
+from tinykube.api import versions
+from tinykube.api.context import Context
+from tinykube.kinds import Resource
+from tinykube.objects import JSON
+from tinykube.request import Target
+from tinykube.selectors import Selector
+from tinykube.store import Row
+
+
+def matching(resource: Resource, rows: Iterable[Row], selector: Selector) -> Iterator[Row]:
+    """The rows that a selector takes, as the resource's version shows them."""
+    for row in rows:
+        if not selector or selector.matches(objects.load(row.data), kinds.field_of):
+            yield Row(row.namespace, row.name, resource.shown(row.data))
+
+
+def text(resource: Resource, rows: Iterable[Row], meta: JSON) -> str:
+    """The JSON of a list."""
+    skip = len(resource.prefix)
+    items = ",".join("{" + row.data[skip:] for row in rows)
+    return (
+        f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}",'
+        f'"metadata":{objects.dump(meta)},"items":[{items}]}}'
+    )
+
+
+class Lists:
+    """Serves lists."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def answer(self, http: Request, target: Target, resource: Resource) -> Response:
+        """The objects that match."""
+        query = http.query_params
+        selector = request.selector(query, resource)
+        limit = request.number(query, "limit", least=0) or None
+        version, after = self._version(query), ("", "")
+        if token := query.get("continue"):
+            place = request.place(token)
+            version, after = place.version, (place.namespace, place.name)
+            versions.check_covered(self._context.store, version)
+        wanted = -1 if limit is None or selector else limit + 1
+        rows = self._context.store.rows(
+            resource.key, target.namespace, after=after, version=version, limit=wanted
+        )
+        found: list[Row] = []
+        meta: JSON = {"resourceVersion": str(version)}
+        for row in matching(resource, rows, selector):
+            if limit is not None and len(found) == limit:
+                last = found[-1]
+                meta["continue"] = request.Place(version, last.namespace, last.name).token()
+                break
+            found.append(row)
+        return answers.raw(text(resource, found, meta))
+
+    def _version(self, query: Mapping[str, str]) -> int:
+        """The version that a list without `continue` shows."""
+        match = query.get("resourceVersionMatch", "")
+        given = query.get("resourceVersion", "")
+        if match not in ("", "Exact", "NotOlderThan"):
+            raise status.bad_request("resourceVersionMatch must be Exact or NotOlderThan")
+        if match and not given:
+            raise status.bad_request(
+                "resourceVersionMatch is forbidden unless resourceVersion is provided"
+            )
+        if not given or given == "0":
+            return self._context.store.version
+        version = versions.read(given)
+        versions.check_reached(self._context.store, version)
+        if match == "Exact":
+            versions.check_covered(self._context.store, version)
+            return version
+        return self._context.store.version

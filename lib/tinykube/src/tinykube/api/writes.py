@@ -1,0 +1,104 @@
+"""Requests that change objects."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tinykube import answers, objects, patch, request, status
+from tinykube.api.access import caller
+from tinykube.api.context import Context
+from tinykube.api.errors import not_allowed
+from tinykube.api.lists import matching, text
+from tinykube.kinds import Resource
+from tinykube.registry import Written
+from tinykube.request import Target
+from tinykube.status import ApiError
+from tinykube.store import Row
+
+
+class Writes:
+    """Serves writes."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def create(self, http: Request, target: Target, resource: Resource) -> Response:
+        """Store a new object."""
+        if resource.namespaced and not target.namespace:
+            raise not_allowed()
+        options = request.options(http)
+        body = await request.read_object(http)
+        written = self._context.registry.create(
+            resource, target.namespace, body, caller(http), options
+        )
+        return answers.raw(written.data, code=201, warnings=options.warnings)
+
+    async def change(self, http: Request, target: Target, resource: Resource) -> Response:
+        """Replace or patch an object, or its status."""
+        options = request.options(http)
+        who = caller(http)
+        place = (resource, target.namespace, target.name)
+        if http.method == "PUT":
+            body = await request.read_object(http)
+            written = self._context.registry.update(
+                *place, body, who, options, subresource=target.subresource
+            )
+        else:
+            kind = request.media_type(http)
+            if kind == patch.APPLY_PATCH and not http.query_params.get("fieldManager"):
+                raise status.bad_request("fieldManager is required for apply patch")
+            body = await request.read_object(http)
+            written = self._context.registry.patch(
+                *place, kind, body, who, options, subresource=target.subresource
+            )
+        code = 201 if written.created else 200
+        return answers.raw(written.data, code=code, warnings=options.warnings)
+
+    async def delete(self, http: Request, target: Target, resource: Resource) -> Response:
+        """Delete an object."""
+        deletion, dry_run = await request.deletion(http)
+        written = self._context.registry.delete(
+            resource, target.namespace, target.name, deletion, dry_run=dry_run
+        )
+        return answers.raw(_deleted(resource, written))
+
+    async def delete_all(self, http: Request, target: Target, resource: Resource) -> Response:
+        """Delete what matches."""
+        if resource.namespaced and not target.namespace:
+            raise not_allowed()
+        deletion, dry_run = await request.deletion(http)
+        selector = request.selector(http.query_params, resource)
+        limit = request.number(http.query_params, "limit", least=0) or None
+        deleted: list[Row] = []
+        for row in matching(
+            resource, self._context.store.rows(resource.key, target.namespace), selector
+        ):
+            if limit is not None and len(deleted) == limit:
+                break
+            try:
+                written = self._context.registry.delete(
+                    resource, target.namespace, row.name, deletion, dry_run=dry_run
+                )
+            except ApiError as error:
+                if error.reason != "NotFound":
+                    raise
+                continue
+            deleted.append(Row(row.namespace, row.name, written.data))
+            if len(deleted) % 100 == 0:
+                # Many deletions must not hold all other requests up.
+                await asyncio.sleep(0)
+        return answers.raw(
+            text(resource, deleted, {"resourceVersion": str(self._context.store.version)})
+        )
+
+
+def _deleted(resource: Resource, written: Written) -> str:
+    if not written.gone or resource.returns:
+        return written.data
+    obj = objects.load(written.data)
+    return objects.dump(
+        status.success(resource.plural, resource.group, objects.name(obj), objects.uid(obj))
+    )

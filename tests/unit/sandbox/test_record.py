@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from sandbox import record
 from sandbox.errors import SandboxError
-from sandbox.spec import Exit, Image, Limits, Mount, Spec
+from sandbox.spec import Exit, Image, Limits, Mount, Scratch, Spec
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 paths = texts.map(lambda text: Path("/", text))
@@ -30,7 +31,14 @@ specs = st.builds(
     cwd=texts,
     image=st.none() | images,
     root=st.none() | paths,
-    mounts=st.lists(st.builds(Mount, paths, texts, st.booleans()), max_size=3).map(tuple),
+    mounts=st.lists(
+        st.builds(Mount, paths, texts, st.booleans())
+        | st.builds(Scratch, texts, st.none() | st.integers()),
+        max_size=3,
+    ).map(tuple),
+    user=st.integers(),
+    group=st.integers(),
+    read_only_root=st.booleans(),
     hosts=st.dictionaries(texts, st.lists(texts, max_size=2).map(tuple), max_size=2),
     limits=st.builds(
         Limits, st.none() | st.integers(), st.none() | st.floats(allow_nan=False, min_value=0)
@@ -57,6 +65,17 @@ def test_records_are_for_their_owner_alone(tmp_path: Path) -> None:
 
     assert (tmp_path / "spec.json").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["spec.json"]
+
+
+def test_a_record_of_an_earlier_version(tmp_path: Path) -> None:
+    record.write_spec(tmp_path, Spec(("true",)))
+    path = tmp_path / "spec.json"
+    data = json.loads(path.read_text())
+    for name in ("user", "group", "read_only_root"):
+        del data["spec"][name]
+    path.write_text(json.dumps(data))
+
+    assert record.read_spec(tmp_path).spec == Spec(("true",))  # type: ignore[union-attr]
 
 
 def test_a_damaged_spec_is_an_error_that_names_it(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from sandbox import root
 from sandbox.errors import SandboxError
-from sandbox.spec import Image, Limits, Mount, Spec
+from sandbox.spec import Image, Limits, Mount, Scratch, Spec
 
 
 def binds(steps: tuple[root.Step, ...]) -> dict[str, root.Bind]:
@@ -156,3 +156,22 @@ def test_people_are_not_among_the_accounts(tmp_path: Path) -> None:
         "daemon:x:1:1::/:/bin/false",
         "nobody:x:65534:65534::/:/bin/false",
     ]
+
+
+def test_scratch_and_a_sealed_root(directory: Path) -> None:
+    spec = Spec(
+        ("true",), mounts=(Scratch("/dev/shm", 4096), Scratch("/cache")), read_only_root=True
+    )
+
+    steps = root.prepare(spec, directory)
+
+    assert steps[-3:] == (root.Memory("/dev/shm", 4096), root.Memory("/cache"), root.Seal())
+    assert binds(steps)["/tmp"].read_only
+    assert (directory / "root/cache").is_dir()
+
+
+def test_a_user_has_a_name(directory: Path) -> None:
+    root.prepare(Spec(("true",), user=4321, group=1), directory)
+
+    assert "user4321:x:4321:1::/root:/bin/sh\n" in (directory / "root/etc/passwd").read_text()
+    assert "group1:" not in (directory / "root/etc/group").read_text()

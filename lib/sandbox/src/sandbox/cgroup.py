@@ -57,6 +57,11 @@ def confine(directory: Path, pid: int, memory: int, above: Path) -> bool:
     return True
 
 
+def of(directory: Path) -> Path | None:
+    """The cgroup that a container was put in; None if it has none."""
+    return _recorded(directory)
+
+
 def killed(directory: Path) -> bool:
     """True if the kernel killed the container for its cgroup's memory limit."""
     group = _recorded(directory)

@@ -55,6 +55,11 @@ class Container:
         return self._process.pid
 
     @property
+    def start_ticks(self) -> int:
+        """When PID 1 started, in clock ticks since the boot: with the pid it means one process."""
+        return self._process.start
+
+    @property
     def started(self) -> float:
         """When PID 1 started, in seconds since the epoch."""
         return self._process.started
@@ -157,7 +162,7 @@ class Container:
     async def wait(self) -> Exit:
         """Wait until it has ended; wakes with the process itself, not by polling."""
         with contextlib.suppress(ProcessLookupError), self._pidfd() as descriptor:
-            await _readable(descriptor)
+            await readable(descriptor)
         pause = 0.0002
         while (ended := self.exit()) is None:
             # PID 1 is gone; its monitor writes the record within a moment.
@@ -259,7 +264,7 @@ def _output(path: Path | None) -> Iterator[int]:
 
 def arguments(spec: Spec, environment: dict[str, str], steps: tuple[root.Step, ...]) -> list[str]:
     """Bubblewrap's options for a container, the command apart."""
-    options = ["--unshare-user", "--uid", "0", "--gid", "0"]
+    options = ["--unshare-user", "--uid", str(spec.user), "--gid", str(spec.group)]
     options += ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", spec.hostname]
     options += ["--as-pid-1", "--new-session", "--cap-drop", "ALL", "--clearenv"]
     for step in steps:
@@ -277,6 +282,12 @@ def arguments(spec: Spec, environment: dict[str, str], steps: tuple[root.Step, .
                 if step.shared_memory is not None:
                     options += ["--size", str(step.shared_memory)]
                 options += ["--tmpfs", f"{step.target}/shm"]
+            case root.Memory():
+                if step.size is not None:
+                    options += ["--size", str(step.size)]
+                options += ["--perms", "1777", "--tmpfs", step.target]
+            case root.Seal():
+                options += ["--remount-ro", step.target]
     for name, value in environment.items():
         if name != "PWD":
             options += ["--setenv", name, value]
@@ -396,8 +407,8 @@ def _evidence(output: int, begun: int) -> str:
     return text
 
 
-async def _readable(descriptor: int) -> None:
-    """Wait until the process of a pidfd has ended."""
+async def readable(descriptor: int) -> None:
+    """Wait until a descriptor can be read: a pidfd, until its process has ended."""
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
     own = os.dup(descriptor)

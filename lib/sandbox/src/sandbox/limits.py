@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox import cgroup, record
+from sandbox import cgroup, execution, record
 from sandbox.container import Container
 
 logger = logging.getLogger(__name__)
@@ -25,18 +25,22 @@ _SLOW, _FAST = 0.5, 0.02
 _NEAR = 0.5
 
 
-def tree(pid: int) -> list[int]:
-    """A process and all its descendants: for a container's PID 1, the whole container."""
-    found, todo = [], [pid]
+def processes(container: Container) -> list[int]:
+    """The host's pids of all processes of a container, and of the helpers that run some of them.
+
+    Commands that were executed in it are no descendants of its PID 1.
+    """
+    return tree(container.pid, *execution.pids(container.directory))
+
+
+def tree(*roots: int) -> list[int]:
+    """Processes and all their descendants."""
+    found: list[int] = []
+    todo = [*roots]
     while todo:
         current = todo.pop()
         found.append(current)
-        try:
-            tasks = list(Path("/proc", str(current), "task").iterdir())
-            for task in tasks:
-                todo += [int(child) for child in (task / "children").read_text().split()]
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # It ended just now.
+        todo += record.children(current)
     return found
 
 
@@ -92,14 +96,14 @@ class LimitKeeper:
         """Watch until cancelled."""
         while True:
             self._changed.clear()
-            now = time.time()
+            now = time.monotonic()
             due = [kept for kept in self._kept.values() if kept.look_at <= now]
             if due:
                 await asyncio.to_thread(self._look, due)
             pause = min((kept.look_at for kept in self._kept.values()), default=None)
             try:
                 async with asyncio.timeout(
-                    None if pause is None else max(pause - time.time(), 0.001)
+                    None if pause is None else max(pause - time.monotonic(), 0.001)
                 ):
                     await self._changed.wait()
             except TimeoutError:
@@ -111,11 +115,11 @@ class LimitKeeper:
                 self._kept.pop(kept.container.directory, None)
                 continue
             try:
-                kept.look_at = time.time() + self._judge(kept.container)
+                kept.look_at = time.monotonic() + self._judge(kept.container)
             except OSError as error:
                 # One container's trouble must not leave the others unwatched.
                 logger.warning("cannot look at %r: %s", kept.container, error)
-                kept.look_at = time.time() + _SLOW
+                kept.look_at = time.monotonic() + _SLOW
 
     def _judge(self, container: Container) -> float:
         """Kill the container if it is over a limit; the seconds until the next look."""
@@ -128,7 +132,7 @@ class LimitKeeper:
                 return _SLOW
             pause = left
         if limits.memory is not None:
-            pids = tree(container.pid)
+            pids = processes(container)
             used = resident(pids)
             if used > limits.memory and proportional(pids) > limits.memory:
                 container.kill("OOMKilled")

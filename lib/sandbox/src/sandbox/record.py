@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.errors import SandboxError
-from sandbox.spec import Exit, Image, Limits, Mount, Spec
+from sandbox.spec import Exit, Image, Limits, Mount, Scratch, Spec
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -76,6 +76,15 @@ def read_stat(pid: int) -> Stat | None:
     name = text[text.index("(") + 1 : text.rindex(")")]
     fields = text[text.rindex(")") + 2 :].split()
     return Stat(name, fields[0], int(fields[1]), int(fields[19]), int(fields[21]))
+
+
+def children(pid: int) -> list[int]:
+    """The children of a process; none if it has ended."""
+    try:
+        tasks = list(Path("/proc", str(pid), "task").iterdir())
+        return [int(child) for t in tasks for child in (t / "children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def identify(pid: int, started: float) -> Process | None:
@@ -242,7 +251,14 @@ def _spec(data: dict[str, Any]) -> Spec:
         if image is None
         else Image(**{**image, "path": Path(image["path"]), "preload": tuple(image["preload"])}),
         root=None if data["root"] is None else Path(data["root"]),
-        mounts=tuple(Mount(**{**m, "source": Path(m["source"])}) for m in data["mounts"]),
+        mounts=tuple(
+            Mount(**{**m, "source": Path(m["source"])}) if "source" in m else Scratch(**m)
+            for m in data["mounts"]
+        ),
+        # A record of an earlier version does not have these.
+        user=data.get("user", 0),
+        group=data.get("group", 0),
+        read_only_root=data.get("read_only_root", False),
         hosts={address: tuple(names) for address, names in data["hosts"].items()},
         hostname=data["hostname"],
         limits=Limits(**data["limits"]),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.errors import SandboxError
-from sandbox.spec import Mount, Spec
+from sandbox.spec import Mount, Scratch, Spec
 from sandbox.tree import Tree
 
 # Folders of /sys that programs read to learn about processors and devices.
@@ -71,7 +71,22 @@ class Dev:
     target: str = "/dev"
 
 
-Step = Bind | Proc | Dev
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A new, empty file system in memory; `size` in bytes, None leaves it to the kernel."""
+
+    target: str
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """Nothing can be written to the root itself from here on; mounts in it stay as they are."""
+
+    target: str = "/"
+
+
+Step = Bind | Proc | Dev | Memory | Seal
 
 
 def base_prefix() -> str | None:
@@ -137,7 +152,7 @@ def prepare(spec: Spec, directory: Path) -> tuple[Step, ...]:
     own.file("etc/resolv.conf", _read(Path("/etc/resolv.conf")))
     tree = Tree(root)
     if not (root / _MARK).is_file():
-        _fill(tree, copy=persistent)
+        _fill(tree, spec, copy=persistent)
     steps = _plan(spec, directory, root, bind_etc=not persistent)
     _make_targets(steps, tree)
     _make_folder(spec.cwd, steps, tree)
@@ -159,18 +174,21 @@ def _plan(spec: Spec, directory: Path, root: Path, *, bind_etc: bool) -> list[St
         for name in _ETC_FOLDERS:
             if Path("/etc", name).is_dir():
                 steps.append(Bind(Path("/etc", name), f"/etc/{name}", read_only=True))
-    steps += [Bind(directory / name, f"/{name}") for name in ("tmp", "run")]
+    sealed = spec.read_only_root
+    steps += [Bind(directory / name, f"/{name}", read_only=sealed) for name in ("tmp", "run")]
     for name in ("hosts", "hostname", "resolv.conf"):
         steps.append(Bind(directory / "etc" / name, f"/etc/{name}"))
     if base is not None:
         steps.append(Bind(Path(base), base, read_only=True))
     if spec.image is not None:
         steps.append(Bind(spec.image.path, place(spec.image.prefix), read_only=True))
-    steps += [_bind(mount) for mount in spec.mounts]
-    return steps
+    steps += [_mount(mount) for mount in spec.mounts]
+    return [*steps, Seal()] if sealed else steps
 
 
-def _bind(mount: Mount) -> Bind:
+def _mount(mount: Mount | Scratch) -> Bind | Memory:
+    if isinstance(mount, Scratch):
+        return Memory(place(mount.target), mount.size)
     if not mount.source.exists():
         raise SandboxError(f"{mount.source}, to be mounted at {mount.target}, does not exist")
     return Bind(
@@ -181,7 +199,7 @@ def _bind(mount: Mount) -> Bind:
     )
 
 
-def _fill(tree: Tree, *, copy: bool) -> None:
+def _fill(tree: Tree, spec: Spec, *, copy: bool) -> None:
     """Write the parts of the root that every container has; safe to run again."""
     for folder, mode in _FOLDERS.items():
         tree.folder(folder, mode)
@@ -194,8 +212,12 @@ def _fill(tree: Tree, *, copy: bool) -> None:
     tree.link("var/run", "../run")
     tree.link("var/lock", "../run/lock")
     tree.link("etc/mtab", "../proc/self/mounts")
-    tree.file("etc/passwd", _accounts(Path("/etc/passwd"), "root:x:0:0:root:/root:/bin/sh"))
-    tree.file("etc/group", _accounts(Path("/etc/group"), "root:x:0:"))
+    users = _accounts(Path("/etc/passwd"), "root:x:0:0:root:/root:/bin/sh")
+    groups = _accounts(Path("/etc/group"), "root:x:0:")
+    # Programs ask for the name of the user they run as, and many end without one.
+    account = f"user{spec.user}:x:{spec.user}:{spec.group}::/root:/bin/sh"
+    tree.file("etc/passwd", _with(users, spec.user, account))
+    tree.file("etc/group", _with(groups, spec.group, f"group{spec.group}:x:{spec.group}:"))
     for name in _ETC_FILES:
         tree.copy(Path("/etc", name), f"etc/{name}")
     for name in _ETC_FOLDERS if copy else ():
@@ -214,6 +236,12 @@ def _accounts(source: Path, root: str) -> bytes:
             # The members of a group are people as well.
             lines.append(line if len(fields) > 4 else ":".join([*fields[:3], ""]))
     return ("\n".join(lines) + "\n").encode()
+
+
+def _with(accounts: bytes, number: int, line: str) -> bytes:
+    """The accounts, with a line for `number` if it has none."""
+    known = {row.split(b":")[2] for row in accounts.splitlines()}
+    return accounts if str(number).encode() in known else accounts + f"{line}\n".encode()
 
 
 def _hosts(hosts: Mapping[str, tuple[str, ...]], hostname: str) -> bytes:
@@ -250,7 +278,7 @@ def _make_targets(steps: list[Step], tree: Tree) -> None:
     """Make the folder or file that each mount goes over, in the root or in an earlier mount."""
     for index, step in enumerate(steps):
         if step.target == "/":
-            continue
+            continue  # The root itself, and its seal.
         is_folder = not isinstance(step, Bind) or step.source.is_dir()
         under = _covering(posixpath.dirname(step.target), steps[:index])
         if under is None:

@@ -40,6 +40,17 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class Scratch:
+    """An empty folder in memory at `target`, gone with the container; `size` bounds it in bytes.
+
+    Without a size the kernel's own bound holds (half of the machine's memory).
+    """
+
+    target: str
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds on a container, enforced by `sandbox.limits`; None means unbounded.
 
@@ -64,6 +75,8 @@ class Spec:
         root: a folder that becomes the container's writable `/` and persists; None for a
             fresh one below the container's folder.
         mounts: further folders and files, in order; a later one may lie inside an earlier one.
+        user, group: what the owner's user and group are called inside.
+        read_only_root: True if nothing but the mounts may be written to.
         hosts: names by address, written to the container's `/etc/hosts`.
         hostname: the container's host name.
         limits: bounds on memory and time.
@@ -76,7 +89,10 @@ class Spec:
     cwd: str = "/"
     image: Image | None = None
     root: Path | None = None
-    mounts: tuple[Mount, ...] = ()
+    mounts: tuple[Mount | Scratch, ...] = ()
+    user: int = 0
+    group: int = 0
+    read_only_root: bool = False
     hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hostname: str = "localhost"
     limits: Limits = Limits()

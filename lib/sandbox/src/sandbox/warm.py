@@ -102,6 +102,8 @@ def start(
         "environment": environment,
         "cwd": spec.cwd,
         "hostname": spec.hostname,
+        "user": spec.user,
+        "group": spec.group,
         "steps": [_step(step) for step in steps],
     }
     try:
@@ -135,6 +137,10 @@ def _step(step: root.Step) -> dict[str, Any]:
             return {"kind": "proc", "target": step.target, "read_only": step.read_only}
         case root.Dev():
             return {"kind": "dev", "target": step.target, "shared_memory": step.shared_memory}
+        case root.Memory():
+            return {"kind": "memory", "target": step.target, "size": step.size}
+        case root.Seal():
+            return {"kind": "seal", "target": step.target}
 
 
 class _Interpreter:

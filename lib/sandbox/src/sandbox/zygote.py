@@ -79,7 +79,7 @@ def _mount(
     _check(result, f"mount {source} at {target}")
 
 
-def _restrict(target: str, attributes: int) -> None:
+def _restrict(target: str, attributes: int, flags: int = _AT_RECURSIVE) -> None:
     """Add attributes to a mount and all below it."""
     values = (ctypes.c_uint64 * 4)(attributes, 0, 0, 0)
     _syscall(
@@ -87,7 +87,7 @@ def _restrict(target: str, attributes: int) -> None:
         f"restrict {target}",
         _AT_FDCWD,
         os.fsencode(target),
-        _AT_RECURSIVE,
+        flags,
         ctypes.byref(values),
         ctypes.c_size_t(ctypes.sizeof(values)),
     )
@@ -129,8 +129,12 @@ def _mount_dev(target: str, shared_memory: int | None) -> None:
     os.mkdir(f"{target}/pts", 0o755)
     options = "newinstance,ptmxmode=0666,mode=620"
     _mount("devpts", f"{target}/pts", "devpts", _MS_NOSUID | _MS_NOEXEC, options)
-    options = "mode=0755" if shared_memory is None else f"mode=0755,size={shared_memory}"
-    _mount("tmpfs", f"{target}/shm", "tmpfs", _MS_NOSUID | _MS_NODEV, options)
+    _mount_memory(f"{target}/shm", shared_memory, "0755")
+
+
+def _mount_memory(target: str, size: int | None, mode: str) -> None:
+    options = f"mode={mode}" if size is None else f"mode={mode},size={size}"
+    _mount("tmpfs", target, "tmpfs", _MS_NOSUID | _MS_NODEV, options)
 
 
 def _mount_proc(target: str, read_only: list[str]) -> None:
@@ -152,6 +156,11 @@ def _build_root(steps: list[dict[str, Any]]) -> None:
             _bind(source, target, read_only=step["read_only"], device=step["device"])
         elif step["kind"] == "proc":
             _mount_proc(target, step["read_only"])
+        elif step["kind"] == "memory":
+            _ensure(target, folder=True)
+            _mount_memory(target, step["size"], "1777")
+        elif step["kind"] == "seal":
+            _restrict(top, _ATTR_RDONLY, flags=0)
         else:
             _mount_dev(target, step["shared_memory"])
     os.chdir(top)
@@ -220,8 +229,8 @@ def _monitor(request: dict[str, Any], status: int, output: int, reply: int) -> d
         _prctl(_PR_SET_DUMPABLE, 1)
         for name, text in (
             ("setgroups", "deny"),
-            ("uid_map", f"0 {user} 1"),
-            ("gid_map", f"0 {group} 1"),
+            ("uid_map", f"{request['user']} {user} 1"),
+            ("gid_map", f"{request['group']} {group} 1"),
         ):
             what = f"write {text!r} to {name}"
             with open(f"/proc/self/{name}", "w") as stream:

@@ -1,0 +1,254 @@
+"""Sequences of requests: create, read, change, delete, over few names so that they meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import strategies as st
+
+from .kinds import KINDS, NAMES, Kind, spoiled
+
+JSON = Any
+
+MERGE = "application/merge-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+PATCH = "application/json-patch+json"
+APPLY = "application/apply-patch+yaml"
+JSON_TYPE = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request; `$version` and `$uid` in its body stand for what each server's object has.
+
+    Attributes:
+        kind: whose path it goes to.
+        method: HTTP's.
+        name: of the object, or empty for the collection.
+        subresource: `status`, or empty.
+    """
+
+    kind: Kind
+    method: str
+    name: str = ""
+    subresource: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: JSON = None
+    content: str = JSON_TYPE
+
+    def __str__(self) -> str:
+        path = self.kind.path("NS", self.name, self.subresource)
+        query = "&".join(f"{key}={value}" for key, value in self.query.items())
+        end = "" if self.body is None else f"\n    {self.content}: {self.body!r}"
+        return f"{self.method} {path}{f'?{query}' if query else ''}{end}"
+
+
+_NAMES = st.sampled_from(NAMES)
+_WRITE_QUERY = st.fixed_dictionaries(
+    {},
+    optional={
+        "dryRun": st.sampled_from(["All", "All", "Some"]),
+        "fieldManager": st.sampled_from(["one", "two"]),
+        "fieldValidation": st.sampled_from(["Strict", "Warn", "Ignore", "Maybe"]),
+    },
+)
+_SELECTORS = st.sampled_from(
+    ["app=one", "app!=one", "app in (one,two)", "!app", "tier", "app notin (one)", "app=="]
+)
+_BAD_SELECTORS = st.sampled_from(["app in one", "=", "a b", "app=one,,", "app in (", "x=-a-"])
+_FIELDS = st.sampled_from(
+    ["metadata.name=a", "metadata.name!=a", "metadata.namespace=nowhere", "spec.nothing=1", "x"]
+)
+_LIST_QUERY = st.fixed_dictionaries(
+    {},
+    optional={
+        "labelSelector": st.one_of(_SELECTORS, _BAD_SELECTORS),
+        "fieldSelector": _FIELDS,
+        "limit": st.sampled_from(["1", "2", "500", "0", "-1", "many"]),
+        "resourceVersion": st.sampled_from(["0", "x"]),
+        "resourceVersionMatch": st.sampled_from(["NotOlderThan", "Exact", "Other"]),
+        "continue": st.just("nonsense"),
+    },
+)
+
+
+def _few(query: st.SearchStrategy[dict[str, str]]) -> st.SearchStrategy[dict[str, str]]:
+    """Mostly nothing: else no request would come through."""
+    return st.one_of(st.just({}), st.just({}), query)
+
+
+def _body(kind: Kind, name: st.SearchStrategy[str]) -> st.SearchStrategy[JSON]:
+    good = kind.bodies(name)
+    return st.one_of(good, good, good, spoiled(good))
+
+
+@st.composite
+def _create(draw: st.DrawFn, kind: Kind) -> Request:
+    body = draw(_body(kind, _NAMES))
+    if isinstance(body.get("metadata"), dict) and draw(st.integers(0, 9)) == 0:
+        body["metadata"].pop("name", None)
+        body["metadata"]["generateName"] = "made-by-server-"
+    return Request(kind, "POST", query=draw(_few(_WRITE_QUERY)), body=body)
+
+
+@st.composite
+def _update(draw: st.DrawFn, kind: Kind) -> Request:
+    name = draw(_NAMES)
+    body = draw(_body(kind, st.just(name)))
+    if isinstance(body.get("metadata"), dict):
+        versions = ["$version", "$version", "1", None, "x"] if not kind.restless else [None, "x"]
+        version = draw(st.sampled_from(versions))
+        if version is not None:
+            body["metadata"]["resourceVersion"] = version
+        if draw(st.integers(0, 9)) == 0:
+            body["metadata"]["uid"] = draw(st.sampled_from(["$uid", "no-uid"]))
+    query = draw(_few(_WRITE_QUERY))
+    return Request(kind, "PUT", name, _subresource(draw, kind), query, body)
+
+
+def _subresource(draw: st.DrawFn, kind: Kind) -> str:
+    return draw(st.sampled_from(["", "", "", "status"])) if kind.status else ""
+
+
+@st.composite
+def _merge(draw: st.DrawFn, kind: Kind) -> Request:
+    name = draw(_NAMES)
+    whole = draw(_body(kind, st.just(name)))
+    keys = draw(st.lists(st.sampled_from(sorted(whole)), unique=True, max_size=2))
+    body = {key: whole[key] for key in keys}
+    if isinstance(body.get("metadata"), dict):
+        body["metadata"].pop("name", None)
+        if draw(st.booleans()):
+            body["metadata"]["labels"] = {"app": draw(st.sampled_from([None, "one"]))}
+    content = draw(st.sampled_from([MERGE, STRATEGIC]))
+    query = draw(_few(_WRITE_QUERY))
+    return Request(kind, "PATCH", name, _subresource(draw, kind), query, body, content)
+
+
+@st.composite
+def _json_patch(draw: st.DrawFn, kind: Kind) -> Request:
+    pointer = st.sampled_from(
+        [
+            "/metadata/labels",
+            "/metadata/labels/app",
+            "/metadata/annotations/k",
+            "/metadata/finalizers",
+            "/metadata/finalizers/0",
+            "/metadata/finalizers/-",
+            "/metadata/name",
+            "/data/k",
+            "/spec",
+            "/spec/unknown",
+            "/nothing/at/all",
+            "",
+            "no-slash",
+        ]
+    )
+    value = st.sampled_from([{"app": "one"}, "x", "example.com/f", [], None, 1])
+    step = st.fixed_dictionaries(
+        {
+            "op": st.sampled_from(["add", "replace", "remove", "test", "copy", "move", "other"]),
+            "path": pointer,
+        },
+        optional={"value": value, "from": pointer},
+    )
+    body = draw(st.one_of(st.lists(step, max_size=3), st.just({"op": "add"})))
+    query = draw(_few(_WRITE_QUERY))
+    return Request(kind, "PATCH", draw(_NAMES), "", query, body, PATCH)
+
+
+@st.composite
+def _apply(draw: st.DrawFn, kind: Kind) -> Request:
+    name = draw(_NAMES)
+    query = {**draw(_few(_WRITE_QUERY)), "fieldManager": draw(st.sampled_from(["one", "two"]))}
+    if draw(st.integers(0, 9)) == 0:
+        del query["fieldManager"]
+    if draw(st.booleans()):
+        query["force"] = draw(st.sampled_from(["true", "true", "false"]))
+    body = draw(_body(kind, st.just(name)))
+    return Request(kind, "PATCH", name, _subresource(draw, kind), query, body, APPLY)
+
+
+@st.composite
+def _delete(draw: st.DrawFn, kind: Kind) -> Request:
+    options = {
+        "gracePeriodSeconds": st.sampled_from([0, 30, -1]),
+        "propagationPolicy": st.sampled_from(["Background", "Foreground", "Orphan", "Odd"]),
+        "preconditions": st.sampled_from([{"uid": "$uid"}, {"uid": "no-uid"}]),
+        "dryRun": st.sampled_from([["All"], ["Some"]]),
+        "unknown": st.just(1),
+    }
+    if not kind.restless:
+        versions = [{"resourceVersion": "$version"}, {"resourceVersion": "1"}]
+        options["preconditions"] = st.sampled_from([{"uid": "$uid"}, {"uid": "no-uid"}, *versions])
+    some = st.fixed_dictionaries({}, optional=options)
+    body = draw(st.one_of(st.none(), st.none(), some))
+    return Request(kind, "DELETE", draw(_NAMES), body=body)
+
+
+@st.composite
+def _delete_many(draw: st.DrawFn, kind: Kind) -> Request:
+    selector = draw(st.one_of(_SELECTORS, _BAD_SELECTORS))
+    if not kind.namespaced:
+        # What a cluster has of itself stays.
+        selector = f"app,{selector}"
+    return Request(kind, "DELETE", query={"labelSelector": selector})
+
+
+@st.composite
+def _list(draw: st.DrawFn, kind: Kind) -> Request:
+    query = dict(draw(_few(_LIST_QUERY)))
+    if not kind.namespaced:
+        query["labelSelector"] = f"app,{query.get('labelSelector', 'app')}"
+    elif kind.plural in ("configmaps", "serviceaccounts"):
+        query.setdefault("fieldSelector", "metadata.name!=kube-root-ca.crt,metadata.name!=default")
+    return Request(kind, "GET", query=query)
+
+
+@st.composite
+def _get(draw: st.DrawFn, kind: Kind) -> Request:
+    return Request(kind, "GET", draw(_NAMES), _subresource(draw, kind))
+
+
+@st.composite
+def _odd(draw: st.DrawFn, kind: Kind) -> Request:
+    """Bodies and types that nobody should send."""
+    body = draw(st.sampled_from([b"", b"{", b"[]", b"null", b"\xff", b'"x"', b"{}", b"kind: x"]))
+    content = draw(st.sampled_from([JSON_TYPE, MERGE, "text/plain", "application/yaml", ""]))
+    method, name = draw(
+        st.sampled_from([("POST", ""), ("PUT", "a"), ("PATCH", "a"), ("POST", "a"), ("PUT", "")])
+    )
+    return Request(kind, method, name, body=body, content=content)
+
+
+_VERBS = (
+    (_create, 6),
+    (_update, 3),
+    (_merge, 3),
+    (_json_patch, 2),
+    (_apply, 4),
+    (_delete, 3),
+    (_delete_many, 1),
+    (_list, 2),
+    (_get, 1),
+    (_odd, 1),
+)
+
+
+def requests(kind: Kind) -> st.SearchStrategy[Request]:
+    """One request about `kind`."""
+    chosen = [verb(kind) for verb, weight in _VERBS for _ in range(weight)]
+    return st.one_of(chosen)
+
+
+def sequences(kinds: tuple[Kind, ...] = KINDS) -> st.SearchStrategy[list[Request]]:
+    """Up to twenty requests about one kind, the first of which creates something."""
+
+    def of(kind: Kind) -> st.SearchStrategy[list[Request]]:
+        first = kind.bodies(_NAMES).map(lambda body: Request(kind, "POST", body=body))
+        rest = st.lists(requests(kind), min_size=4, max_size=20)
+        return st.builds(lambda one, others: [one, *others], first, rest)
+
+    return st.sampled_from(kinds).flatmap(of)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 
@@ -39,6 +40,10 @@ class Loop:
         """Do a bounded amount of work; True if some is left."""
         raise NotImplementedError
 
+    def pause(self) -> float | None:
+        """Seconds after which `step` is due though nothing has changed; None for never."""
+        return None
+
     def wake(self) -> None:
         """Have `step` called soon."""
         self._wake.set()
@@ -48,7 +53,9 @@ class Loop:
         self.load()
         self.wake()
         while True:
-            await self._wake.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.pause()):
+                    await self._wake.wait()
             self._wake.clear()
             try:
                 if self.step():

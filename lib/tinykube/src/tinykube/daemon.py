@@ -21,7 +21,9 @@ from tinykube import backup, bootstrap, config, discovery, events, kinds, pki
 from tinykube.api import Api, Context
 from tinykube.config import Config, ConfigError, Folder
 from tinykube.control import Loop
-from tinykube.garbage import Collector, NamespaceCleaner
+from tinykube.controllers.garbage import Collector, NamespaceCleaner
+from tinykube.controllers.jobs.controller import JobController
+from tinykube.controllers.volumes import Binder
 from tinykube.kubeconfig import write_kubeconfig
 from tinykube.local import LocalClient
 from tinykube.node.client import Endpoint, LogOptions, NodeClient
@@ -30,7 +32,6 @@ from tinykube.registry import Registry
 from tinykube.scheduler import Scheduler
 from tinykube.store import DamagedError, StorageError, Store
 from tinykube.tokens import Tokens
-from tinykube.volumes import Binder
 from tinykube.watch import Hub
 
 log = logging.getLogger(__name__)
@@ -175,6 +176,7 @@ class Daemon:
             Binder(registry, self._folder.volumes),
             Collector(registry),
             NamespaceCleaner(registry),
+            JobController(registry),
         ]
         work = {asyncio.create_task(loop.run(), name=loop.name) for loop in loops}
         work.add(asyncio.create_task(events.forget(registry), name="old events"))

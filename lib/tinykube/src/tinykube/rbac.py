@@ -226,11 +226,13 @@ def _rule(verbs: list[str], resources: list[str], group: str = "") -> JSON:
 
 _VIEW = [
     _rule(_READ, [*_OPEN, "namespaces", "serviceaccounts"]),
+    _rule(_READ, ["jobs", "jobs/status"], kinds.BATCH),
 ]
 _EDIT = [
     *_VIEW,
     _rule(_READ, ["secrets"]),
     _rule(_WRITE, _EDITED),
+    _rule(_WRITE, ["jobs"], kinds.BATCH),
     _rule(["create"], ["serviceaccounts/token"]),
     _rule([*_READ, *_WRITE], ["leases"], "coordination.k8s.io"),
 ]

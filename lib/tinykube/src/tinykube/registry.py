@@ -6,7 +6,7 @@ Everything here runs in the event loop's thread and never awaits, so each operat
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from tinykube.kinds import Resource
 from tinykube.objects import JSON
 from tinykube.rbac import SYSTEM, Authorizer, Caller
 from tinykube.schema import Findings, ShapeError
-from tinykube.store import Store
+from tinykube.store import Store, Transaction
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
@@ -49,13 +49,14 @@ class Deletion:
 
     Attributes:
         grace: seconds for a pod to end; None for the pod's own.
-        propagation: what happens to dependents: `Background`, `Foreground` or `Orphan`.
+        propagation: what happens to dependents: `Background`, `Foreground` or `Orphan`;
+            empty for the resource's own way.
         uid: delete only this very object.
         version: delete only in this resource version.
     """
 
     grace: int | None = None
-    propagation: str = "Background"
+    propagation: str = ""
     uid: str = ""
     version: str = ""
 
@@ -73,6 +74,10 @@ class Written:
     data: str
     created: bool = False
     gone: bool = False
+
+
+# A resource, a namespace (or empty), a name, what changes the object, and its uid (or empty).
+Modification = tuple[Resource, str, str, Callable[[JSON], bool], str]
 
 
 class Registry:
@@ -446,13 +451,8 @@ class Registry:
 
     def _write(self, resource: Resource, new: JSON, previous: str) -> Written:
         """Store a changed object; one whose deletion waited for this is removed."""
-        gone, kept = _released(resource, new), resource.stored(new)
         with self.store.write() as transaction:
-            if gone:
-                data = transaction.remove(resource.key, kept, previous)
-            else:
-                data = transaction.replace(resource.key, kept, previous)
-        return Written(resource.shown(data), gone=gone)
+            return _keep(transaction, resource, new, previous)
 
     def modify(
         self,
@@ -475,18 +475,33 @@ class Registry:
         Returns:
             False if there is no such object (any more).
         """
-        previous = self.store.get(resource.key, namespace, name)
-        if previous is None:
-            return False
-        obj = objects.load(previous)
-        if uid and objects.uid(obj) != uid:
-            return False
-        if change(obj):
-            if obj["metadata"].get("managedFields"):
-                old = objects.load(previous)
-                fieldsets.record(obj, old, resource.shape, "tinykube", "")
-            self._write(resource, obj, previous)
-        return True
+        return self.modify_all([(resource, namespace, name, change, uid)]) == 1
+
+    def modify_all(self, wanted: Sequence[Modification]) -> int:
+        """Change several objects as `modify` does, all of them in one write or none.
+
+        Returns:
+            How many of them there are.
+        """
+        found, writes = 0, []
+        for resource, namespace, name, change, uid in wanted:
+            previous = self.store.get(resource.key, namespace, name)
+            if previous is None:
+                continue
+            obj: JSON = objects.load(previous)
+            if uid and objects.uid(obj) != uid:
+                continue
+            found += 1
+            if change(obj):
+                if obj["metadata"].get("managedFields"):
+                    old = objects.load(previous)
+                    fieldsets.record(obj, old, resource.shape, "tinykube", "")
+                writes.append((resource, obj, previous))
+        if writes:
+            with self.store.write() as transaction:
+                for resource, obj, previous in writes:
+                    _keep(transaction, resource, obj, previous)
+        return found
 
     # Deleting.
 
@@ -539,7 +554,8 @@ class Registry:
             moment = datetime.now(UTC) + timedelta(seconds=grace)
             meta["deletionTimestamp"] = objects.stamp(moment)
             meta["deletionGracePeriodSeconds"] = grace
-            extra = {"Orphan": ORPHAN, "Foreground": FOREGROUND}.get(deletion.propagation)
+            policy = deletion.propagation or ("Orphan" if resource.orphans else "")
+            extra = {"Orphan": ORPHAN, "Foreground": FOREGROUND}.get(policy)
             if extra and extra not in meta.get("finalizers", ()):
                 meta.setdefault("finalizers", []).append(extra)
         if resource is kinds.NAMESPACES:
@@ -600,6 +616,13 @@ def _grace(pod: JSON, deletion: Deletion) -> int:
         grace = pod["spec"].get("terminationGracePeriodSeconds", 30)
     # A grace period below nothing means "at once, but let the node end it first", as Kubernetes.
     return 1 if grace < 0 else int(grace)
+
+
+def _keep(transaction: Transaction, resource: Resource, new: JSON, previous: str) -> Written:
+    """Store a changed object; one whose deletion waited for this is removed."""
+    gone, kept = _released(resource, new), resource.stored(new)
+    write = transaction.remove if gone else transaction.replace
+    return Written(resource.shown(write(resource.key, kept, previous)), gone=gone)
 
 
 def _released(resource: Resource, obj: JSON) -> bool:

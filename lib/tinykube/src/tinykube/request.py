@@ -204,9 +204,11 @@ async def deletion(request: Request) -> tuple[Deletion, bool]:
         raise bad_request("gracePeriodSeconds is larger than 2147483648")
     propagation = given.get("propagationPolicy") or query.get("propagationPolicy")
     if propagation is None:
-        orphan = given.get("orphanDependents") or flag(query, "orphanDependents")
-        propagation = "Orphan" if orphan else "Background"
-    if propagation not in _PROPAGATION:
+        orphan = given.get("orphanDependents")
+        if orphan is None and "orphanDependents" in query:
+            orphan = flag(query, "orphanDependents")
+        propagation = "" if orphan is None else "Orphan" if orphan else "Background"
+    if propagation and propagation not in _PROPAGATION:
         raise bad_request(f"propagationPolicy must be one of {', '.join(_PROPAGATION)}")
     preconditions = given.get("preconditions")
     if preconditions is None:

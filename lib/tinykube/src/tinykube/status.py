@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,7 +67,7 @@ def _quote(value: object) -> str:
     if isinstance(value, str):
         shown = value if len(value) <= 200 else value[:200] + "..."
         return '"' + shown.encode("unicode_escape").decode("ascii").replace('"', '\\"') + '"'
-    text = str(value)
+    text = json.dumps(value, separators=(",", ":"))
     return text if len(text) <= 200 else text[:200] + "..."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinykube.kinds.batch import BATCH, JOBS
 from tinykube.kinds.coordination import LEASES
 from tinykube.kinds.core import (
     CLAIMS,
@@ -27,11 +28,13 @@ __all__ = [
     "ACCESS_REVIEW",
     "ALL_VERBS",
     "AUTHORIZATION",
+    "BATCH",
     "CLAIMS",
     "CLUSTER_ROLES",
     "CLUSTER_ROLE_BINDINGS",
     "CONFIG_MAPS",
     "EVENTS",
+    "JOBS",
     "LEASES",
     "NAMESPACES",
     "NODES",
@@ -57,6 +60,7 @@ STORED = (
     VOLUMES,
     CLAIMS,
     PODS,
+    JOBS,
     EVENTS,
     NODES,
     LEASES,

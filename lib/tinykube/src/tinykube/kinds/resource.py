@@ -58,6 +58,7 @@ class Resource:
         served: False for a version that is only stored.
         categories: the groups of resources, such as `all`, that it belongs to.
         columns: what a table of its objects shows; empty for the renderer's own choice.
+        orphans: True if its dependents stay when a deletion does not say what becomes of them.
         name_fault: says what is wrong with a name.
     """
 
@@ -77,6 +78,7 @@ class Resource:
     served: bool = True
     categories: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
+    orphans: bool = False
     name_fault: Callable[[str], str] = names.subdomain_fault
 
     @property

@@ -4,12 +4,13 @@ from tinykube.podspec.defaults import (
     TOKEN_FOLDER,
     containers,
     default,
+    default_template,
     demand,
     mount_token,
     quality,
 )
 from tinykube.podspec.shape import SHAPE, SOURCES
-from tinykube.podspec.validation import changed, host_path, validate
+from tinykube.podspec.validation import changed, host_path, template_faults, validate
 
 __all__ = [
     "SHAPE",
@@ -18,9 +19,11 @@ __all__ = [
     "changed",
     "containers",
     "default",
+    "default_template",
     "demand",
     "host_path",
     "mount_token",
     "quality",
+    "template_faults",
     "validate",
 ]

@@ -22,19 +22,35 @@ def containers(pod: Mapping[str, Any]) -> Iterator[tuple[str, JSON]]:
 
 def default(pod: JSON) -> None:
     """Fill in what Kubernetes fills in."""
-    spec: JSON = pod.setdefault("spec", {})
+    default_template(pod)
+    spec: JSON = pod["spec"]
+    spec.setdefault("enableServiceLinks", True)
+    account = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
+    spec["serviceAccountName"] = spec["serviceAccount"] = account
+    for _, item in containers(pod):
+        _default_requests(item)
+
+
+def default_template(template: JSON) -> None:
+    """Fill in what Kubernetes fills into a template of pods: the rest comes with each pod."""
+    spec: JSON = template.setdefault("spec", {})
     spec.setdefault("restartPolicy", "Always")
     spec.setdefault("terminationGracePeriodSeconds", 30)
     spec.setdefault("dnsPolicy", "ClusterFirst")
     spec.setdefault("schedulerName", "default-scheduler")
     spec.setdefault("securityContext", {})
-    spec.setdefault("enableServiceLinks", True)
-    account = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
-    spec["serviceAccountName"] = spec["serviceAccount"] = account
-    for _, item in containers(pod):
+    if spec.get("serviceAccountName"):
+        spec["serviceAccount"] = spec["serviceAccountName"]
+    for _, item in containers(template):
         _default_container(item)
     for volume in spec.get("volumes") or ():
         _default_volume(volume)
+
+
+def _default_requests(container: JSON) -> None:
+    resources = container["resources"]
+    for name, amount in (resources.get("limits") or {}).items():
+        resources.setdefault("requests", {}).setdefault(name, amount)
 
 
 def _default_container(container: JSON) -> None:
@@ -44,9 +60,7 @@ def _default_container(container: JSON) -> None:
     container.setdefault("imagePullPolicy", "Always" if latest else "IfNotPresent")
     container.setdefault("terminationMessagePath", "/dev/termination-log")
     container.setdefault("terminationMessagePolicy", "File")
-    resources = container.setdefault("resources", {})
-    for name, amount in (resources.get("limits") or {}).items():
-        resources.setdefault("requests", {}).setdefault(name, amount)
+    container.setdefault("resources", {})
     for port in container.get("ports") or ():
         port.setdefault("protocol", "TCP")
     for variable in container.get("env") or ():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -54,6 +55,16 @@ def validate(pod: Mapping[str, Any]) -> list[Cause]:
         faults += _container(path, item, volumes)
     faults += _pod_level(spec)
     return faults
+
+
+def template_faults(template: Mapping[str, Any], path: str) -> list[Cause]:
+    """The faults of a template of pods that is at `path` of its object."""
+    # A template has no account until a pod is made of it.
+    account = {"serviceAccountName": "default", **template["spec"]}
+    return [
+        dataclasses.replace(fault, field=f"{path}.{fault.field}")
+        for fault in validate({**template, "spec": account})
+    ]
 
 
 def _pod_level(spec: Mapping[str, Any]) -> Iterator[Cause]:

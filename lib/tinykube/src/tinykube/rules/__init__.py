@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from tinykube import kinds
 from tinykube.kinds import Resource
 from tinykube.rules.base import Rules
+from tinykube.rules.batch import JobRules
 from tinykube.rules.core import ConfigMapRules, EventRules, NamespaceRules, SecretRules
 from tinykube.rules.metadata import metadata
 from tinykube.rules.pods import PodRules
@@ -29,6 +30,7 @@ _RULES: Mapping[str, Rules] = {
     kinds.VOLUMES.key: VolumeRules(),
     kinds.CLAIMS.key: ClaimRules(),
     kinds.PODS.key: PodRules(),
+    kinds.JOBS.key: JobRules(),
     kinds.EVENTS.key: EventRules(),
     kinds.ROLES.key: RoleRules(),
     kinds.CLUSTER_ROLES.key: RoleRules(),

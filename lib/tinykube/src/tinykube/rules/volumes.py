@@ -11,7 +11,7 @@ from tinykube.status import Cause, forbidden_field, required, unsupported, wrong
 
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER = "kubernetes.io/pv-protection"
-# What a claim without a class gets; see `tinykube.volumes`.
+# What a claim without a class gets; see `tinykube.controllers.volumes`.
 DEFAULT_CLASS = "standard"
 _MODES = ("ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod")
 

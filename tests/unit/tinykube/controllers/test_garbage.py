@@ -1,7 +1,7 @@
 import pytest
 
 from tinykube import kinds
-from tinykube.garbage import Collector, NamespaceCleaner
+from tinykube.controllers.garbage import Collector, NamespaceCleaner
 from tinykube.registry import Deletion
 
 

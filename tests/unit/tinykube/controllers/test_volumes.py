@@ -4,8 +4,8 @@ import json
 import pytest
 
 from tinykube import kinds
+from tinykube.controllers.volumes import Binder
 from tinykube.registry import Deletion
-from tinykube.volumes import Binder
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def test_a_plain_pod_is_good(faults):
     [
         {"hostNetwork": True},
         {"hostPID": True},
-        {"affinity": {"nodeAffinity": {}}},
+        {"resourceClaims": [{"name": "x"}]},
         {"runtimeClassName": "x"},
         {"priorityClassName": "x"},
         {"dnsConfig": {"nameservers": ["1.1.1.1"]}},

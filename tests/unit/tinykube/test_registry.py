@@ -241,7 +241,8 @@ def test_generation_counts_changes_of_the_spec(create, registry, pod, load):
     create(kinds.PODS, pod())
     change(registry, "one", {"metadata": {"labels": {"a": "b"}}}, resource=kinds.PODS)
     assert load(kinds.PODS, "one")["metadata"]["generation"] == 1
-    more = {"spec": {"tolerations": [{"operator": "Exists"}]}}
+    kept = load(kinds.PODS, "one")["spec"]["tolerations"]
+    more = {"spec": {"tolerations": [*kept, {"operator": "Exists"}]}}
     change(registry, "one", more, resource=kinds.PODS)
     assert load(kinds.PODS, "one")["metadata"]["generation"] == 2
 

@@ -222,7 +222,11 @@ NODES = Resource(
                     "podCIDR": "str",
                     "podCIDRs": Many("str", key="*"),
                     "providerID": "str",
-                    "taints": Refused("taints are not known here; cordon the node instead"),
+                    "taints": Many(
+                        Fields(
+                            {"key": "str", "value": "str", "effect": "str", "timeAdded": "time"}
+                        )
+                    ),
                 }
             ),
             "status": Fields(

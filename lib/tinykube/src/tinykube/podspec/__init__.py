@@ -9,10 +9,12 @@ from tinykube.podspec.defaults import (
     mount_token,
     quality,
 )
+from tinykube.podspec.placement import GATED, taints, tolerate_outage
 from tinykube.podspec.shape import SHAPE, SOURCES
 from tinykube.podspec.validation import changed, host_path, template_faults, validate
 
 __all__ = [
+    "GATED",
     "SHAPE",
     "SOURCES",
     "TOKEN_FOLDER",
@@ -24,6 +26,8 @@ __all__ = [
     "host_path",
     "mount_token",
     "quality",
+    "taints",
     "template_faults",
+    "tolerate_outage",
     "validate",
 ]

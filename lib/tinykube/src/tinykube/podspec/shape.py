@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from tinykube import schema
+from tinykube.podspec import placement
 from tinykube.schema import Fields, Many, Refused, Shape, Table
 
 _OWN_USER = "every container runs as the one user that tinykube itself runs as"
 _NO_PROBES = "probes are not run here"
 _NO_HOOKS = "lifecycle hooks are not run here"
-_ONE_NODE = "there is one node, so that this would have no effect; use nodeSelector"
 _VOLUME = "this kind of volume does not exist here"
 
 _KEY: dict[str, Shape] = {"name": "str", "key": "str", "optional": "bool"}
@@ -212,6 +212,7 @@ SHAPE = schema.kind(
     {
         "spec": Fields(
             {
+                **placement.SHAPE,
                 "containers": Many(Fields(_CONTAINER), key="name"),
                 "initContainers": Many(Fields(_CONTAINER), key="name"),
                 "volumes": Many(
@@ -230,8 +231,6 @@ SHAPE = schema.kind(
                 "restartPolicy": "str",
                 "activeDeadlineSeconds": "int",
                 "terminationGracePeriodSeconds": "int",
-                "nodeName": "str",
-                "nodeSelector": Table("str"),
                 "serviceAccountName": "str",
                 "serviceAccount": "str",
                 "automountServiceAccountToken": "bool",
@@ -240,11 +239,6 @@ SHAPE = schema.kind(
                 "hostAliases": Many(
                     Fields({"ip": "str", "hostnames": Many("str", key="*")}), key="ip"
                 ),
-                # The node has no taints and one pod class: these change nothing.
-                "tolerations": "any",
-                "priority": "int",
-                "preemptionPolicy": "str",
-                "schedulerName": "str",
                 "enableServiceLinks": "bool",
                 "dnsPolicy": "str",
                 "imagePullSecrets": Many(Fields({"name": "str"}), key="name"),
@@ -259,13 +253,8 @@ SHAPE = schema.kind(
                 "hostUsers": Refused("pods always have a user namespace", (False,)),
                 "shareProcessNamespace": Refused("containers do not share processes", (False,)),
                 "setHostnameAsFQDN": Refused("there is no cluster DNS here", (False,)),
-                "affinity": Refused(_ONE_NODE, ({},)),
-                "topologySpreadConstraints": Refused(_ONE_NODE),
                 "priorityClassName": Refused("priority classes do not exist here"),
-                "runtimeClassName": Refused("runtime classes do not exist here"),
-                "schedulingGates": Refused("scheduling gates are not known here"),
                 "readinessGates": Refused("readiness gates are not known here"),
-                "resourceClaims": Refused("devices cannot be claimed here"),
                 "resources": Refused("resources of a whole pod are not known; use containers'"),
                 "overhead": Refused("pod overhead is not known here"),
                 "ephemeralContainers": Refused("ephemeral containers do not exist here"),

@@ -10,6 +10,7 @@ from typing import Any
 
 from tinykube import names, quantity
 from tinykube.objects import JSON
+from tinykube.podspec import placement
 from tinykube.podspec.defaults import containers
 from tinykube.podspec.shape import SOURCES
 from tinykube.status import (
@@ -74,8 +75,6 @@ def _pod_level(spec: Mapping[str, Any]) -> Iterator[Cause]:
         )
     if spec["dnsPolicy"] not in ("ClusterFirst", "ClusterFirstWithHostNet", "Default"):
         yield unsupported("spec.dnsPolicy", spec["dnsPolicy"], ("ClusterFirst", "Default"))
-    if spec["schedulerName"] != "default-scheduler":
-        yield forbidden_field("spec.schedulerName", "there is one scheduler: default-scheduler")
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None and not 1 <= deadline <= 2**31 - 1:
         yield wrong(
@@ -91,11 +90,7 @@ def _pod_level(spec: Mapping[str, Any]) -> Iterator[Cause]:
         yield wrong("spec.serviceAccountName", spec["serviceAccountName"], fault)
     if spec.get("hostname") and (fault := names.label_fault(spec["hostname"])):
         yield wrong("spec.hostname", spec["hostname"], fault)
-    for key, value in (spec.get("nodeSelector") or {}).items():
-        if fault := names.label_key_fault(key):
-            yield wrong("spec.nodeSelector", key, fault)
-        if fault := names.label_value_fault(value):
-            yield wrong("spec.nodeSelector", value, fault)
+    yield from placement.validate(spec)
     for index, alias in enumerate(spec.get("hostAliases") or ()):
         yield from _alias(f"spec.hostAliases[{index}]", alias)
 
@@ -406,20 +401,20 @@ def _projection(path: str, item: Mapping[str, Any]) -> Iterator[Cause]:
 
 def changed(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[Cause]:
     """The faults of a pod that is to replace `old`: a pod's spec does not change."""
-    # Tolerations decide nothing here, so that adding some is as harmless as having them.
-    free = ("tolerations",)
+    free = ("tolerations", "schedulingGates")
     before = {key: value for key, value in old["spec"].items() if key not in free}
     after = {key: value for key, value in new["spec"].items() if key not in free}
+    faults = list(placement.changed(new["spec"], old["spec"]))
     if before == after:
-        return []
+        return faults
     fields = sorted(
         key for key in before.keys() | after.keys() if before.get(key) != after.get(key)
     )
-    return [
+    return faults + [
         forbidden_field(
             f"spec.{field}",
-            "pod updates may not change fields other than `spec.tolerations` here; "
-            "delete the pod and create it anew",
+            "pod updates may not change fields other than `spec.tolerations` (only additions) and "
+            "`spec.schedulingGates` (only removals) here; delete the pod and create it anew",
         )
         for field in fields
     ]

@@ -10,6 +10,7 @@ from tinykube.rules.base import Rules
 from tinykube.rules.batch import JobRules
 from tinykube.rules.core import ConfigMapRules, EventRules, NamespaceRules, SecretRules
 from tinykube.rules.metadata import metadata
+from tinykube.rules.nodes import NodeRules
 from tinykube.rules.pods import PodRules
 from tinykube.rules.roles import BindingRules, RoleRules
 from tinykube.rules.volumes import (
@@ -29,6 +30,7 @@ _RULES: Mapping[str, Rules] = {
     kinds.CONFIG_MAPS.key: ConfigMapRules(),
     kinds.VOLUMES.key: VolumeRules(),
     kinds.CLAIMS.key: ClaimRules(),
+    kinds.NODES.key: NodeRules(),
     kinds.PODS.key: PodRules(),
     kinds.JOBS.key: JobRules(),
     kinds.EVENTS.key: EventRules(),

@@ -24,6 +24,7 @@ class PodRules(Rules):
         if old is None:
             new["spec"].setdefault("priority", 0)
             new["spec"].setdefault("preemptionPolicy", "PreemptLowerPriority")
+            podspec.tolerate_outage(new["spec"])
 
     def validate(self, new: JSON, old: JSON | None) -> Iterable[Cause]:
         """See Rules."""
@@ -37,6 +38,8 @@ class PodRules(Rules):
             return
         self._host_paths(registry, caller, new)
         new["status"] = {"phase": "Pending", "qosClass": podspec.quality(new)}
+        if new["spec"].get("schedulingGates"):
+            new["status"]["conditions"] = [{**podspec.GATED, "lastTransitionTime": objects.now()}]
         namespace, spec = objects.namespace(new), new["spec"]
         name = spec["serviceAccountName"]
         account = registry.store.load(kinds.SERVICE_ACCOUNTS.key, namespace, name)

@@ -86,7 +86,9 @@ def _free_port() -> int:
 def _tinykube(folder: Path) -> Iterator[Path]:
     data = folder / "tinykube"
     data.mkdir(mode=0o700)
-    (data / "config.yaml").write_text(yaml.safe_dump({"port": _free_port()}))
+    # A sample asks for a GPU, and only that the node has one.
+    config = {"port": _free_port(), "capacity": {"nvidia.com/gpu": 1}}
+    (data / "config.yaml").write_text(yaml.safe_dump(config))
     environment = {**os.environ, "TINYKUBE_DATA": str(data)}
 
     def command(verb: str) -> None:

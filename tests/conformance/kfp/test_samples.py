@@ -36,8 +36,6 @@ EXIT = "an exit handler (ALL_UPSTREAM_TASKS_COMPLETED"
 STATUS = "the final status of a task as input"
 RETRY = "retries (retryPolicy"
 IMPORTER = "an importer (dsl.importer)"
-KUBERNETES = "(kfp-kubernetes: "
-ACCELERATOR = "an accelerator"
 COLLECTED = "the collected outputs of a loop (dsl.Collected)"
 REFUSED = {
     "artifacts_complex.yaml": COLLECTED,
@@ -46,20 +44,17 @@ REFUSED = {
     "components_with_optional_artifacts.yaml": IMPORTER,
     "critical/collected_parameters.yaml": COLLECTED,
     "critical/flip_coin.yaml": CONDITION,
-    "critical/missing_kubernetes_optional_inputs.yaml": KUBERNETES,
     "critical/modelcar.yaml": IMPORTER,
     "critical/parallel_for_after_dependency.yaml": LOOP,
     "critical/parameters_simple.yaml": COLLECTED,
     "critical/pipeline_with_importer_workspace.yaml": "a workspace (dsl.WorkspaceConfig)",
     "critical/pipeline_with_input_status_state.yaml": STATUS,
-    "critical/pipeline_with_pod_metadata.yaml": KUBERNETES,
     "critical/pipeline_with_retry.yaml": RETRY,
     "cross_loop_after_topology.yaml": LOOP,
     "essential/pipeline_with_metrics_outputs.yaml": LOOP,
     "essential/pipeline_with_nested_conditions_yaml.yaml": CONDITION,
     "failing/pipeline_with_exit_handler.yaml": EXIT,
     "failing/pipeline_with_multiple_exit_handlers.yaml": EXIT,
-    "gpu-scheduling/nvidia_gpu_scheduling_check.yaml": KUBERNETES,
     "if_elif_else_complex.yaml": CONDITION,
     "local_execution/local_execution_pipeline_with_exit_handler.yaml": STATUS,
     "local_execution/local_execution_pipeline_with_oneof.yaml": CONDITION,
@@ -67,14 +62,13 @@ REFUSED = {
     "local_execution/pipeline_with_collected_artifacts.yaml": COLLECTED,
     "nested_with_parameters.yaml": COLLECTED,
     "parallel_and_nested/loop_consume_upstream.yaml": LOOP,
-    "parallel_and_nested/nested_parallel_for_secret.yaml": KUBERNETES,
+    "parallel_and_nested/nested_parallel_for_secret.yaml": LOOP,
     "parallel_and_nested/pipeline_in_pipeline_complex.yaml": CONDITION,
     "parallel_and_nested/pipeline_with_loops.yaml": "(parameterExpressionSelector",
     "pipeline_as_exit_task.yaml": STATUS,
     "pipeline_producer_consumer.yaml": COLLECTED,
     "pipeline_with_importer.yaml": IMPORTER,
     "pipeline_with_parallelfor_pipeline_param.yaml": LOOP,
-    "pipeline_with_string_machine_fields_task_output.yaml": ACCELERATOR,
     "pythonic_artifact_with_single_return.yaml": IMPORTER,
 }
 ARTIFACT = "it takes an artifact, which a run cannot be given"
@@ -87,6 +81,7 @@ ELSEWHERE = {
     "pythonic_artifacts_with_multiple_returns.yaml": ARTIFACT,
     "integration/ray_integration_compiled.yaml": "needs a Ray cluster",
     "pipeline_with_dynamic_task_output_custom_training_job.yaml": "needs Vertex AI",
+    "pipeline_with_string_machine_fields_task_output.yaml": "asks for a GPU by Vertex AI's name",
     "critical/pipeline_with_artifact_upload_download.yaml": "downloads from Hugging Face",
     "two_step_pipeline.yaml": "its pipeline root is on Google's storage",
     "metrics_visualization_v2.yaml": "pins a scikit-learn that has no wheels any more",

@@ -47,7 +47,7 @@ class Cluster:
         config = {
             "port": self.port,
             "images": images,
-            "capacity": {"cpu": "4", "memory": "8Gi", "pods": 100},
+            "capacity": {"cpu": "4", "memory": "8Gi", "pods": 100, "nvidia.com/gpu": 2},
         }
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
         self.env = {**os.environ, "TINYKUBE_DATA": str(folder)}

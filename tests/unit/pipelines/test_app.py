@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import os
 import re
@@ -96,6 +97,15 @@ def test_the_pods_carry_the_services_name_and_defaults(served: settings.Settings
     assert options.selector == "toolkit.canonical.com/pipelines=p"
     assert options.resources.memory_limit == "1Gi"
     assert options.resources.cpu_limit == ""
+    assert options.gpus.count == 0
+
+
+def test_the_pods_have_what_the_operator_says(served: settings.Settings) -> None:
+    pods = {"gpu": {"count": 2}, "queue": "ml", "runtime_class": "nvidia"}
+    options = app.pod_options(dataclasses.replace(served, pods=pods))
+    assert options.gpus.count == 2
+    assert (options.queue, options.placement.runtime_class) == ("ml", "nvidia")
+    assert options.resources.memory_limit == "1Gi"
 
 
 def test_one_process_a_state_folder(tmp_path: Path) -> None:

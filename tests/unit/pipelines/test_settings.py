@@ -61,6 +61,9 @@ def test_a_file_and_the_environment(tmp_path: Path) -> None:
         ("metadata_url", "http://user:password@host/"),
         ("index_url", "--index-url=x"),
         ("step_image", "a\nb"),
+        ("pods", ["gpu"]),
+        ("pods", {"gpus": 1}),
+        ("pods", {"gpu": {"count": "1"}}),
     ],
 )
 def test_wrong_values_are_named(name: str, value: object) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from toolkit_jobs import (
     Connection,
+    GpuMode,
+    GpuOptions,
     Jobs,
     PodOptions,
     PodPhase,
@@ -220,3 +222,37 @@ async def test_logs_of_a_pod_that_has_not_started_are_refused(api: Api, jobs: Jo
     with pytest.raises(RefusedError, match="waiting to start"):
         async for _ in jobs.logs("p"):
             pass
+
+
+DEVICES = PodOptions(
+    "ml", {"app": "x"}, gpus=GpuOptions(GpuMode.DRA, count=1, device_class="gpu.nvidia.com")
+)
+TEMPLATES = "/apis/resource.k8s.io/v1/namespaces/ml/resourceclaimtemplates"
+
+
+@pytest.mark.parametrize("code", [201, 409])
+async def test_devices_have_their_template_before_the_pod(api: Api, code: int) -> None:
+    jobs = Jobs(Connection("http://kube"), DEVICES, transport=api)
+    sent: list[Any] = []
+
+    def answer(request: httpx.Request) -> httpx.Response | None:
+        if request.url.path != TEMPLATES:
+            return None
+        sent.append(json.loads(request.content))
+        assert not api.pods
+        return httpx.Response(code, json={"reason": "AlreadyExists"} if code == 409 else {})
+
+    api.fail = answer
+    await jobs.start(POD)
+    (claim,) = api.pods["p"]["spec"]["resourceClaims"]
+    assert claim["resourceClaimTemplateName"] == sent[0]["metadata"]["name"]
+
+
+async def test_a_cluster_without_devices_says_so(api: Api) -> None:
+    jobs = Jobs(Connection("http://kube"), DEVICES, transport=api)
+    api.fail = lambda request: (
+        refusal(404, "NotFound", "not found") if request.url.path == TEMPLATES else None
+    )
+    with pytest.raises(RefusedError, match=r"'gpu.nvidia.com', and the cluster has no dynamic"):
+        await jobs.start(POD)
+    assert not api.pods

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from toolkit_jobs import (
     ClaimMount,
+    ConfigMapKey,
     EmptyMount,
+    FieldPath,
+    GpuMode,
+    GpuOptions,
+    GpuRequest,
+    Identity,
     ImageMount,
+    Placement,
     PodOptions,
     PodRequest,
     Resources,
@@ -58,26 +67,121 @@ def test_a_manifest() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("own", "found"),
-    [
-        (
-            Resources(),
-            {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
-        ),
-        (
-            Resources(memory_limit="64Mi"),
-            {"requests": {"cpu": "100m"}, "limits": {"memory": "64Mi"}},
-        ),
-        (
-            Resources("2", "4Gi"),
-            {"requests": {"cpu": "2", "memory": "4Gi"}},
-        ),
-    ],
-)
-def test_defaults_never_contradict_the_request(own: Resources, found: object) -> None:
-    assert own.over(OPTIONS.resources).manifest() == found
-
-
 def test_the_selector() -> None:
     assert PodOptions("n", {"b": "2", "a": "1"}).selector == "a=1,b=2"
+
+
+GPU = dataclasses.replace(
+    OPTIONS,
+    gpus=GpuOptions(count=1),
+    placement=Placement(node_selector={"pool": "gpu"}, runtime_class="nvidia"),
+    queue="ml",
+    shm_size="1Gi",
+    service_account="steps",
+)
+
+
+def test_the_operators_options() -> None:
+    found = manifest(PodRequest("p", "image", ("run",)), GPU)["spec"]
+    (container,) = found["containers"]
+    assert container["resources"]["limits"] == {"memory": "1Gi", "nvidia.com/gpu": "1"}
+    assert found["nodeSelector"] == {"pool": "gpu"}
+    assert found["runtimeClassName"] == "nvidia"
+    assert found["serviceAccountName"] == "steps"
+    assert found["automountServiceAccountToken"] is False
+    (volume,), (mount,) = found["volumes"], container["volumeMounts"]
+    assert volume["emptyDir"] == {"medium": "Memory", "sizeLimit": "1Gi"}
+    assert mount == {"name": volume["name"], "mountPath": "/dev/shm"}
+
+
+def test_what_is_not_asked_for_is_not_there() -> None:
+    found = manifest(PodRequest("p", "image", ("run",)), PodOptions("ml", {"app": "x"}))["spec"]
+    assert set(found) == {
+        "restartPolicy",
+        "automountServiceAccountToken",
+        "enableServiceLinks",
+        "terminationGracePeriodSeconds",
+        "containers",
+        "volumes",
+    }
+    assert set(found["containers"][0]) == {"name", "image", "command", "env", "volumeMounts"}
+
+
+def test_the_requests_own_word_wins() -> None:
+    request = PodRequest(
+        "p",
+        "image",
+        ("run",),
+        env={"C": ConfigMapKey("m", "k", optional=True), "F": FieldPath("metadata.name")},
+        gpus=GpuRequest(2, "amd.com/gpu"),
+        placement=Placement(node_selector={"pool": "amd"}, runtime_class="kata"),
+        shm_size="2Gi",
+        claim_templates=("nic",),
+        pull_policy="Always",
+        pull_secrets=("hub",),
+        identity=Identity(1000, non_root=True),
+    )
+    found = manifest(request, GPU)["spec"]
+    (container,) = found["containers"]
+    assert container["resources"]["limits"] == {"memory": "1Gi", "amd.com/gpu": "2"}
+    assert container["resources"]["claims"] == [{"name": "claim-0"}]
+    assert container["imagePullPolicy"] == "Always"
+    assert container["securityContext"] == {
+        "runAsUser": 1000,
+        "runAsNonRoot": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container["env"] == [
+        {
+            "name": "C",
+            "valueFrom": {"configMapKeyRef": {"name": "m", "key": "k", "optional": True}},
+        },
+        {"name": "F", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+    ]
+    assert found["nodeSelector"] == {"pool": "amd"}
+    assert found["runtimeClassName"] == "kata"
+    assert found["imagePullSecrets"] == [{"name": "hub"}]
+    assert found["resourceClaims"] == [{"name": "claim-0", "resourceClaimTemplateName": "nic"}]
+    assert found["volumes"][0]["emptyDir"]["sizeLimit"] == "2Gi"
+
+
+def test_shared_memory_that_the_request_mounts_itself_is_left_alone() -> None:
+    request = PodRequest("p", "image", ("run",), mounts=(EmptyMount("/dev/shm"),))
+    (volume,) = manifest(request, GPU)["spec"]["volumes"]
+    assert volume["emptyDir"] == {}
+
+
+def test_devices_of_a_class() -> None:
+    options = dataclasses.replace(
+        GPU, gpus=GpuOptions(GpuMode.DRA, count=2, device_class="gpu.nvidia.com")
+    )
+    found = manifest(PodRequest("p", "image", ("run",)), options)["spec"]
+    (claim,) = found["resourceClaims"]
+    template = options.gpus_of(PodRequest("p", "image", ("run",))).template(options.labels)
+    assert template is not None
+    assert claim["resourceClaimTemplateName"] == template["metadata"]["name"]
+    assert found["containers"][0]["resources"]["claims"] == [{"name": claim["name"]}]
+    assert "nvidia.com/gpu" not in str(found["containers"][0]["resources"])
+
+
+def test_memory_is_asked_of_the_nodes_labels() -> None:
+    options = dataclasses.replace(GPU, gpus=GpuOptions(count=1, memory="16Gi"))
+    found = manifest(PodRequest("p", "image", ("run",)), options)["spec"]["affinity"]
+    required = found["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    wanted = {"key": "nvidia.com/gpu.memory", "operator": "Gt", "values": ["16383"]}
+    assert required == {"nodeSelectorTerms": [{"matchExpressions": [wanted]}]}
+
+
+@pytest.mark.parametrize("own", ["", "mine"])
+def test_a_queue_is_the_requests_or_the_operators(own: str) -> None:
+    labels = {"kueue.x-k8s.io/queue-name": own} if own else {}
+    request = PodRequest("p", "image", ("run",), labels=labels)
+    assert GPU.queue_of(request) == (own or "ml")
+
+
+def test_an_auxiliary_pod_takes_no_gpu_and_waits_in_no_queue() -> None:
+    request = PodRequest("p", "image", ("run",), auxiliary=True)
+    found = manifest(request, GPU)["spec"]
+    assert "nvidia.com/gpu" not in str(found["containers"])
+    assert found["nodeSelector"] == {"pool": "gpu"}
+    assert GPU.queue_of(request) == ""

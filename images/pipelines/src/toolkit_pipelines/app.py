@@ -18,7 +18,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from toolkit_identity import Guard, TokenFile
-from toolkit_jobs import Connection, Jobs, PodOptions, Resources, SecretKey
+from toolkit_jobs import Connection, Jobs, PodOptions, Resources, SecretKey, options
 
 from . import api, outbox
 from .api.context import Context
@@ -154,13 +154,16 @@ def guarded(app: ASGIApp, settings: Settings) -> ASGIApp:
 
 def pod_options(settings: Settings) -> PodOptions:
     """Give what every pod of this service has."""
-    return PodOptions(
-        namespace=settings.namespace,
-        labels={LABEL: settings.name},
-        resources=Resources(
-            cpu_request=settings.default_cpu,
-            memory_request=settings.default_memory,
-            memory_limit=settings.default_memory,
+    return options.read(
+        settings.pods,
+        PodOptions(
+            namespace=settings.namespace,
+            labels={LABEL: settings.name},
+            resources=Resources(
+                cpu_request=settings.default_cpu,
+                memory_request=settings.default_memory,
+                memory_limit=settings.default_memory,
+            ),
         ),
     )
 

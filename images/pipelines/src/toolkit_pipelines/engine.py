@@ -34,12 +34,12 @@ from toolkit_jobs import (
     PodRequest,
     PodStatus,
     RefusedError,
-    Resources,
     SecretKey,
     UnavailableError,
+    Variable,
 )
 
-from . import events, installs, naming, runstate, scheduler, spec, timestamps
+from . import events, installs, naming, podspec, runstate, scheduler, spec, timestamps
 from .environments import (
     LAUNCHER,
     MOUNT,
@@ -52,7 +52,16 @@ from .events import Event, RunPhase, Values
 from .pods import Pods, persist
 from .root import Attempt, OutputError, PipelineRoot
 from .spec import SpecError, placeholders
-from .spec.model import Component, Constant, Container, Pipeline
+from .spec.model import (
+    Component,
+    Constant,
+    Container,
+    DagInput,
+    Json,
+    ParameterSource,
+    Pipeline,
+    TaskOutput,
+)
 from .store.interface import ConflictError, EventStore, NotFoundError, StoreError
 
 log = logging.getLogger(__name__)
@@ -584,8 +593,7 @@ class Engine:
             mounts.append(
                 ClaimMount(MOUNT, self._options.environments_claim, environment, read_only=True)
             )
-        resources = container.resources
-        return PodRequest(
+        plain = PodRequest(
             name=work.pod,
             image=image,
             command=("python3", LAUNCHER, "run", f"{mount}/{work.files.input}"),
@@ -594,21 +602,37 @@ class Engine:
                 **{key: text(value) for key, value in container.env.items()},
             },
             mounts=tuple(mounts),
-            resources=Resources(
-                text(resources.cpu_request),
-                text(resources.memory_request),
-                text(resources.cpu_limit),
-                text(resources.memory_limit),
-            ),
             labels={LABEL_RUN: run.run_id, LABEL_SALT: work.files.salt},
             annotations={"toolkit.canonical.com/task": work.path},
         )
+        request, _ = podspec.extend(
+            plain, container, text, lambda source: self._setting(run, work.path, source)
+        )
+        return request
 
-    def _tracking(self, run: _Run) -> dict[str, str | SecretKey]:
+    @staticmethod
+    def _setting(run: _Run, path: str, source: ParameterSource) -> Json:
+        """Look up what a task's platform spec names: in the DAG around it, or a task beside it."""
+        assert run.pipeline is not None  # noqa: S101 - _step() loaded it
+        assert run.state.created is not None  # noqa: S101 - a run's first event
+        outer = path.rpartition("/")[0]
+        match source:
+            case Constant(value):
+                return value
+            case TaskOutput(task, key):
+                beside = run.state.tasks[f"{outer}/{task}" if outer else task]
+                return beside.outputs.parameters.get(key)
+            case DagInput(name):
+                if outer:
+                    return run.state.tasks[outer].inputs.parameters.get(name)
+                inputs = run.pipeline.root.inputs
+                return spec.arguments(inputs, run.state.created.parameters).get(name)
+
+    def _tracking(self, run: _Run) -> dict[str, Variable]:
         tracking, created = self._options.tracking, run.state.created
         if tracking is None or created is None:
             return {}
-        env: dict[str, str | SecretKey] = {
+        env: dict[str, Variable] = {
             "MLFLOW_TRACKING_URI": tracking.uri,
             "MLFLOW_EXPERIMENT_NAME": created.experiment_name,
         }

@@ -140,6 +140,7 @@ class Environments:
             ),
             labels={"toolkit.canonical.com/kind": "environment"},
             deadline=_DEADLINE,
+            auxiliary=True,
         )
         try:
             ended = await self._ends.start(self._pods, request)

@@ -10,11 +10,13 @@ import dataclasses
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from toolkit_jobs import PodOptions, PodOptionsError, options
 
 PREFIX = "TOOLKIT_PIPELINES_"
 
@@ -47,6 +49,8 @@ class Settings:
         step_image: the image that carries the launcher and uv.
         default_cpu: what a step asks for that does not say (a Kubernetes quantity; "" for none).
         default_memory: likewise, as its request and its limit.
+        pods: what every step's pod has beyond its own request: GPUs, placement, queue
+            (`toolkit_jobs.options` lists it).
         metadata_url: the MLflow server that runs are recorded in; "" to keep the records waiting.
         metadata_token_file: the file that holds the token for it; one line.
         metadata_secret: the Kubernetes secret that holds it as `token`, for the steps.
@@ -70,6 +74,7 @@ class Settings:
     step_image: str = ""
     default_cpu: str = ""
     default_memory: str = ""
+    pods: Mapping[str, Any] = field(default_factory=dict)
     metadata_url: str = ""
     metadata_token_file: Path | None = None
     metadata_secret: str = ""
@@ -109,7 +114,7 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
 
 def from_data(data: Mapping[Any, Any]) -> Settings:
     """Check settings that were read; SettingsError says what is wrong with them."""
-    fields = {field.name: field for field in dataclasses.fields(Settings)}
+    fields = {each.name: each for each in dataclasses.fields(Settings)}
     unknown = sorted(str(name) for name in data if name not in fields)
     if unknown:
         raise SettingsError(
@@ -117,8 +122,10 @@ def from_data(data: Mapping[Any, Any]) -> Settings:
         )
     missing = [
         name
-        for name, field in fields.items()
-        if field.default is dataclasses.MISSING and data.get(name) is None
+        for name, each in fields.items()
+        if each.default is dataclasses.MISSING
+        and each.default_factory is dataclasses.MISSING
+        and data.get(name) is None
     ]
     if missing:
         raise SettingsError(f"the setting {missing[0]!r} is missing")
@@ -175,6 +182,16 @@ def _level(name: str, value: object) -> str:
     return value
 
 
+def _pods(name: str, value: object) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise _wrong(name, value, "a map of options")
+    try:
+        options.read(value, PodOptions("default", {}))
+    except PodOptionsError as error:
+        raise SettingsError(f"{name}: {error}") from error
+    return value
+
+
 _quantity = _matching(_QUANTITY, "a Kubernetes quantity such as 500m or 2Gi")
 _name = _matching(_NAME, "a Kubernetes name")
 _label = _matching(_LABEL, "a lower-case name of at most 63 characters")
@@ -198,6 +215,7 @@ _CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "step_image": _text,
     "default_cpu": _quantity,
     "default_memory": _quantity,
+    "pods": _pods,
     "metadata_url": _url,
     "metadata_token_file": _path,
     "metadata_secret": _name,

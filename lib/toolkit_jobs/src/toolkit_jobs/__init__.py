@@ -9,35 +9,59 @@ from __future__ import annotations
 
 from .connection import Connection, ConnectionFileError
 from .errors import JobsError, RefusedError, UnavailableError
+from .gpus import GpuMode, GpuOptions, GpuRequest
 from .jobs import Jobs, Listener
-from .pod import (
+from .mounts import (
     ClaimMount,
+    ConfigMapMount,
     EmptyMount,
+    EphemeralMount,
     ImageMount,
     Mount,
+    SecretMount,
+)
+from .options import PodOptionsError
+from .placement import Placement
+from .pod import (
+    ConfigMapKey,
+    FieldPath,
+    Identity,
     PodOptions,
     PodRequest,
-    Resources,
     SecretKey,
+    Variable,
 )
+from .resources import Resources
 from .status import PodPhase, PodStatus
 
 __all__ = [
     "ClaimMount",
+    "ConfigMapKey",
+    "ConfigMapMount",
     "Connection",
     "ConnectionFileError",
     "EmptyMount",
+    "EphemeralMount",
+    "FieldPath",
+    "GpuMode",
+    "GpuOptions",
+    "GpuRequest",
+    "Identity",
     "ImageMount",
     "Jobs",
     "JobsError",
     "Listener",
     "Mount",
+    "Placement",
     "PodOptions",
+    "PodOptionsError",
     "PodPhase",
     "PodRequest",
     "PodStatus",
     "RefusedError",
     "Resources",
     "SecretKey",
+    "SecretMount",
     "UnavailableError",
+    "Variable",
 ]

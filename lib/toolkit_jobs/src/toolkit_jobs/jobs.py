@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 Listener: TypeAlias = Callable[[PodStatus], None]
 """Called on the event loop with each change of a pod; must not block."""
 
+_RESOURCE_API: Final = "/apis/resource.k8s.io/v1"
 _WATCH_SECONDS: Final = 300
 _BACKOFF: Final = (0.05, 5.0)
 _TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -86,8 +87,10 @@ class Jobs:
         """Create the pod, or find the one of that name.
 
         Raises:
-            RefusedError: the API does not take the pod (invalid, forbidden, over a quota).
+            RefusedError: the API does not take the pod (invalid, forbidden, over a quota), or has
+                no devices to claim (DRA).
         """
+        await self._ensure_template(request)
         try:
             found = await self._json("POST", self._path, body=manifest(request, self._options))
         except RefusedError as error:
@@ -95,6 +98,26 @@ class Jobs:
                 raise
             found = await self._json("GET", f"{self._path}/{request.name}")
         return status.read(found)
+
+    async def _ensure_template(self, request: PodRequest) -> None:
+        """Create what the pod's claim for GPUs is made of, unless it is there."""
+        template = self._options.gpus_of(request).template(self._options.labels)
+        if template is None:
+            return
+        path = f"{_RESOURCE_API}/namespaces/{self._options.namespace}/resourceclaimtemplates"
+        try:
+            await self._json("POST", path, body=template)
+        except RefusedError as error:
+            if error.code == 404:
+                device = self._options.gpus.device_class
+                raise RefusedError(
+                    404,
+                    error.reason,
+                    f"GPUs are asked for as devices of the class {device!r}, and the cluster "
+                    "has no dynamic resource allocation (resource.k8s.io/v1)",
+                ) from error
+            if error.reason != "AlreadyExists":
+                raise
 
     async def get(self, name: str) -> PodStatus:
         """Give one pod as the API has it now; phase GONE if there is none."""

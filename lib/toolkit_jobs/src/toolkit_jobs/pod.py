@@ -1,6 +1,6 @@
 """A pod as a workload asks for it, and the manifest that comes of it.
 
-What the request leaves open the operator's options fill in: the request wins.
+What the request leaves open the operator's options fill in: the request wins, field by field.
 """
 
 from __future__ import annotations
@@ -9,81 +9,63 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
+from . import gpus
+from .gpus import GpuOptions, GpuRequest, Gpus
+from .mounts import SHARED_MEMORY, EmptyMount, Mount, volumes
+from .placement import Placement
+from .resources import Resources
+
 CONTAINER: Final = "main"
 """The name of the one container that a pod has."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """What a container asks for: Kubernetes quantities (`500m`, `2Gi`), "" for nothing."""
-
-    cpu_request: str = ""
-    memory_request: str = ""
-    cpu_limit: str = ""
-    memory_limit: str = ""
-
-    def over(self, defaults: Resources) -> Resources:
-        """Give these with what they leave open taken from `defaults`.
-
-        A default request does not go beside a limit of the pod's own, which it may exceed: there
-        Kubernetes takes the limit as the request.
-        """
-        return Resources(
-            self.cpu_request or ("" if self.cpu_limit else defaults.cpu_request),
-            self.memory_request or ("" if self.memory_limit else defaults.memory_request),
-            self.cpu_limit or ("" if self.cpu_request else defaults.cpu_limit),
-            self.memory_limit or ("" if self.memory_request else defaults.memory_limit),
-        )
-
-    def manifest(self) -> dict[str, dict[str, str]]:
-        """Give the container's `resources`."""
-        found: dict[str, dict[str, str]] = {}
-        for group, cpu, memory in (
-            ("requests", self.cpu_request, self.memory_request),
-            ("limits", self.cpu_limit, self.memory_limit),
-        ):
-            values = {"cpu": cpu, "memory": memory}
-            kept = {name: value for name, value in values.items() if value}
-            if kept:
-                found[group] = kept
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimMount:
-    """A folder of a persistent volume claim."""
-
-    path: str
-    claim: str
-    sub_path: str = ""
-    read_only: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ImageMount:
-    """A folder of an image, read-only (Kubernetes' image volumes)."""
-
-    path: str
-    image: str
-    sub_path: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class EmptyMount:
-    """An empty folder that lives as long as the pod."""
-
-    path: str
-
-
-Mount: TypeAlias = ClaimMount | ImageMount | EmptyMount
+QUEUE: Final = "kueue.x-k8s.io/queue-name"
+"""The label by which Kueue knows the local queue that a workload waits in."""
 
 
 @dataclass(frozen=True, slots=True)
 class SecretKey:
-    """One value of a secret."""
+    """One value of a secret; `optional` is None where nothing is said of it."""
 
     secret: str
     key: str
+    optional: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigMapKey:
+    """One value of a config map; `optional` is None where nothing is said of it."""
+
+    config_map: str
+    key: str
+    optional: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPath:
+    """A field of the pod itself (`metadata.name`), by the downward API."""
+
+    path: str
+
+
+Variable: TypeAlias = str | SecretKey | ConfigMapKey | FieldPath
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """As whom the container's processes run; None for what the image says."""
+
+    user: int | None = None
+    group: int | None = None
+    non_root: bool | None = None
+
+    def manifest(self) -> dict[str, Any]:
+        """Give the container's `securityContext`: with an identity of its own, no capability."""
+        values = {
+            "runAsUser": self.user,
+            "runAsGroup": self.group,
+            "runAsNonRoot": self.non_root,
+        }
+        found: dict[str, Any] = {k: v for k, v in values.items() if v is not None}
+        return {**found, "capabilities": {"drop": ["ALL"]}} if found else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +74,34 @@ class PodRequest:
 
     Attributes:
         name: deterministic, so that asking twice gives one pod.
-        env: values, or the keys of secrets that hold them.
+        env: values, or where they are read from.
+        labels: among them perhaps Kueue's `kueue.x-k8s.io/queue-name`: the pod's own queue.
         deadline: seconds from the start until the pod is killed, or None.
+        shm_size: the limit of `/dev/shm`, a quantity; "" for what the operator says.
+        claim_templates: names of ResourceClaimTemplates of which the pod gets a claim each.
+        pull_policy: `Always`, `IfNotPresent`, `Never` or "".
+        pull_secrets: names of secrets by which the image is pulled.
+        auxiliary: True for a pod that only prepares another's work: it gets no GPU and waits in
+            no queue unless it says so itself.
     """
 
     name: str
     image: str
     command: tuple[str, ...]
-    env: Mapping[str, str | SecretKey] = field(default_factory=dict)
+    env: Mapping[str, Variable] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
     resources: Resources = field(default_factory=Resources)
+    gpus: GpuRequest = field(default_factory=GpuRequest)
+    placement: Placement = field(default_factory=Placement)
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     deadline: int | None = None
+    shm_size: str = ""
+    claim_templates: tuple[str, ...] = ()
+    pull_policy: str = ""
+    pull_secrets: tuple[str, ...] = ()
+    identity: Identity = field(default_factory=Identity)
+    auxiliary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,41 +112,79 @@ class PodOptions:
         namespace: where the pods go.
         labels: on every pod; they are also what pods are found by.
         resources: for what a request leaves open.
+        queue: Kueue's local queue that pods wait in, or "".
+        shm_size: the limit of `/dev/shm`, a quantity; "" for the container runtime's own.
+        service_account: of the pods, "" for the namespace's default; no token is mounted.
     """
 
     namespace: str
     labels: Mapping[str, str]
     resources: Resources = field(default_factory=Resources)
+    gpus: GpuOptions = field(default_factory=GpuOptions)
+    placement: Placement = field(default_factory=Placement)
+    queue: str = ""
+    shm_size: str = ""
+    service_account: str = ""
 
     @property
     def selector(self) -> str:
         """The label selector of these pods."""
         return ",".join(f"{name}={value}" for name, value in sorted(self.labels.items()))
 
+    def gpus_of(self, request: PodRequest) -> Gpus:
+        """Give the GPUs that the pod of a request asks for."""
+        options = GpuOptions(resource=self.gpus.resource) if request.auxiliary else self.gpus
+        return gpus.resolve(request.gpus, options)
+
+    def queue_of(self, request: PodRequest) -> str:
+        """Give the queue that the pod of a request waits in, or ""."""
+        return request.labels.get(QUEUE, "" if request.auxiliary else self.queue)
+
 
 def manifest(request: PodRequest, options: PodOptions) -> dict[str, Any]:
     """Give the Pod object for a request."""
-    volumes, mounts = _volumes(request.mounts)
+    asked = options.gpus_of(request)
+    shared = request.shm_size or options.shm_size
+    mounts = request.mounts
+    if shared and not any(mount.path == SHARED_MEMORY for mount in mounts):
+        mounts = (*mounts, EmptyMount(SHARED_MEMORY, "Memory", shared))
+    sources, placed = volumes(mounts)
+    claims = _claims(request, asked, options)
     container: dict[str, Any] = {
         "name": CONTAINER,
         "image": request.image,
         "command": list(request.command),
         "env": [_variable(name, value) for name, value in request.env.items()],
-        "volumeMounts": mounts,
+        "volumeMounts": placed,
     }
-    resources = request.resources.over(options.resources).manifest()
-    if resources:
-        container["resources"] = resources
+    resources: dict[str, Any] = dict(request.resources.over(options.resources).manifest())
+    if asked.limits:
+        resources["limits"] = {**resources.get("limits", {}), **asked.limits}
+    if claims:
+        resources["claims"] = [{"name": each["name"]} for each in claims]
+    extra: dict[str, Any] = {
+        "resources": resources,
+        "imagePullPolicy": request.pull_policy,
+        "securityContext": request.identity.manifest(),
+    }
+    container.update({name: value for name, value in extra.items() if value})
+    placement = request.placement.over(options.placement).requiring(asked.node_requirement)
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 10,
         "containers": [container],
-        "volumes": volumes,
+        "volumes": sources,
+        **placement.manifest(),
     }
-    if request.deadline is not None:
-        spec["activeDeadlineSeconds"] = request.deadline
+    more: dict[str, Any] = {
+        "activeDeadlineSeconds": request.deadline,
+        "resourceClaims": claims,
+        "imagePullSecrets": [{"name": name} for name in request.pull_secrets],
+        "serviceAccountName": options.service_account,
+    }
+    spec.update({name: value for name, value in more.items() if value})
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -163,35 +198,30 @@ def manifest(request: PodRequest, options: PodOptions) -> dict[str, Any]:
     }
 
 
-def _variable(name: str, value: str | SecretKey) -> dict[str, Any]:
-    if isinstance(value, SecretKey):
-        reference = {"name": value.secret, "key": value.key}
-        return {"name": name, "valueFrom": {"secretKeyRef": reference}}
-    return {"name": name, "value": value}
+def _claims(request: PodRequest, asked: Gpus, options: PodOptions) -> list[dict[str, str]]:
+    found = [
+        {"name": f"claim-{number}", "resourceClaimTemplateName": name}
+        for number, name in enumerate(request.claim_templates)
+    ]
+    template = asked.template(options.labels)
+    if template is not None:
+        name = template["metadata"]["name"]
+        found.append({"name": gpus.CLAIM, "resourceClaimTemplateName": name})
+    return found
 
 
-def _volumes(mounts: tuple[Mount, ...]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    names: dict[tuple[str, str], str] = {}
-    volumes: list[dict[str, Any]] = []
-    placed: list[dict[str, Any]] = []
-    for mount in mounts:
-        source: dict[str, Any]
-        if isinstance(mount, ClaimMount):
-            key = ("claim", mount.claim)
-            source = {"persistentVolumeClaim": {"claimName": mount.claim}}
-        elif isinstance(mount, ImageMount):
-            key = ("image", mount.image)
-            source = {"image": {"reference": mount.image}}
-        else:
-            key = ("empty", mount.path)
-            source = {"emptyDir": {}}
-        if key not in names:
-            names[key] = f"volume-{len(names)}"
-            volumes.append({"name": names[key], **source})
-        entry: dict[str, Any] = {"name": names[key], "mountPath": mount.path}
-        if not isinstance(mount, EmptyMount) and mount.sub_path:
-            entry["subPath"] = mount.sub_path
-        if isinstance(mount, ImageMount) or (isinstance(mount, ClaimMount) and mount.read_only):
-            entry["readOnly"] = True
-        placed.append(entry)
-    return volumes, placed
+def _variable(name: str, value: Variable) -> dict[str, Any]:
+    reference: dict[str, Any]
+    match value:
+        case SecretKey(secret, key, optional):
+            reference = {"secretKeyRef": {"name": secret, "key": key, "optional": optional}}
+        case ConfigMapKey(config_map, key, optional):
+            reference = {"configMapKeyRef": {"name": config_map, "key": key, "optional": optional}}
+        case FieldPath(path):
+            return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+        case _:
+            return {"name": name, "value": value}
+    for inner in reference.values():
+        if inner["optional"] is None:
+            del inner["optional"]
+    return {"name": name, "valueFrom": reference}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from toolkit_jobs import PodPhase, PodStatus, SecretKey
+from toolkit_jobs import GpuRequest, PodPhase, PodStatus, SecretKey
 from toolkit_pipelines import events
 from toolkit_pipelines.events import RunPhase
 from toolkit_pipelines.runstate import TaskPhase
@@ -422,3 +422,67 @@ async def test_nested_pipelines_hand_values_in_and_out(played: Service) -> None:
     assert state.tasks["inner/second"].outputs.parameters == {"Output": 12}
     assert state.tasks["last"].outputs.parameters == {"Output": 13}
     assert state.tasks["inner"].pod == ""
+
+
+async def test_settings_of_the_platform_come_from_the_dag_and_from_other_tasks(
+    played: Service,
+) -> None:
+    components = {
+        "made": {
+            "executorLabel": "made",
+            "outputDefinitions": parameters(Output="STRING"),
+        },
+        "comp": {"executorLabel": "exec"},
+        "inner": {
+            "inputDefinitions": parameters(selector="STRUCT"),
+            "dag": {"tasks": {"made": task("made"), "t": task("comp")}},
+        },
+    }
+    executors = {
+        "made": container("echo"),
+        "exec": container("echo", resources={"accelerator": {"resourceType": "nvidia.com/gpu"}}),
+    }
+    document = pipeline(
+        {"inner": task("inner", selector={"componentInputParameter": "selector"})},
+        components,
+        executors,
+        inputDefinitions=parameters(selector="STRUCT"),
+    )
+    platform = {
+        "nodeSelector": {"nodeSelectorJson": {"componentInputParameter": "selector"}},
+        "imagePullSecret": [{"secretNameParameter": output("made")}],
+        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
+    }
+    executors_of = {"deploymentSpec": {"executors": {"exec": platform}}}
+    both = {
+        "pipeline_spec": document,
+        "platform_spec": {"platforms": {"kubernetes": executors_of}},
+        "pipelineInfo": document["pipelineInfo"],
+    }
+    pods_of(played).behave = lambda path, given: (
+        {"parameters": {"Output": "hub"}} if path == "inner/made" else {}
+    )
+    await played.start()
+    state = await played.wait(played.submit(both, {"selector": {"pool": "gpu"}}))
+    assert state.status.phase is RunPhase.SUCCEEDED, state.status.message
+    request = played.pods.requests[state.tasks["inner/t"].pod]
+    assert request.placement.node_selector == {"pool": "gpu"}
+    assert request.placement.tolerations == ({"key": "nvidia.com/gpu", "operator": "Exists"},)
+    assert request.pull_secrets == ("hub",)
+    assert request.gpus == GpuRequest(None, "nvidia.com/gpu")
+
+
+async def test_a_setting_that_is_none_fails_its_task_alone(played: Service) -> None:
+    document = pipeline({"t": task("comp")}, inputDefinitions=parameters(name="STRING"))
+    platform = {"imagePullSecret": [{"secretNameParameter": {"componentInputParameter": "name"}}]}
+    executors_of = {"deploymentSpec": {"executors": {"exec": platform}}}
+    both = {
+        "pipeline_spec": document,
+        "platform_spec": {"platforms": {"kubernetes": executors_of}},
+        "pipelineInfo": document["pipelineInfo"],
+    }
+    await played.start()
+    state = await played.wait(played.submit(both, {"name": "Not A Name"}))
+    assert state.tasks["t"].reason == "CannotStart"
+    assert "'Not A Name' is not the name of an object" in state.tasks["t"].message
+    assert not played.pods.started

@@ -225,7 +225,7 @@ def test_what_is_wrong_is_named(path: str, value: Any, problem: str) -> None:
             "parameterExpressionSelector",
         ),
         ("deploymentSpec/executors/exec", {"importer": {}}, "an importer"),
-        (f"{CONTAINER}/resources/accelerator", {"count": 1}, "an accelerator"),
+        (f"{CONTAINER}/image", "argostub/createpvc", "making or deleting a claim"),
         (f"{CONTAINER}/lifecycle", {"preCacheCheck": {}}, "lifecycle"),
         (f"{CONTAINER}/args/0", "{{$.workspace_path}}", "a workspace"),
         (
@@ -248,16 +248,44 @@ def test_what_is_not_built_is_refused_by_name(path: str, value: Any, construct: 
     assert str(caught.value).endswith("is not supported yet")
 
 
-def test_platform_specs_are_refused_unless_they_say_nothing() -> None:
-    platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {"exec": {}}}}}}
-    assert spec.parse(SOUND, platform).name == "p"
-    config: Any = {"secretAsEnv": []}
-    platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec"] = config
-    with pytest.raises(NotSupportedError, match="kfp-kubernetes: secretAsEnv"):
-        spec.parse(SOUND, platform)
-    workspace = {"platforms": {"kubernetes": {"pipelineConfig": {"workspace": {"size": "1Gi"}}}}}
-    with pytest.raises(NotSupportedError, match="a workspace"):
-        spec.parse(SOUND, workspace)
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({}, ("", "")),
+        ({"resourceType": "nvidia.com/gpu", "resourceCount": "2"}, ("nvidia.com/gpu", "2")),
+        ({"type": "amd.com/gpu", "count": 1.0}, ("amd.com/gpu", "1")),
+        ({"count": "1", "resourceCount": "4"}, ("", "4")),
+        ({"resourceCount": "0"}, ("", "0")),
+        (
+            {"resourceCount": "{{$.inputs.parameters['x']}}"},
+            ("", "{{$.inputs.parameters['x']}}"),
+        ),
+    ],
+)
+def test_accelerators(given: Any, found: tuple[str, str]) -> None:
+    document = changed(f"{CONTAINER}/resources", {"accelerator": given})
+    container = next(
+        each.body for each in spec.parse(document).components.values() if each.name == "comp"
+    )
+    assert isinstance(container, Container)
+    accelerator = container.resources.accelerator
+    assert (accelerator.type, accelerator.count) == found
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"resourceType": "NVIDIA_TESLA_K80"}, "is no resource of Kubernetes"),
+        ({"resourceType": "nvidia.com/gpu", "resourceCount": "two"}, "is not a whole number"),
+        ({"resourceCount": "-1"}, "is not a whole number"),
+        ({"resourceCount": "100000"}, "is not a whole number from 0 to 1024"),
+        ({"count": 1.5}, "expected a string"),
+        ({"kind": "gpu"}, "unknown field 'kind'"),
+    ],
+)
+def test_accelerators_that_kubernetes_does_not_take(given: Any, problem: str) -> None:
+    with pytest.raises(SpecError, match=problem):
+        spec.parse(changed(f"{CONTAINER}/resources", {"accelerator": given}))
 
 
 def test_a_run_of_too_many_tasks_is_refused_without_being_made() -> None:

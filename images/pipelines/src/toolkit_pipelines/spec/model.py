@@ -10,9 +10,34 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
-Json: TypeAlias = Any
+from .kubernetes import KubernetesSettings
+from .sources import Constant, DagInput, Json, ParameterSource, TaskOutput
+
+__all__ = [
+    "MISSING",
+    "Accelerator",
+    "ArtifactInput",
+    "ArtifactOutput",
+    "ArtifactSource",
+    "ArtifactType",
+    "Component",
+    "Constant",
+    "Container",
+    "Dag",
+    "DagInput",
+    "Inputs",
+    "Json",
+    "Outputs",
+    "ParameterInput",
+    "ParameterSource",
+    "ParameterType",
+    "Pipeline",
+    "Resources",
+    "Task",
+    "TaskOutput",
+]
 
 
 class ParameterType(enum.StrEnum):
@@ -88,6 +113,21 @@ class Outputs:
 
 
 @dataclass(frozen=True, slots=True)
+class Accelerator:
+    """What a container asks for of GPUs and the like, "" for what it does not say.
+
+    A value may hold placeholders of the component's input parameters.
+
+    Attributes:
+        type: a resource of Kubernetes (`nvidia.com/gpu`).
+        count: a whole number.
+    """
+
+    type: str = ""
+    count: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Resources:
     """What a container asks for: Kubernetes quantities, "" for nothing.
 
@@ -98,42 +138,24 @@ class Resources:
     cpu_limit: str = ""
     memory_request: str = ""
     memory_limit: str = ""
+    accelerator: Accelerator = Accelerator()
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What runs: an image, a command and its arguments, with placeholders still in them."""
+    """What runs: an image, a command and its arguments, with placeholders still in them.
+
+    `kubernetes` is what the platform spec says of it.
+    """
 
     image: str
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     resources: Resources = Resources()
+    kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """A value written in the spec; it may hold placeholders of the task's other inputs."""
-
-    value: Json
-
-
-@dataclass(frozen=True, slots=True)
-class DagInput:
-    """An input of the DAG that the task is in."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class TaskOutput:
-    """An output of another task of the same DAG."""
-
-    task: str
-    key: str
-
-
-ParameterSource: TypeAlias = Constant | DagInput | TaskOutput
 ArtifactSource: TypeAlias = DagInput | TaskOutput
 
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import graphlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from . import placeholders, values
+from . import accelerators, placeholders, platform, values
 from .errors import NotSupportedError, SpecError
+from .fields import list_of, mapping, string
+from .kubernetes import KubernetesSettings
 from .model import (
     MISSING,
+    Accelerator,
     ArtifactInput,
     ArtifactOutput,
     ArtifactSource,
@@ -54,52 +57,18 @@ _UNBUILT_TYPES: Final = {
 }
 
 
-def pipeline(document: Json, platform: Json = None) -> Pipeline:
+def pipeline(document: Json, platform_spec: Json = None) -> Pipeline:
     """Check a pipeline spec and give it as typed data.
 
     Args:
         document: the PipelineSpec, plain data.
-        platform: the PlatformSpec, plain data, or None.
+        platform_spec: the PlatformSpec, plain data, or None.
 
     Raises:
         SpecError: it cannot be run; the message names the place, the problem and what to do.
         NotSupportedError: it uses a construct that is not built yet.
     """
-    return _Reader(_mapping(document, "")).read(platform)
-
-
-def _mapping(value: Json, where: str, known: Sequence[str] | None = None) -> Mapping[str, Json]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise SpecError(where, f"expected a map, got {type(value).__name__}")
-    if known is not None:
-        unknown = sorted(set(value) - set(known))
-        if unknown:
-            raise SpecError(
-                where, f"unknown field {unknown[0][:80]!r}; known are {', '.join(known)}"
-            )
-    return value
-
-
-def _list(value: Json, where: str) -> Sequence[Json]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise SpecError(where, f"expected a list, got {type(value).__name__}")
-    return value
-
-
-def _text(value: Json, where: str, *, required: bool = False) -> str:
-    if value is None:
-        value = ""
-    if not isinstance(value, str):
-        raise SpecError(where, f"expected a string, got {type(value).__name__}")
-    if "\0" in value:
-        raise SpecError(where, "a NUL character is not allowed")
-    if required and not value:
-        raise SpecError(where, "a value is required")
-    return value
+    return _Reader(mapping(document, "")).read(platform_spec)
 
 
 def _name(value: str, where: str) -> str:
@@ -119,10 +88,11 @@ class _Reader:
         self._components: dict[str, Component] = {}
         self._sizes: dict[str, int] = {}
         self._executors: Mapping[str, Json] = {}
+        self._kubernetes: Mapping[str, KubernetesSettings] = {}
         self._definitions: Mapping[str, Json] = {}
 
-    def read(self, platform: Json) -> Pipeline:
-        document = _mapping(
+    def read(self, platform_spec: Json) -> Pipeline:
+        document = mapping(
             self._document,
             "",
             (
@@ -137,16 +107,16 @@ class _Reader:
         )
         if "root" not in document:
             raise SpecError("root", "missing: this is not a compiled pipeline (IR YAML of KFP v2)")
-        version = _text(document.get("schemaVersion"), "schemaVersion")
+        version = string(document.get("schemaVersion"), "schemaVersion")
         if version and not version.startswith("2."):
             raise SpecError("schemaVersion", f"{version!r} is not supported; versions 2.x are")
-        info = _mapping(
+        info = mapping(
             document.get("pipelineInfo"), "pipelineInfo", ("name", "displayName", "description")
         )
-        _platform(platform)
-        deployment = _mapping(document.get("deploymentSpec"), "deploymentSpec", ("executors",))
-        self._executors = _mapping(deployment.get("executors"), "deploymentSpec.executors")
-        self._definitions = _mapping(document.get("components"), "components")
+        self._kubernetes = platform.read(platform_spec)
+        deployment = mapping(document.get("deploymentSpec"), "deploymentSpec", ("executors",))
+        self._executors = mapping(deployment.get("executors"), "deploymentSpec.executors")
+        self._definitions = mapping(document.get("components"), "components")
         # Interfaces first, then bodies from the root down: what no task runs is checked as well.
         for name in self._order():
             self._components[name] = self._component(name, self._definitions[name])
@@ -155,14 +125,14 @@ class _Reader:
             raise SpecError("root", "the root must have a dag")
         return Pipeline(
             name=_name(
-                _text(info.get("name"), "pipelineInfo.name", required=True), "pipelineInfo.name"
+                string(info.get("name"), "pipelineInfo.name", required=True), "pipelineInfo.name"
             ),
-            display_name=_text(info.get("displayName"), "pipelineInfo.displayName"),
-            description=_text(info.get("description"), "pipelineInfo.description"),
+            display_name=string(info.get("displayName"), "pipelineInfo.displayName"),
+            description=string(info.get("description"), "pipelineInfo.description"),
             components=self._components,
             root=root,
-            default_root=_text(document.get("defaultPipelineRoot"), "defaultPipelineRoot"),
-            sdk_version=_text(document.get("sdkVersion"), "sdkVersion"),
+            default_root=string(document.get("defaultPipelineRoot"), "defaultPipelineRoot"),
+            sdk_version=string(document.get("sdkVersion"), "sdkVersion"),
             schema_version=version,
             size=self._sizes["root"],
         )
@@ -172,13 +142,13 @@ class _Reader:
         uses: dict[str, set[str]] = {}
         for name, definition in self._definitions.items():
             _name(name, "components")
-            body = _mapping(definition, f"components.{name}")
-            dag = _mapping(body.get("dag"), f"components.{name}.dag")
-            tasks = _mapping(dag.get("tasks"), f"components.{name}.dag.tasks")
+            body = mapping(definition, f"components.{name}")
+            dag = mapping(body.get("dag"), f"components.{name}.dag")
+            tasks = mapping(dag.get("tasks"), f"components.{name}.dag.tasks")
             uses[name] = set()
             for key, task in tasks.items():
                 where = f"components.{name}.dag.tasks.{key[:80]}"
-                found = self._reference(_mapping(task, where), where)
+                found = self._reference(mapping(task, where), where)
                 uses[name].add(found)
         try:
             return list(graphlib.TopologicalSorter(uses).static_order())
@@ -189,15 +159,15 @@ class _Reader:
             ) from error
 
     def _reference(self, task: Mapping[str, Json], where: str) -> str:
-        reference = _mapping(task.get("componentRef"), f"{where}.componentRef", ("name",))
-        name = _text(reference.get("name"), f"{where}.componentRef.name", required=True)
+        reference = mapping(task.get("componentRef"), f"{where}.componentRef", ("name",))
+        name = string(reference.get("name"), f"{where}.componentRef.name", required=True)
         if name not in self._definitions:
             raise SpecError(f"{where}.componentRef", f"there is no component {name[:80]!r}")
         return name
 
     def _component(self, name: str, value: Json) -> Component:
         where = name if name == "root" else f"components.{name}"
-        definition = _mapping(
+        definition = mapping(
             value,
             where,
             (
@@ -228,15 +198,19 @@ class _Reader:
                 )
             return Component(name, inputs, outputs, body)
         self._sizes[name] = 0
-        label = _text(label, f"{where}.executorLabel", required=True)
+        label = string(label, f"{where}.executorLabel", required=True)
         if label not in self._executors:
             raise SpecError(f"{where}.executorLabel", f"there is no executor {label[:80]!r}")
-        container = _executor(self._executors[label], f"deploymentSpec.executors.{label[:80]}")
+        container = _executor(
+            self._executors[label],
+            self._kubernetes.get(label, KubernetesSettings()),
+            f"deploymentSpec.executors.{label[:80]}",
+        )
         return Component(name, inputs, outputs, container)
 
     def _dag(self, value: Json, inputs: Inputs, outputs: Outputs, where: str) -> Dag:
-        data = _mapping(value, where, ("tasks", "outputs"))
-        found = _mapping(data.get("tasks"), f"{where}.tasks")
+        data = mapping(value, where, ("tasks", "outputs"))
+        found = mapping(data.get("tasks"), f"{where}.tasks")
         if not found:
             raise SpecError(f"{where}.tasks", "a DAG needs at least one task")
         tasks = {
@@ -263,7 +237,7 @@ class _Reader:
         self, name: str, value: Json, inputs: Inputs, siblings: Mapping[str, Json], where: str
     ) -> Task:
         _name(name, where.rpartition(".")[0])
-        data = _mapping(
+        data = mapping(
             value,
             where,
             (
@@ -283,18 +257,20 @@ class _Reader:
         # Nothing is cached yet: the options are the SDK's defaults, so they are accepted and
         # every task runs.
         caching = f"{where}.cachingOptions"
-        _mapping(data.get("cachingOptions"), caching, ("enableCache", "cacheKey"))
+        mapping(data.get("cachingOptions"), caching, ("enableCache", "cacheKey"))
         component = self._components[self._reference(data, where)]
-        given = _mapping(data.get("inputs"), f"{where}.inputs", ("parameters", "artifacts"))
+        given = mapping(data.get("inputs"), f"{where}.inputs", ("parameters", "artifacts"))
         upstream: dict[str, None] = {}
-        for index, each in enumerate(_list(data.get("dependentTasks"), f"{where}.dependentTasks")):
-            needed = _text(each, f"{where}.dependentTasks[{index}]", required=True)
+        for index, each in enumerate(
+            list_of(data.get("dependentTasks"), f"{where}.dependentTasks")
+        ):
+            needed = string(each, f"{where}.dependentTasks[{index}]", required=True)
             if needed not in siblings:
                 raise SpecError(f"{where}.dependentTasks", f"there is no task {needed[:80]!r}")
             upstream[needed] = None
         parameters: dict[str, ParameterSource] = {}
         place = f"{where}.inputs.parameters"
-        for key, each in _mapping(given.get("parameters"), place).items():
+        for key, each in mapping(given.get("parameters"), place).items():
             spot = f"{place}.{key[:80]}"
             source = self._parameter_source(each, inputs, siblings, spot)
             parameters[_name(key, place)] = source
@@ -303,37 +279,56 @@ class _Reader:
             )
         artifacts: dict[str, ArtifactSource] = {}
         place = f"{where}.inputs.artifacts"
-        for key, each in _mapping(given.get("artifacts"), place).items():
+        for key, each in mapping(given.get("artifacts"), place).items():
             spot = f"{place}.{key[:80]}"
             artifacts[_name(key, place)] = self._artifact_source(
                 each, component.inputs.artifacts.get(key), inputs, siblings, spot
             )
-        for source in (*parameters.values(), *artifacts.values()):
+        settings: tuple[ParameterSource, ...] = ()
+        if isinstance(component.body, Container):
+            settings = tuple(component.body.kubernetes.sources())
+            for setting in settings:
+                self._check_setting(setting, inputs, siblings, where)
+        for source in (*parameters.values(), *artifacts.values(), *settings):
             if isinstance(source, TaskOutput):
                 upstream[source.task] = None
         _check_required(component, parameters, artifacts, where)
         for text in _strings(component.body, parameters):
             _check_placeholders(text, component, parameters, artifacts, where)
-        info = _mapping(data.get("taskInfo"), f"{where}.taskInfo", ("name",))
+        info = mapping(data.get("taskInfo"), f"{where}.taskInfo", ("name",))
         return Task(
             name=name,
-            display_name=_text(info.get("name"), f"{where}.taskInfo.name") or name,
+            display_name=string(info.get("name"), f"{where}.taskInfo.name") or name,
             component=component.name,
             parameters=parameters,
             artifacts=artifacts,
             upstream=tuple(upstream),
         )
 
+    def _check_setting(
+        self, source: ParameterSource, inputs: Inputs, siblings: Mapping[str, Json], where: str
+    ) -> None:
+        """See that a setting of the platform spec comes from something that there is."""
+        where = f"{where} (its platform spec)"
+        if isinstance(source, DagInput) and source.name not in inputs.parameters:
+            raise SpecError(where, f"the DAG has no input parameter {source.name[:80]!r}")
+        if isinstance(source, TaskOutput) and (
+            source.key not in self._outputs_of(source.task, siblings, where).parameters
+        ):
+            raise SpecError(
+                where, f"the task {source.task!r} has no output parameter {source.key[:80]!r}"
+            )
+
     def _outputs_of(self, task: str, siblings: Mapping[str, Json], where: str) -> Outputs:
         if task not in siblings:
             raise SpecError(where, f"there is no task {task[:80]!r}")
         spot = f"{where.partition('.tasks.')[0]}.tasks.{task[:80]}"
-        return self._components[self._reference(_mapping(siblings[task], spot), spot)].outputs
+        return self._components[self._reference(mapping(siblings[task], spot), spot)].outputs
 
     def _parameter_source(
         self, value: Json, inputs: Inputs, siblings: Mapping[str, Json], where: str
     ) -> ParameterSource:
-        data = _mapping(
+        data = mapping(
             value,
             where,
             (
@@ -351,16 +346,16 @@ class _Reader:
                 where, "a part of a parameter (parameterExpressionSelector, a loop item's field)"
             )
         if "componentInputParameter" in data:
-            name = _text(data["componentInputParameter"], where, required=True)
+            name = string(data["componentInputParameter"], where, required=True)
             if name not in inputs.parameters:
                 raise SpecError(where, f"the DAG has no input parameter {name[:80]!r}")
             return DagInput(name)
         if "taskOutputParameter" in data:
-            output = _mapping(
+            output = mapping(
                 data["taskOutputParameter"], where, ("producerTask", "outputParameterKey")
             )
-            task = _text(output.get("producerTask"), f"{where}.producerTask", required=True)
-            key = _text(
+            task = string(output.get("producerTask"), f"{where}.producerTask", required=True)
+            key = string(
                 output.get("outputParameterKey"), f"{where}.outputParameterKey", required=True
             )
             if key not in self._outputs_of(task, siblings, where).parameters:
@@ -407,19 +402,19 @@ class _Reader:
         siblings: Mapping[str, Json],
         where: str,
     ) -> ArtifactSource:
-        data = _mapping(value, where, ("taskOutputArtifact", "componentInputArtifact"))
+        data = mapping(value, where, ("taskOutputArtifact", "componentInputArtifact"))
         source: ArtifactSource
         if "componentInputArtifact" in data:
-            name = _text(data["componentInputArtifact"], where, required=True)
+            name = string(data["componentInputArtifact"], where, required=True)
             if name not in inputs.artifacts:
                 raise SpecError(where, f"the DAG has no input artifact {name[:80]!r}")
             source, is_list = DagInput(name), inputs.artifacts[name].is_list
         elif "taskOutputArtifact" in data:
-            output = _mapping(
+            output = mapping(
                 data["taskOutputArtifact"], where, ("producerTask", "outputArtifactKey")
             )
-            task = _text(output.get("producerTask"), f"{where}.producerTask", required=True)
-            key = _text(
+            task = string(output.get("producerTask"), f"{where}.producerTask", required=True)
+            key = string(
                 output.get("outputArtifactKey"), f"{where}.outputArtifactKey", required=True
             )
             produced = self._outputs_of(task, siblings, where).artifacts.get(key)
@@ -439,11 +434,11 @@ class _Reader:
     def _dag_outputs(
         self, value: Json, tasks: Mapping[str, Task], outputs: Outputs, where: str
     ) -> tuple[dict[str, TaskOutput], dict[str, TaskOutput]]:
-        data = _mapping(value, where, ("artifacts", "parameters"))
+        data = mapping(value, where, ("artifacts", "parameters"))
         parameters: dict[str, TaskOutput] = {}
-        for name, each in _mapping(data.get("parameters"), f"{where}.parameters").items():
+        for name, each in mapping(data.get("parameters"), f"{where}.parameters").items():
             spot = f"{where}.parameters.{name[:80]}"
-            selector = _mapping(each, spot, ("valueFromParameter", "valueFromOneof"))
+            selector = mapping(each, spot, ("valueFromParameter", "valueFromOneof"))
             if "valueFromOneof" in selector:
                 raise NotSupportedError(spot, "one of several outputs (dsl.OneOf)")
             source = self._selector(
@@ -468,10 +463,10 @@ class _Reader:
                 )
             parameters[name] = source
         artifacts: dict[str, TaskOutput] = {}
-        for name, each in _mapping(data.get("artifacts"), f"{where}.artifacts").items():
+        for name, each in mapping(data.get("artifacts"), f"{where}.artifacts").items():
             spot = f"{where}.artifacts.{name[:80]}"
-            selectors = _list(
-                _mapping(each, spot, ("artifactSelectors",)).get("artifactSelectors"), spot
+            selectors = list_of(
+                mapping(each, spot, ("artifactSelectors",)).get("artifactSelectors"), spot
             )
             if len(selectors) > 1:
                 raise NotSupportedError(spot, "one of several outputs (dsl.OneOf)")
@@ -495,15 +490,15 @@ class _Reader:
 
     @staticmethod
     def _selector(value: Json, key: str, tasks: Mapping[str, Task], where: str) -> TaskOutput:
-        data = _mapping(value, where, ("producerSubtask", key))
-        task = _text(data.get("producerSubtask"), f"{where}.producerSubtask", required=True)
+        data = mapping(value, where, ("producerSubtask", key))
+        task = string(data.get("producerSubtask"), f"{where}.producerSubtask", required=True)
         if task not in tasks:
             raise SpecError(where, f"there is no task {task[:80]!r}")
-        return TaskOutput(task, _text(data.get(key), f"{where}.{key}", required=True))
+        return TaskOutput(task, string(data.get(key), f"{where}.{key}", required=True))
 
 
 def _refuse_control_flow(task: Mapping[str, Json], where: str) -> None:
-    policy = _mapping(
+    policy = mapping(
         task.get("triggerPolicy"), f"{where}.triggerPolicy", ("condition", "strategy")
     )
     if policy.get("condition"):
@@ -526,7 +521,7 @@ def _refuse_control_flow(task: Mapping[str, Json], where: str) -> None:
             raise NotSupportedError(where, f"a loop ({field}: dsl.ParallelFor)")
     if task.get("iteratorPolicy"):
         raise NotSupportedError(where, "a loop's parallelism (iteratorPolicy: dsl.ParallelFor)")
-    retry = _mapping(
+    retry = mapping(
         task.get("retryPolicy"),
         f"{where}.retryPolicy",
         ("maxRetryCount", "backoffDuration", "backoffFactor", "backoffMaxDuration"),
@@ -535,40 +530,12 @@ def _refuse_control_flow(task: Mapping[str, Json], where: str) -> None:
         raise NotSupportedError(where, "retries (retryPolicy: set_retry)")
 
 
-def _platform(value: Json) -> None:
-    platforms = _mapping(
-        _mapping(value, "platform spec", ("platforms",)).get("platforms"),
-        "platform spec.platforms",
-    )
-    for name, each in platforms.items():
-        where = f"platform spec.platforms.{name[:80]}"
-        data = _mapping(each, where, ("deploymentSpec", "platform", "config", "pipelineConfig"))
-        pipeline_config = _mapping(data.get("pipelineConfig"), f"{where}.pipelineConfig")
-        if pipeline_config.get("workspace"):
-            raise NotSupportedError(where, "a workspace (dsl.WorkspaceConfig)")
-        if pipeline_config:
-            raise NotSupportedError(where, "pipeline configuration (dsl.PipelineConfig)")
-        if data.get("config"):
-            raise NotSupportedError(where, "platform configuration (config)")
-        deployment = _mapping(
-            data.get("deploymentSpec"), f"{where}.deploymentSpec", ("executors",)
-        )
-        executors = _mapping(deployment.get("executors"), f"{where}.deploymentSpec.executors")
-        for label, config in executors.items():
-            fields = sorted(_mapping(config, f"{where}.deploymentSpec.executors.{label[:80]}"))
-            if fields:
-                raise NotSupportedError(
-                    f"{where}.deploymentSpec.executors.{label[:80]}",
-                    f"a platform's task configuration (kfp-kubernetes: {', '.join(fields)})",
-                )
-
-
 def _inputs(value: Json, where: str) -> Inputs:
-    data = _mapping(value, where, ("artifacts", "parameters"))
+    data = mapping(value, where, ("artifacts", "parameters"))
     parameters: dict[str, ParameterInput] = {}
-    for name, each in _mapping(data.get("parameters"), f"{where}.parameters").items():
+    for name, each in mapping(data.get("parameters"), f"{where}.parameters").items():
         spot = f"{where}.parameters.{_name(name, f'{where}.parameters')}"
-        spec = _mapping(
+        spec = mapping(
             each,
             spot,
             ("type", "parameterType", "defaultValue", "isOptional", "description", "literals"),
@@ -576,8 +543,8 @@ def _inputs(value: Json, where: str) -> Inputs:
         declared = ParameterInput(
             type=_parameter_type(spec, spot),
             optional=_flag(spec.get("isOptional"), spot) or spec.get("defaultValue") is not None,
-            literals=tuple(_list(spec.get("literals"), f"{spot}.literals")),
-            description=_text(spec.get("description"), f"{spot}.description"),
+            literals=tuple(list_of(spec.get("literals"), f"{spot}.literals")),
+            description=string(spec.get("description"), f"{spot}.description"),
         )
         default: Any = MISSING
         if spec.get("defaultValue") is not None:
@@ -586,13 +553,11 @@ def _inputs(value: Json, where: str) -> Inputs:
             declared.type, declared.optional, default, declared.literals, declared.description
         )
     artifacts: dict[str, ArtifactInput] = {}
-    for name, each in _mapping(data.get("artifacts"), f"{where}.artifacts").items():
+    for name, each in mapping(data.get("artifacts"), f"{where}.artifacts").items():
         spot = f"{where}.artifacts.{_name(name, f'{where}.artifacts')}"
         if name in parameters:
             raise SpecError(spot, "an input parameter has the same name")
-        spec = _mapping(
-            each, spot, ("artifactType", "isArtifactList", "isOptional", "description")
-        )
+        spec = mapping(each, spot, ("artifactType", "isArtifactList", "isOptional", "description"))
         artifacts[name] = ArtifactInput(
             type=_artifact_type(spec.get("artifactType"), spot),
             is_list=_flag(spec.get("isArtifactList"), spot),
@@ -602,18 +567,18 @@ def _inputs(value: Json, where: str) -> Inputs:
 
 
 def _outputs(value: Json, where: str) -> Outputs:
-    data = _mapping(value, where, ("artifacts", "parameters"))
+    data = mapping(value, where, ("artifacts", "parameters"))
     parameters: dict[str, ParameterType] = {}
-    for name, each in _mapping(data.get("parameters"), f"{where}.parameters").items():
+    for name, each in mapping(data.get("parameters"), f"{where}.parameters").items():
         spot = f"{where}.parameters.{_name(name, f'{where}.parameters')}"
-        spec = _mapping(each, spot, ("type", "parameterType", "description"))
+        spec = mapping(each, spot, ("type", "parameterType", "description"))
         parameters[name] = _parameter_type(spec, spot)
     artifacts: dict[str, ArtifactOutput] = {}
-    for name, each in _mapping(data.get("artifacts"), f"{where}.artifacts").items():
+    for name, each in mapping(data.get("artifacts"), f"{where}.artifacts").items():
         spot = f"{where}.artifacts.{_name(name, f'{where}.artifacts')}"
         if name in parameters:
             raise SpecError(spot, "an output parameter has the same name")
-        spec = _mapping(
+        spec = mapping(
             each,
             spot,
             (
@@ -628,7 +593,7 @@ def _outputs(value: Json, where: str) -> Outputs:
         artifacts[name] = ArtifactOutput(
             type=_artifact_type(spec.get("artifactType"), spot),
             is_list=_flag(spec.get("isArtifactList"), spot),
-            metadata=dict(_mapping(spec.get("metadata"), f"{spot}.metadata")),
+            metadata=dict(mapping(spec.get("metadata"), f"{spot}.metadata")),
         )
     return Outputs(parameters, artifacts)
 
@@ -642,7 +607,7 @@ def _flag(value: Json, where: str) -> bool:
 
 
 def _parameter_type(spec: Mapping[str, Json], where: str) -> ParameterType:
-    name = _text(spec.get("parameterType"), f"{where}.parameterType")
+    name = string(spec.get("parameterType"), f"{where}.parameterType")
     if name in _UNBUILT_TYPES:
         raise NotSupportedError(where, _UNBUILT_TYPES[name])
     if name:
@@ -650,30 +615,30 @@ def _parameter_type(spec: Mapping[str, Json], where: str) -> ParameterType:
             return ParameterType(name)
         except ValueError:
             raise SpecError(where, f"unknown parameterType {name[:80]!r}") from None
-    legacy = _text(spec.get("type"), f"{where}.type")
+    legacy = string(spec.get("type"), f"{where}.type")
     if legacy in _LEGACY_TYPES:
         return _LEGACY_TYPES[legacy]
     raise SpecError(where, "a parameterType is needed")
 
 
 def _artifact_type(value: Json, where: str) -> ArtifactType:
-    spec = _mapping(
+    spec = mapping(
         value,
         f"{where}.artifactType",
         ("schemaTitle", "schemaUri", "instanceSchema", "schemaVersion"),
     )
-    title = _text(spec.get("schemaTitle"), f"{where}.artifactType.schemaTitle")
-    version = _text(spec.get("schemaVersion"), f"{where}.artifactType.schemaVersion")
+    title = string(spec.get("schemaTitle"), f"{where}.artifactType.schemaTitle")
+    version = string(spec.get("schemaVersion"), f"{where}.artifactType.schemaVersion")
     return ArtifactType(title or "system.Artifact", version or "0.0.1")
 
 
 def _constant(value: Json, where: str) -> Json:
-    data = _mapping(value, where, ("constant", "constantValue", "runtimeParameter"))
+    data = mapping(value, where, ("constant", "constantValue", "runtimeParameter"))
     if "runtimeParameter" in data:
         raise NotSupportedError(where, "a runtime parameter (runtimeValue.runtimeParameter)")
     if "constant" in data:
         return data["constant"]
-    legacy = _mapping(data.get("constantValue"), where, ("intValue", "doubleValue", "stringValue"))
+    legacy = mapping(data.get("constantValue"), where, ("intValue", "doubleValue", "stringValue"))
     if len(legacy) != 1:
         raise SpecError(where, "a constant is needed")
     kind, found = next(iter(legacy.items()))
@@ -685,15 +650,15 @@ def _constant(value: Json, where: str) -> Json:
     return found
 
 
-def _executor(value: Json, where: str) -> Container:
-    data = _mapping(value, where, ("container", "importer", "resolver", "customJob"))
+def _executor(value: Json, kubernetes: KubernetesSettings, where: str) -> Container:
+    data = mapping(value, where, ("container", "importer", "resolver", "customJob"))
     if "importer" in data:
         raise NotSupportedError(where, "an importer (dsl.importer)")
     if "resolver" in data:
         raise NotSupportedError(where, "a resolver")
     if "customJob" in data:
         raise NotSupportedError(where, "a custom job of Vertex AI (customJob)")
-    container = _mapping(
+    container = mapping(
         data.get("container"),
         f"{where}.container",
         ("image", "command", "args", "lifecycle", "resources", "env"),
@@ -701,38 +666,44 @@ def _executor(value: Json, where: str) -> Container:
     if container.get("lifecycle"):
         raise NotSupportedError(where, "a container's lifecycle hooks (lifecycle)")
     env: dict[str, str] = {}
-    for index, each in enumerate(_list(container.get("env"), f"{where}.container.env")):
+    for index, each in enumerate(list_of(container.get("env"), f"{where}.container.env")):
         spot = f"{where}.container.env[{index}]"
-        pair = _mapping(each, spot, ("name", "value"))
-        name = _text(pair.get("name"), f"{spot}.name", required=True)
+        pair = mapping(each, spot, ("name", "value"))
+        name = string(pair.get("name"), f"{spot}.name", required=True)
         if not _ENV_NAME.fullmatch(name):
             raise SpecError(spot, f"{name[:80]!r} is not the name of an environment variable")
         if name in env:
             raise SpecError(spot, f"the variable {name!r} is set twice")
-        env[name] = _text(pair.get("value"), f"{spot}.value")
+        env[name] = string(pair.get("value"), f"{spot}.value")
     command = _strings_of(container.get("command"), f"{where}.container.command")
     args = _strings_of(container.get("args"), f"{where}.container.args")
+    image = string(container.get("image"), f"{where}.container.image", required=True)
+    if image.startswith("argostub/"):
+        raise NotSupportedError(
+            where, "making or deleting a claim (kfp-kubernetes: CreatePVC, DeletePVC)"
+        )
     if not command:
         raise NotSupportedError(
             where, "a container without a command (the image's own entrypoint)"
         )
     return Container(
-        image=_text(container.get("image"), f"{where}.container.image", required=True),
+        image=image,
         command=command,
         args=args,
         env=env,
         resources=_resources(container.get("resources"), f"{where}.container.resources"),
+        kubernetes=kubernetes,
     )
 
 
 def _strings_of(value: Json, where: str) -> tuple[str, ...]:
     return tuple(
-        _text(each, f"{where}[{index}]") for index, each in enumerate(_list(value, where))
+        string(each, f"{where}[{index}]") for index, each in enumerate(list_of(value, where))
     )
 
 
 def _resources(value: Json, where: str) -> Resources:
-    data = _mapping(
+    data = mapping(
         value,
         where,
         (
@@ -747,11 +718,9 @@ def _resources(value: Json, where: str) -> Resources:
             "accelerator",
         ),
     )
-    if data.get("accelerator"):
-        raise NotSupportedError(where, "an accelerator (set_accelerator_type, set_gpu_limit)")
 
     def quantity(name: str, legacy: str, unit: str) -> str:
-        text = _text(data.get(name), f"{where}.{name}")
+        text = string(data.get(name), f"{where}.{name}")
         if text:
             return text
         number = data.get(legacy)
@@ -767,7 +736,23 @@ def _resources(value: Json, where: str) -> Resources:
         cpu_limit=quantity("resourceCpuLimit", "cpuLimit", ""),
         memory_request=quantity("resourceMemoryRequest", "memoryRequest", "G"),
         memory_limit=quantity("resourceMemoryLimit", "memoryLimit", "G"),
+        accelerator=_accelerator(data.get("accelerator"), f"{where}.accelerator"),
     )
+
+
+def _accelerator(value: Json, where: str) -> Accelerator:
+    data = mapping(value, where, ("type", "count", "resourceType", "resourceCount"))
+    kind = string(data.get("resourceType") or data.get("type"), f"{where}.resourceType")
+    count = data.get("resourceCount") or data.get("count")
+    if isinstance(count, int | float) and not isinstance(count, bool) and count == int(count):
+        # The old field is a number; JSON's writers may make it one with a fraction.
+        count = str(int(count))
+    text = string(count, f"{where}.resourceCount")
+    if kind and "{{$" not in kind:
+        accelerators.check_type(kind, where)
+    if text and "{{$" not in text:
+        accelerators.count(text, where)
+    return Accelerator(kind, text)
 
 
 def _check_required(
@@ -798,6 +783,8 @@ def _strings(body: Container | Dag, parameters: Mapping[str, ParameterSource]) -
         yield resources.cpu_limit
         yield resources.memory_request
         yield resources.memory_limit
+        yield resources.accelerator.type
+        yield resources.accelerator.count
         for argument in (*body.command, *body.args):
             found = placeholders.structure(argument)
             if found is None:

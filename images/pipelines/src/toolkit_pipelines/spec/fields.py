@@ -1,0 +1,45 @@
+"""Fields of a document: of the type they should have, or an error that names their place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from .errors import SpecError
+from .sources import Json
+
+
+def mapping(value: Json, where: str, known: Sequence[str] | None = None) -> Mapping[str, Json]:
+    """Give a map, {} for null; of no other fields than `known`, if that is given."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise SpecError(where, f"expected a map, got {type(value).__name__}")
+    if known is not None:
+        unknown = sorted(set(value) - set(known))
+        if unknown:
+            raise SpecError(
+                where, f"unknown field {unknown[0][:80]!r}; known are {', '.join(known)}"
+            )
+    return value
+
+
+def list_of(value: Json, where: str) -> Sequence[Json]:
+    """Give a list, [] for null."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise SpecError(where, f"expected a list, got {type(value).__name__}")
+    return value
+
+
+def string(value: Json, where: str, *, required: bool = False) -> str:
+    """Give a string without NUL, "" for null."""
+    if value is None:
+        value = ""
+    if not isinstance(value, str):
+        raise SpecError(where, f"expected a string, got {type(value).__name__}")
+    if "\0" in value:
+        raise SpecError(where, "a NUL character is not allowed")
+    if required and not value:
+        raise SpecError(where, "a value is required")
+    return value

@@ -1,6 +1,5 @@
 import asyncio
 import contextlib
-import json
 
 import httpx
 import pytest
@@ -13,71 +12,6 @@ from tinykube.registry import Deletion
 from tinykube.store import StorageError
 
 CORE = "/api/v1/namespaces/default"
-
-
-class Exchange:
-    """One request straight to the ASGI application: its answer is read piece by piece."""
-
-    def __init__(self, app, path, query="", token="", headers=(), method="GET"):
-        self.scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "https",
-            "path": path,
-            "raw_path": path.encode(),
-            "root_path": "",
-            "query_string": query.encode(),
-            "headers": [(b"authorization", b"Bearer " + token.encode()), *headers],
-            "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", 2),
-        }
-        self.app = app
-        self.sent = asyncio.Queue()
-        self.gone = asyncio.Event()
-        self.asked = False
-        self.blocked = asyncio.Event()
-        self.blocked.set()
-
-    async def __aenter__(self):
-        self.task = asyncio.create_task(self.app(self.scope, self.receive, self.send))
-        start = await asyncio.wait_for(self.sent.get(), 5)
-        self.status = start["status"]
-        self.headers = {name.decode(): value.decode() for name, value in start["headers"]}
-        return self
-
-    async def __aexit__(self, *_):
-        self.gone.set()
-        await asyncio.wait_for(self.task, 5)
-
-    async def receive(self):
-        if not self.asked:
-            self.asked = True
-            return {"type": "http.request", "body": b"", "more_body": False}
-        await self.gone.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(self, message):
-        await self.blocked.wait()
-        await self.sent.put(message)
-
-    async def events(self, number):
-        """So many events of a watch."""
-        text = b""
-        while text.count(b"\n") < number:
-            message = await asyncio.wait_for(self.sent.get(), 5)
-            text += message.get("body", b"")
-            assert message.get("more_body", False) or text.count(b"\n") >= number
-        return [json.loads(line) for line in text.splitlines()]
-
-
-@pytest.fixture
-def exchange(app, admin):
-    def make(path, query="", **options):
-        return Exchange(app, path, query, options.pop("token", admin), **options)
-
-    return make
 
 
 def names(answer):

@@ -345,40 +345,55 @@ class Store:
             version: as they were at this version, which history must still cover.
             limit: at most so many; -1 for all.
         """
+        query, values = self._select("namespace, name, data", resource, namespace, after, version)
+        # Read whole: a half-read cursor would hold the log back and see later writes.
+        found = self._connection.execute(
+            f"{query} ORDER BY namespace, name LIMIT :limit", {**values, "limit": limit}
+        )
+        for row in found.fetchall():
+            yield Row(*row)
+
+    def _select(
+        self,
+        columns: str,
+        resource: str,
+        namespace: str,
+        after: tuple[str, str],
+        version: int | None,
+    ) -> tuple[str, dict[str, object]]:
+        """The query of a resource's objects as they were, and its values."""
         where = "resource=:resource AND (namespace, name) > (:after_namespace, :after_name)"
         if namespace:
             where += " AND namespace=:namespace"
-        values = {
+        values: dict[str, object] = {
             "resource": resource,
             "namespace": namespace,
             "after_namespace": after[0],
             "after_name": after[1],
             "version": version,
-            "limit": limit,
         }
+        now = f"SELECT {columns} FROM objects WHERE {where}"  # noqa: S608 - parts of our own
         if version is None or version >= self.version:
-            query = f"SELECT namespace, name, data FROM objects WHERE {where}"  # noqa: S608 - parts
-        else:
-            # What has not changed since, and the first `previous` of what has.
-            query = (
-                f"SELECT namespace, name, data FROM objects WHERE {where} "  # noqa: S608 - parts
-                "AND version <= :version UNION ALL "
-                "SELECT namespace, name, previous FROM (SELECT namespace, name, previous, "
-                f"min(version) FROM history WHERE {where} AND version > :version "
-                "GROUP BY namespace, name) WHERE previous IS NOT NULL"
-            )
-        # Read whole: a half-read cursor would hold the log back and see later writes.
-        found = self._connection.execute(f"{query} ORDER BY namespace, name LIMIT :limit", values)
-        for row in found.fetchall():
-            yield Row(*row)
+            return now, values
+        # What has not changed since, and the first `previous` of what has.
+        past = (
+            f"SELECT {columns} FROM (SELECT namespace, name, previous AS data, "  # noqa: S608
+            f"min(version) FROM history WHERE {where} AND version > :version "
+            "GROUP BY namespace, name) WHERE data IS NOT NULL"
+        )
+        return f"{now} AND version <= :version UNION ALL {past}", values
 
-    def count(self, resource: str, namespace: str = "") -> int:
-        """How many objects of a resource there are."""
-        (number,) = self._connection.execute(
-            "SELECT count(*) FROM objects WHERE resource=? AND (?2='' OR namespace=?2)",
-            (resource, namespace),
-        ).fetchone()
-        return int(number)
+    def count(
+        self,
+        resource: str,
+        namespace: str = "",
+        *,
+        after: tuple[str, str] = ("", ""),
+        version: int | None = None,
+    ) -> int:
+        """How many objects of a resource there are; see `rows` for the arguments."""
+        query, values = self._select("count(*)", resource, namespace, after, version)
+        return sum(number for (number,) in self._connection.execute(query, values))
 
     def resources_in(self, namespace: str) -> list[str]:
         """The resources that have objects in a namespace."""

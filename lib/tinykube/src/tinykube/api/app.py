@@ -9,6 +9,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from tinykube import answers, kinds, objects, podlog, request, status
+from tinykube.api import forms
 from tinykube.api.access import attributes, authorize, path_attributes, verb
 from tinykube.api.context import Context
 from tinykube.api.errors import Handler, guarded, not_allowed
@@ -98,7 +99,7 @@ class Api:
             case "watch":
                 return self._watches.answer(http, target, target.resource)
             case "get":
-                return self._get(target, target.resource)
+                return self._get(http, target, target.resource)
             case "create":
                 return await self._writes.create(http, target, target.resource)
             case "delete":
@@ -107,15 +108,17 @@ class Api:
                 return await self._writes.delete_all(http, target, target.resource)
         return await self._writes.change(http, target, target.resource)
 
-    def _get(self, target: Target, resource: Resource) -> Response:
-        return answers.raw(self._context.registry.get(resource, target.namespace, target.name))
+    def _get(self, http: Request, target: Target, resource: Resource) -> Response:
+        form = forms.asked(http)
+        data = self._context.registry.get(resource, target.namespace, target.name)
+        return answers.raw(form.one(resource, data))
 
     async def _subresource(
         self, http: Request, target: Target, resource: Resource, asked: str
     ) -> Response:
         if target.subresource == "status" and resource.status:
             if asked == "get":
-                return self._get(target, resource)
+                return self._get(http, target, resource)
             if asked in ("update", "patch"):
                 return await self._writes.change(http, target, resource)
             raise not_allowed()

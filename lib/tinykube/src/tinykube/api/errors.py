@@ -9,7 +9,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from tinykube import answers, status
-from tinykube.api.gate import OPEN
 from tinykube.status import ApiError
 from tinykube.store import StorageError
 
@@ -23,7 +22,6 @@ def guarded(handler: Handler) -> Handler:
 
     async def answer(http: Request) -> Response:
         try:
-            _check_accept(http)
             return await handler(http)
         except ApiError as error:
             return answers.error(error)
@@ -40,23 +38,6 @@ def guarded(handler: Handler) -> Handler:
             )
 
     return answer
-
-
-def _check_accept(http: Request) -> None:
-    accept = http.headers.get("accept", "")
-    if not accept or http.url.path.endswith(("/log", *OPEN)):
-        return
-    for part in accept.split(","):
-        kind, *parameters = (item.strip().lower() for item in part.split(";"))
-        if kind in ("*/*", "application/*", "application/json") and not any(
-            item.startswith("as=") for item in parameters
-        ):
-            return
-    raise ApiError(
-        406,
-        "NotAcceptable",
-        "only the following media types are accepted: application/json",
-    )
 
 
 def only(http: Request, method: str) -> None:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tinykube import answers, kinds, objects, request, status
-from tinykube.api import versions
+from tinykube.api import forms, versions
 from tinykube.api.context import Context
 from tinykube.kinds import Resource
 from tinykube.objects import JSON
@@ -24,16 +24,6 @@ def matching(resource: Resource, rows: Iterable[Row], selector: Selector) -> Ite
             yield Row(row.namespace, row.name, resource.shown(row.data))
 
 
-def text(resource: Resource, rows: Iterable[Row], meta: JSON) -> str:
-    """The JSON of a list."""
-    skip = len(resource.prefix)
-    items = ",".join("{" + row.data[skip:] for row in rows)
-    return (
-        f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}",'
-        f'"metadata":{objects.dump(meta)},"items":[{items}]}}'
-    )
-
-
 class Lists:
     """Serves lists."""
 
@@ -42,6 +32,7 @@ class Lists:
 
     def answer(self, http: Request, target: Target, resource: Resource) -> Response:
         """The objects that match."""
+        form = forms.asked(http)
         query = http.query_params
         selector = request.selector(query, resource)
         limit = request.number(query, "limit", least=0) or None
@@ -59,10 +50,18 @@ class Lists:
         for row in matching(resource, rows, selector):
             if limit is not None and len(found) == limit:
                 last = found[-1]
-                meta["continue"] = request.Place(version, last.namespace, last.name).token()
+                place = request.Place(version, last.namespace, last.name)
+                meta["continue"] = place.token()
+                if not selector:
+                    meta["remainingItemCount"] = self._context.store.count(
+                        resource.key,
+                        target.namespace,
+                        after=(last.namespace, last.name),
+                        version=version,
+                    )
                 break
             found.append(row)
-        return answers.raw(text(resource, found, meta))
+        return answers.raw(form.many(resource, found, meta))
 
     def _version(self, query: Mapping[str, str]) -> int:
         """The version that a list without `continue` shows."""

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tinykube import answers, kinds, objects, request, schema, status
+from tinykube.api import forms
 from tinykube.api.access import caller
 from tinykube.api.context import Context
 from tinykube.api.errors import not_allowed
@@ -64,6 +65,7 @@ class Reviews:
 
     async def issue(self, http: Request, target: Target) -> Response:
         """A token of a service account."""
+        forms.plain(http)
         account = objects.load(
             self._context.registry.get(kinds.SERVICE_ACCOUNTS, target.namespace, target.name)
         )
@@ -139,6 +141,7 @@ class Reviews:
 
     async def access(self, http: Request, target: Target) -> Response:
         """May the caller do this?"""
+        forms.plain(http)
         if target.name or target.namespace or target.version != "v1":
             raise status.unknown_path()
         if http.method != "POST":

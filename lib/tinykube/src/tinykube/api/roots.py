@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from tinykube import answers, discovery, objects, status
+from tinykube.api import forms
 from tinykube.api.access import authorize, path_attributes
 from tinykube.api.context import Context
 from tinykube.api.errors import only
@@ -33,11 +34,13 @@ class Roots:
 
     async def version(self, http: Request) -> Response:
         """What this is."""
+        forms.plain(http)
         only(http, "GET")
         return answers.raw(objects.dump(discovery.version()))
 
     async def discover(self, http: Request) -> Response:
         """What is served."""
+        forms.plain(http)
         authorize(self._context.registry.authorizer, http, path_attributes(http))
         only(http, "GET")
         group, version = http.path_params.get("group"), http.path_params.get("version")

@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tinykube import answers, objects, request, status
-from tinykube.api import versions
+from tinykube.api import forms, versions
 from tinykube.api.context import Context
+from tinykube.api.forms import Form
 from tinykube.kinds import Resource
 from tinykube.objects import JSON
 from tinykube.request import Target
@@ -31,6 +32,7 @@ class Watches:
 
     def answer(self, http: Request, target: Target, resource: Resource) -> Response:
         """A stream of what changes."""
+        form = forms.asked(http)
         query = http.query_params
         selector = request.selector(query, resource)
         bookmarks = request.flag(query, "allowWatchBookmarks")
@@ -65,41 +67,52 @@ class Watches:
         # Clients that ask for no end get one at a time of their own, so that not all come back
         # at once.
         limit = seconds or _WATCH_SECONDS + random.randrange(_WATCH_SECONDS)  # noqa: S311 - a delay
-        lines = self._lines(watch, limit, listed=listed, bookmarks=bookmarks, marked=wants_all)
+        lines = self._lines(
+            watch, form, limit, listed=listed, bookmarks=bookmarks, marked=wants_all
+        )
         return answers.Stream(lines, answers.JSON_TYPE)
 
     async def _lines(
-        self, watch: Watch, seconds: float, *, listed: bool, bookmarks: bool, marked: bool
+        self,
+        watch: Watch,
+        form: Form,
+        seconds: float,
+        *,
+        listed: bool,
+        bookmarks: bool,
+        marked: bool,
     ) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
+        hub, end, first = self._context.hub, loop.time() + seconds, True
         try:
             if listed:
                 for event in snapshot(self._context.store, watch):
-                    yield event.line()
+                    yield form.event(watch.resource, event, first=first)
+                    first = False
             if marked and bookmarks:
-                yield _bookmark(watch, initial=True)
-            while (
-                not (self._context.hub.closing or watch.ended) and (left := end - loop.time()) > 0
-            ):
+                yield _bookmark(watch, form, first=first, initial=True)
+            while not (hub.closing or watch.ended) and (left := end - loop.time()) > 0:
                 try:
                     async with asyncio.timeout(min(left, _BOOKMARK_SECONDS)):
                         await watch.more.wait()
                 except TimeoutError:
                     if bookmarks:
-                        yield _bookmark(watch)
+                        yield _bookmark(watch, form, first=first)
                     continue
-                found = watch.take()
-                if found:
+                lines = []
+                for event in watch.take():
+                    lines.append(form.event(watch.resource, event, first=first))
+                    first = False
+                if lines:
                     # Together: a burst of changes costs one write on the socket.
-                    yield b"".join(event.line() for event in found)
+                    yield b"".join(lines)
         except ApiError as error:
             yield _error_line(error)
         finally:
             watch.close()
 
 
-def _bookmark(watch: Watch, *, initial: bool = False) -> bytes:
+def _bookmark(watch: Watch, form: Form, *, first: bool, initial: bool = False) -> bytes:
     meta: JSON = {"resourceVersion": str(watch.position), "creationTimestamp": None}
     if initial:
         meta["annotations"] = {"k8s.io/initial-events-end": "true"}
@@ -108,7 +121,7 @@ def _bookmark(watch: Watch, *, initial: bool = False) -> bytes:
         "apiVersion": watch.resource.api_version,
         "metadata": meta,
     }
-    return (objects.dump({"type": "BOOKMARK", "object": obj}) + "\n").encode("ascii")
+    return form.line(watch.resource, "BOOKMARK", obj, first=first)
 
 
 def _error_line(error: ApiError) -> bytes:

@@ -8,10 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tinykube import answers, objects, patch, request, status
+from tinykube.api import forms
 from tinykube.api.access import caller
 from tinykube.api.context import Context
 from tinykube.api.errors import not_allowed
-from tinykube.api.lists import matching, text
+from tinykube.api.forms import Form
+from tinykube.api.lists import matching
 from tinykube.kinds import Resource
 from tinykube.registry import Written
 from tinykube.request import Target
@@ -27,6 +29,7 @@ class Writes:
 
     async def create(self, http: Request, target: Target, resource: Resource) -> Response:
         """Store a new object."""
+        form = forms.asked(http)
         if resource.namespaced and not target.namespace:
             raise not_allowed()
         options = request.options(http)
@@ -34,10 +37,11 @@ class Writes:
         written = self._context.registry.create(
             resource, target.namespace, body, caller(http), options
         )
-        return answers.raw(written.data, code=201, warnings=options.warnings)
+        return answers.raw(form.one(resource, written.data), code=201, warnings=options.warnings)
 
     async def change(self, http: Request, target: Target, resource: Resource) -> Response:
         """Replace or patch an object, or its status."""
+        form = forms.asked(http)
         options = request.options(http)
         who = caller(http)
         place = (resource, target.namespace, target.name)
@@ -55,18 +59,20 @@ class Writes:
                 *place, kind, body, who, options, subresource=target.subresource
             )
         code = 201 if written.created else 200
-        return answers.raw(written.data, code=code, warnings=options.warnings)
+        return answers.raw(form.one(resource, written.data), code=code, warnings=options.warnings)
 
     async def delete(self, http: Request, target: Target, resource: Resource) -> Response:
         """Delete an object."""
+        form = forms.asked(http)
         deletion, dry_run = await request.deletion(http)
         written = self._context.registry.delete(
             resource, target.namespace, target.name, deletion, dry_run=dry_run
         )
-        return answers.raw(_deleted(resource, written))
+        return answers.raw(_deleted(resource, written, form))
 
     async def delete_all(self, http: Request, target: Target, resource: Resource) -> Response:
         """Delete what matches."""
+        form = forms.asked(http)
         if resource.namespaced and not target.namespace:
             raise not_allowed()
         deletion, dry_run = await request.deletion(http)
@@ -90,14 +96,13 @@ class Writes:
             if len(deleted) % 100 == 0:
                 # Many deletions must not hold all other requests up.
                 await asyncio.sleep(0)
-        return answers.raw(
-            text(resource, deleted, {"resourceVersion": str(self._context.store.version)})
-        )
+        meta = {"resourceVersion": str(self._context.store.version)}
+        return answers.raw(form.many(resource, deleted, meta))
 
 
-def _deleted(resource: Resource, written: Written) -> str:
+def _deleted(resource: Resource, written: Written, form: Form) -> str:
     if not written.gone or resource.returns:
-        return written.data
+        return form.one(resource, written.data)
     obj = objects.load(written.data)
     return objects.dump(
         status.success(resource.plural, resource.group, objects.name(obj), objects.uid(obj))

@@ -30,8 +30,6 @@ def test_a_plain_pod_is_good(faults):
         {"hostNetwork": True},
         {"hostPID": True},
         {"resourceClaims": [{"name": "x"}]},
-        {"runtimeClassName": "x"},
-        {"priorityClassName": "x"},
         {"dnsConfig": {"nameservers": ["1.1.1.1"]}},
         {"securityContext": {"runAsUser": 5}},
         {"shareProcessNamespace": True},

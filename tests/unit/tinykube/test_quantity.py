@@ -47,3 +47,28 @@ def test_milli_is_exact_or_rounded_up(number, suffix):
     text = f"{number}{suffix}"
     exact = quantity.parse(text) * 1000
     assert exact <= quantity.milli_of(text) < exact + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "binary", "written"),
+    [
+        ("0", True, "0"),
+        ("1000m", False, "1"),
+        ("1500m", False, "1500m"),
+        ("1000", False, "1k"),
+        ("1500", False, "1500"),
+        ("1024Mi", True, "1Gi"),
+        ("1500Mi", True, "1500Mi"),
+        ("1000", True, "1000"),
+        ("0.0005", False, "500u"),
+        ("0.0000000001", False, "1n"),
+    ],
+)
+def test_the_canonical_form(text, binary, written):
+    assert quantity.write(quantity.parse(text), binary=binary) == written
+
+
+def test_binary_ones():
+    assert quantity.is_binary(["1", "5Gi"])
+    assert not quantity.is_binary(["1", "5G", "1Ki"])
+    assert not quantity.is_binary(["1"])

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from tinykube import kinds, objects, rbac
+from tinykube import kinds, objects, rbac, rules
 from tinykube.objects import JSON
 from tinykube.registry import Registry
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+_STANDARD = {
+    "metadata": {
+        "name": rules.DEFAULT_CLASS,
+        "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+    },
+    "provisioner": rules.PROVISIONER,
+}
 _LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 
 
@@ -18,14 +25,19 @@ def run(registry: Registry) -> None:
     """
     for name in NAMESPACES:
         registry.ensure(kinds.NAMESPACES, "", {"metadata": {"name": name}})
-    for name, rules in rbac.ROLES.items():
-        _put(registry, kinds.CLUSTER_ROLES, name, {"rules": rules})
+    for name, allowed in rbac.ROLES.items():
+        _put(registry, kinds.CLUSTER_ROLES, name, {"rules": allowed})
     for name, (role, group) in rbac.BINDINGS.items():
         body = {
             "roleRef": {"apiGroup": kinds.RBAC, "kind": "ClusterRole", "name": role},
             "subjects": [{"apiGroup": kinds.RBAC, "kind": "Group", "name": group}],
         }
         _put(registry, kinds.CLUSTER_ROLE_BINDINGS, name, body)
+    for name, value, description in rules.SYSTEM_PRIORITIES:
+        named: JSON = {"metadata": {"name": name}}
+        named |= {"value": value, "description": description}
+        registry.ensure(kinds.PRIORITY_CLASSES, "", named)
+    registry.ensure(kinds.STORAGE_CLASSES, "", _STANDARD)
     _renew_authority(registry)
 
 

@@ -23,6 +23,7 @@ from tinykube.config import Config, ConfigError, Folder
 from tinykube.control import Loop
 from tinykube.controllers.garbage import Collector, NamespaceCleaner
 from tinykube.controllers.jobs.controller import JobController
+from tinykube.controllers.quotas import QuotaController
 from tinykube.controllers.volumes import Binder
 from tinykube.kubeconfig import write_kubeconfig
 from tinykube.local import LocalClient
@@ -177,6 +178,7 @@ class Daemon:
             Collector(registry),
             NamespaceCleaner(registry),
             JobController(registry),
+            QuotaController(registry),
         ]
         work = {asyncio.create_task(loop.run(), name=loop.name) for loop in loops}
         work.add(asyncio.create_task(events.forget(registry), name="old events"))

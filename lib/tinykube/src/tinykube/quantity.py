@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from fractions import Fraction
 
 _FORM = re.compile(
@@ -62,3 +63,26 @@ def milli_of(text: str | int | float) -> int:
     """A quantity in thousandths, rounded up: `0.5` cpu is 500."""
     value = parse(text) * 1000
     return -(-value.numerator // value.denominator)
+
+
+def is_binary(texts: Iterable[str]) -> bool:
+    """True if the first of these quantities that has a suffix has a binary one (`Ki`, `Mi`)."""
+    return next((text.endswith("i") for text in texts if not text[-1:].isdigit()), False)
+
+
+def write(value: Fraction, *, binary: bool) -> str:
+    """A quantity in Kubernetes' canonical form: no fraction, the largest suffix that allows it.
+
+    Args:
+        value: in base units; what is finer than a billionth is rounded up.
+        binary: whether to use `Ki`, `Mi` and so on, where that is exact.
+    """
+    names = ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki") if binary else ("E", "P", "T", "G", "M", "k")
+    for name in names:
+        if value and (value / _SCALE[name]).denominator == 1:
+            return f"{value / _SCALE[name]}{name}"
+    for name, scale in (("", Fraction(1)), ("m", _SCALE["m"]), ("u", _SCALE["u"])):
+        if (value / scale).denominator == 1:
+            return f"{value / scale}{name}"
+    finest = value / _SCALE["n"]
+    return f"{-(-finest.numerator // finest.denominator)}n"

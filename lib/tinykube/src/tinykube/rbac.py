@@ -217,6 +217,7 @@ def spell(rule: Mapping[str, Any]) -> str:
 _READ = ["get", "list", "watch"]
 _WRITE = ["create", "delete", "deletecollection", "patch", "update"]
 _OPEN = ["configmaps", "events", "persistentvolumeclaims", "pods", "pods/log", "pods/status"]
+_LIMITS = ["limitranges", "resourcequotas", "resourcequotas/status"]
 _EDITED = ["configmaps", "persistentvolumeclaims", "pods", "secrets", "serviceaccounts"]
 
 
@@ -225,7 +226,7 @@ def _rule(verbs: list[str], resources: list[str], group: str = "") -> JSON:
 
 
 _VIEW = [
-    _rule(_READ, [*_OPEN, "namespaces", "serviceaccounts"]),
+    _rule(_READ, [*_OPEN, "namespaces", "serviceaccounts", *_LIMITS]),
     _rule(_READ, ["jobs", "jobs/status"], kinds.BATCH),
 ]
 _EDIT = [

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tinykube import fieldsets, kinds, names, objects, patch, rules, status
+from tinykube.admission import quotas
 from tinykube.catalog import Catalog
 from tinykube.kinds import Resource
 from tinykube.objects import JSON
@@ -183,6 +184,7 @@ class Registry:
         if self.store.get(resource.key, namespace, meta["name"]) is not None:
             raise status.already_exists(resource.plural, resource.group, meta["name"])
         own.admit(self, caller, new, None)
+        quotas.admit(self, resource, new)
         if options.dry_run:
             return Written(objects.dump(new), created=True)
         with self.store.write() as transaction:

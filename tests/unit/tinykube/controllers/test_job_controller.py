@@ -200,3 +200,15 @@ def test_suspended_jobs_take_scheduling_directives(create, registry, load, world
     change["spec"]["template"]["spec"]["nodeSelector"] = {}
     with pytest.raises(ApiError, match=r"spec.template: Invalid value: .*: field is immutable"):
         registry.update(kinds.JOBS, "default", "j", change, SYSTEM, Options())
+
+
+def test_a_job_waits_for_its_quota(create, load, world):
+    create(kinds.QUOTAS, {"metadata": {"name": "rq"}, "spec": {"hard": {"pods": "1"}}})
+    create(kinds.JOBS, body(parallelism=2, completions=2))
+    world.settle()
+    assert load(kinds.JOBS, "j")["status"]["active"] == 1
+    assert any("exceeded quota: rq" in message for _, message in world.events())
+    world.end(world.pods()[0])
+    world.later(2)
+    assert load(kinds.JOBS, "j")["status"]["active"] == 1
+    assert load(kinds.JOBS, "j")["status"]["succeeded"] == 1

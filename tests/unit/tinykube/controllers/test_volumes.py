@@ -149,6 +149,40 @@ async def test_no_volume_of_the_class(create, settle, load, store, klass, messag
     assert any(message in text for text in events(store))
 
 
+@pytest.mark.parametrize("provisioner", ["tinykube/folder", "example.com/disks"])
+async def test_a_class_of_ones_own(create, settle, load, store, provisioner):
+    create(
+        kinds.STORAGE_CLASSES,
+        {"metadata": {"name": "kept"}, "provisioner": provisioner, "reclaimPolicy": "Retain"},
+    )
+    create(kinds.CLAIMS, claim(storageClassName="kept"))
+    await settle()
+    found = load(kinds.CLAIMS, "data")
+    if provisioner == "example.com/disks":
+        assert found["status"]["phase"] == "Pending"
+        assert any("by the external provisioner 'example.com/disks'" in t for t in events(store))
+        return
+    volume = load(kinds.VOLUMES, found["spec"]["volumeName"])
+    assert volume["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
+
+
+async def test_another_default_class(create, settle, load, registry):
+    def unmark(current):
+        del current["metadata"]["annotations"]
+        return True
+
+    registry.modify(kinds.STORAGE_CLASSES, "", "standard", unmark)
+    spec = claim()
+    assert "storageClassName" not in create(kinds.CLAIMS, spec)["spec"]
+    annotations = {"storageclass.kubernetes.io/is-default-class": "true"}
+    create(
+        kinds.STORAGE_CLASSES,
+        {"metadata": {"name": "own", "annotations": annotations}, "provisioner": "x/y"},
+    )
+    spec["metadata"] = {"name": "second"}
+    assert create(kinds.CLAIMS, spec)["spec"]["storageClassName"] == "own"
+
+
 async def test_a_retained_volume_is_released_and_its_folder_kept(
     create, settle, load, registry, tmp_path
 ):

@@ -37,6 +37,20 @@ def why(load):
     return read
 
 
+@pytest.fixture
+def important(create, load):
+    """The name of a priority class of a given value."""
+
+    def make(value, policy="PreemptLowerPriority"):
+        name = f"p{value}"
+        if load(kinds.PRIORITY_CLASSES, name) is None:
+            body = {"metadata": {"name": name}, "value": value, "preemptionPolicy": policy}
+            create(kinds.PRIORITY_CLASSES, body)
+        return name
+
+    return make
+
+
 def test_a_pod_that_fits_is_bound(create, pod, node, settle, where, load, store):
     node()
     create(kinds.PODS, pod(requests={"cpu": "1"}))
@@ -217,10 +231,10 @@ def test_the_emptier_node_is_taken(create, pod, node, settle, where):
     assert sorted(where(name) for name in ("one", "two", "three", "four")) == ["a", "a", "b", "b"]
 
 
-def test_the_more_important_comes_first(create, pod, node, settle, where):
+def test_the_more_important_comes_first(create, pod, node, settle, where, important):
     node(cpu="1")
     for name, priority in (("low", 1), ("high", 5)):
-        create(kinds.PODS, pod(name, requests={"cpu": "1"}, priority=priority))
+        create(kinds.PODS, pod(name, requests={"cpu": "1"}, priorityClassName=important(priority)))
     settle()
     assert (where("low"), where("high")) == (None, "node")
 
@@ -254,12 +268,12 @@ def test_pods_of_another_scheduler_are_its_own(create, pod, node, settle, where,
     assert "conditions" not in load(kinds.PODS, "one")["status"]
 
 
-def test_lesser_pods_make_room(create, pod, node, settle, where, load, store, registry):
+def test_lesser_pods_make_room(create, pod, node, settle, where, load, store, registry, important):
     node(cpu="2")
-    create(kinds.PODS, pod("least", requests={"cpu": "1"}, priority=1))
-    create(kinds.PODS, pod("lesser", requests={"cpu": "1"}, priority=2))
+    create(kinds.PODS, pod("least", requests={"cpu": "1"}, priorityClassName=important(1)))
+    create(kinds.PODS, pod("lesser", requests={"cpu": "1"}, priorityClassName=important(2)))
     settle()
-    create(kinds.PODS, pod("great", requests={"cpu": "1"}, priority=10))
+    create(kinds.PODS, pod("great", requests={"cpu": "1"}, priorityClassName=important(10)))
     settle()
     great, victim = load(kinds.PODS, "great"), load(kinds.PODS, "least")
     assert great["status"]["nominatedNodeName"] == "node"
@@ -270,18 +284,18 @@ def test_lesser_pods_make_room(create, pod, node, settle, where, load, store, re
     assert any(item["type"] == "DisruptionTarget" for item in victim["status"]["conditions"])
     assert "deletionTimestamp" not in load(kinds.PODS, "lesser")["metadata"]
     # The room is kept for it: another one that comes meanwhile does not get it.
-    create(kinds.PODS, pod("sly", requests={"cpu": "1"}, priority=3))
+    create(kinds.PODS, pod("sly", requests={"cpu": "1"}, priorityClassName=important(3)))
     registry.delete(kinds.PODS, "default", "least", Deletion(grace=0))
     settle()
     assert (where("great"), where("sly")) == ("node", None)
     assert "nominatedNodeName" not in load(kinds.PODS, "great")["status"]
 
 
-def test_who_may_not_preempt_waits(create, pod, node, settle, why, load):
+def test_who_may_not_preempt_waits(create, pod, node, settle, why, load, important):
     node(cpu="1")
     create(kinds.PODS, pod("low", requests={"cpu": "1"}))
     settle()
-    body = pod("high", requests={"cpu": "1"}, priority=9, preemptionPolicy="Never")
+    body = pod("high", requests={"cpu": "1"}, priorityClassName=important(9, "Never"))
     create(kinds.PODS, body)
     settle()
     assert why("high").endswith("preemption: not eligible due to preemptionPolicy=Never.")

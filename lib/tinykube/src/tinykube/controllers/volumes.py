@@ -18,9 +18,9 @@ from tinykube.store import Change
 
 log = logging.getLogger(__name__)
 
-PROVISIONER = "tinykube/folder"
 _PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 _DOOMED = ".deleted-"
+_WAKING = (kinds.CLAIMS.key, kinds.VOLUMES.key, kinds.STORAGE_CLASSES.key)
 _COMPONENT = "persistentvolume-controller"
 
 
@@ -83,9 +83,12 @@ class Binder(Loop):
         for change in changes:
             if change.resource == kinds.VOLUMES.key and change.type == "DELETED":
                 annotations = change.after["metadata"].get("annotations") or {}
-                if annotations.get(_PROVISIONED_BY) == PROVISIONER:
+                if annotations.get(_PROVISIONED_BY) == rules.PROVISIONER:
                     self._trash.add(change.name)
-            if change.resource in (kinds.CLAIMS.key, kinds.VOLUMES.key):
+            if (
+                change.resource in (kinds.CLAIMS.key, kinds.VOLUMES.key)
+                or change.resource == kinds.STORAGE_CLASSES.key
+            ):
                 self.wake()
             elif (
                 change.resource == kinds.PODS.key
@@ -189,16 +192,23 @@ class Binder(Loop):
                 "a claim with a selector is not provisioned",
             )
             return None
-        if klass != rules.DEFAULT_CLASS:
-            reason, message = (
-                ("ProvisioningFailed", f'storageclass.storage.k8s.io "{klass}" not found')
-                if klass
-                else (
-                    "FailedBinding",
-                    "no persistent volumes available for this claim and no storage class is set",
-                )
+        if not klass:
+            message = "no persistent volumes available for this claim and no storage class is set"
+            self._event(claim, "Normal", "FailedBinding", message)
+            return None
+        found = self.store.load(kinds.STORAGE_CLASSES.key, "", klass)
+        if found is None:
+            message = f'storageclass.storage.k8s.io "{klass}" not found'
+            self._event(claim, "Warning", "ProvisioningFailed", message)
+            return None
+        if found["provisioner"] != rules.PROVISIONER:
+            message = (
+                "Waiting for a volume to be created either by the external provisioner "
+                f"'{found['provisioner']}' or manually by the system administrator. If volume "
+                "creation is delayed, please verify that the provisioner is running and correctly "
+                "registered."
             )
-            self._event(claim, "Warning" if klass else "Normal", reason, message)
+            self._event(claim, "Normal", "ExternalProvisioning", message)
             return None
         name = f"pvc-{objects.uid(claim)}"
         folder = self._folder / name
@@ -208,11 +218,11 @@ class Binder(Loop):
             self._event(claim, "Warning", "ProvisioningFailed", f"{folder}: {error.strerror}")
             return None
         body = {
-            "metadata": {"name": name, "annotations": {_PROVISIONED_BY: PROVISIONER}},
+            "metadata": {"name": name, "annotations": {_PROVISIONED_BY: rules.PROVISIONER}},
             "spec": {
                 "capacity": {"storage": spec["resources"]["requests"]["storage"]},
                 "accessModes": spec["accessModes"],
-                "persistentVolumeReclaimPolicy": "Delete",
+                "persistentVolumeReclaimPolicy": found["reclaimPolicy"],
                 "storageClassName": klass,
                 "hostPath": {"path": str(folder)},
                 "claimRef": _reference(claim),
@@ -325,7 +335,7 @@ class Binder(Loop):
 
 def _ours(volume: JSON) -> bool:
     annotations = volume["metadata"].get("annotations") or {}
-    return bool(annotations.get(_PROVISIONED_BY) == PROVISIONER)
+    return bool(annotations.get(_PROVISIONED_BY) == rules.PROVISIONER)
 
 
 def _reference(claim: JSON) -> JSON:

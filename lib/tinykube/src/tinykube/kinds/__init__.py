@@ -8,9 +8,11 @@ from tinykube.kinds.core import (
     CLAIMS,
     CONFIG_MAPS,
     EVENTS,
+    LIMIT_RANGES,
     NAMESPACES,
     NODES,
     PODS,
+    QUOTAS,
     SECRETS,
     SERVICE_ACCOUNTS,
     VOLUMES,
@@ -23,6 +25,8 @@ from tinykube.kinds.rbac import (
     ROLES,
 )
 from tinykube.kinds.resource import ALL_VERBS, Column, Resource, body, field_of
+from tinykube.kinds.scheduling import PRIORITY_CLASSES, RUNTIME_CLASSES
+from tinykube.kinds.storage import STORAGE_CLASSES
 
 __all__ = [
     "ACCESS_REVIEW",
@@ -36,14 +40,19 @@ __all__ = [
     "EVENTS",
     "JOBS",
     "LEASES",
+    "LIMIT_RANGES",
     "NAMESPACES",
     "NODES",
     "PODS",
+    "PRIORITY_CLASSES",
+    "QUOTAS",
     "RBAC",
     "ROLES",
     "ROLE_BINDINGS",
+    "RUNTIME_CLASSES",
     "SECRETS",
     "SERVICE_ACCOUNTS",
+    "STORAGE_CLASSES",
     "STORED",
     "VOLUMES",
     "Column",
@@ -63,6 +72,11 @@ STORED = (
     JOBS,
     EVENTS,
     NODES,
+    QUOTAS,
+    LIMIT_RANGES,
+    PRIORITY_CLASSES,
+    RUNTIME_CLASSES,
+    STORAGE_CLASSES,
     LEASES,
     ROLES,
     CLUSTER_ROLES,

@@ -166,6 +166,60 @@ PODS = Resource(
     returns=True,
     shape=podspec.SHAPE,
 )
+QUOTAS = Resource(
+    "",
+    "v1",
+    "resourcequotas",
+    "ResourceQuota",
+    namespaced=True,
+    short=("quota",),
+    status=True,
+    returns=True,
+    shape=schema.kind(
+        {
+            "spec": Fields(
+                {
+                    "hard": Table("quantity"),
+                    "scopes": Many("str"),
+                    "scopeSelector": Fields(
+                        {
+                            "matchExpressions": Many(
+                                Fields(
+                                    {
+                                        "scopeName": "str",
+                                        "operator": "str",
+                                        "values": Many("str"),
+                                    }
+                                )
+                            )
+                        }
+                    ),
+                }
+            ),
+            "status": Fields({"hard": Table("quantity"), "used": Table("quantity")}),
+        }
+    ),
+)
+_LIMITS = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
+LIMIT_RANGES = Resource(
+    "",
+    "v1",
+    "limitranges",
+    "LimitRange",
+    namespaced=True,
+    short=("limits",),
+    shape=schema.kind(
+        {
+            "spec": Fields(
+                {
+                    "limits": Many(
+                        Fields({"type": "str", **{name: Table("quantity") for name in _LIMITS}})
+                    )
+                }
+            )
+        }
+    ),
+)
 EVENTS = Resource(
     "",
     "v1",

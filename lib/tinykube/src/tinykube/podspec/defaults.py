@@ -142,13 +142,18 @@ def quality(pod: Mapping[str, Any]) -> str:
     return "Guaranteed" if limited else "Burstable"
 
 
-def demand(pod: Mapping[str, Any]) -> dict[str, Fraction]:
-    """What the scheduler must find free: all requests, or the largest that initialises."""
+def demand(pod: Mapping[str, Any], group: str = "requests") -> dict[str, Fraction]:
+    """What the scheduler must find free: all requests, or the largest that initialises.
+
+    Args:
+        pod: a pod with its defaults filled in.
+        group: `requests` or `limits`.
+    """
     total: dict[str, Fraction] = {}
     for item in pod["spec"].get("containers") or ():
-        for name, amount in ((item.get("resources") or {}).get("requests") or {}).items():
+        for name, amount in ((item.get("resources") or {}).get(group) or {}).items():
             total[name] = total.get(name, Fraction(0)) + quantity.parse(amount)
     for item in pod["spec"].get("initContainers") or ():
-        for name, amount in ((item.get("resources") or {}).get("requests") or {}).items():
+        for name, amount in ((item.get("resources") or {}).get(group) or {}).items():
             total[name] = max(total.get(name, Fraction(0)), quantity.parse(amount))
     return total

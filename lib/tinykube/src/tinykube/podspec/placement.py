@@ -78,7 +78,7 @@ SHAPE: Mapping[str, Shape] = {
     ),
     # A name that the node does not serve would be refused there: the process sandbox is its only
     # class.
-    "runtimeClassName": Refused("runtime classes do not exist here"),
+    "runtimeClassName": "str",
     "resourceClaims": Refused("devices cannot be claimed here: there is no driver for them"),
 }
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")

@@ -253,7 +253,7 @@ SHAPE = schema.kind(
                 "hostUsers": Refused("pods always have a user namespace", (False,)),
                 "shareProcessNamespace": Refused("containers do not share processes", (False,)),
                 "setHostnameAsFQDN": Refused("there is no cluster DNS here", (False,)),
-                "priorityClassName": Refused("priority classes do not exist here"),
+                "priorityClassName": "str",
                 "readinessGates": Refused("readiness gates are not known here"),
                 "resources": Refused("resources of a whole pod are not known; use containers'"),
                 "overhead": Refused("pod overhead is not known here"),

@@ -8,20 +8,37 @@ from tinykube import kinds
 from tinykube.kinds import Resource
 from tinykube.rules.base import Rules
 from tinykube.rules.batch import JobRules
+from tinykube.rules.classes import (
+    SYSTEM_PRIORITIES,
+    PriorityClassRules,
+    RuntimeClassRules,
+    StorageClassRules,
+)
 from tinykube.rules.core import ConfigMapRules, EventRules, NamespaceRules, SecretRules
 from tinykube.rules.metadata import metadata
 from tinykube.rules.nodes import NodeRules
 from tinykube.rules.pods import PodRules
+from tinykube.rules.quotas import LimitRangeRules, ResourceQuotaRules
 from tinykube.rules.roles import BindingRules, RoleRules
 from tinykube.rules.volumes import (
     CLAIM_FINALIZER,
     DEFAULT_CLASS,
+    PROVISIONER,
     VOLUME_FINALIZER,
     ClaimRules,
     VolumeRules,
 )
 
-__all__ = ["CLAIM_FINALIZER", "DEFAULT_CLASS", "VOLUME_FINALIZER", "Rules", "metadata", "of"]
+__all__ = [
+    "CLAIM_FINALIZER",
+    "DEFAULT_CLASS",
+    "PROVISIONER",
+    "SYSTEM_PRIORITIES",
+    "VOLUME_FINALIZER",
+    "Rules",
+    "metadata",
+    "of",
+]
 
 _COMMON = Rules()
 _RULES: Mapping[str, Rules] = {
@@ -33,6 +50,11 @@ _RULES: Mapping[str, Rules] = {
     kinds.NODES.key: NodeRules(),
     kinds.PODS.key: PodRules(),
     kinds.JOBS.key: JobRules(),
+    kinds.QUOTAS.key: ResourceQuotaRules(),
+    kinds.LIMIT_RANGES.key: LimitRangeRules(),
+    kinds.PRIORITY_CLASSES.key: PriorityClassRules(),
+    kinds.RUNTIME_CLASSES.key: RuntimeClassRules(),
+    kinds.STORAGE_CLASSES.key: StorageClassRules(),
     kinds.EVENTS.key: EventRules(),
     kinds.ROLES.key: RoleRules(),
     kinds.CLUSTER_ROLES.key: RoleRules(),

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tinykube import kinds, objects, podspec
+from tinykube.admission import priorities, ranges
 from tinykube.objects import JSON
 from tinykube.rbac import Attributes, Caller
 from tinykube.rules.base import Rules
-from tinykube.status import Cause, forbidden
+from tinykube.status import Cause, forbidden, invalid
 
 if TYPE_CHECKING:
     from tinykube.registry import Registry
@@ -22,8 +23,6 @@ class PodRules(Rules):
         """See Rules."""
         podspec.default(new)
         if old is None:
-            new["spec"].setdefault("priority", 0)
-            new["spec"].setdefault("preemptionPolicy", "PreemptLowerPriority")
             podspec.tolerate_outage(new["spec"])
 
     def validate(self, new: JSON, old: JSON | None) -> Iterable[Cause]:
@@ -37,6 +36,8 @@ class PodRules(Rules):
         if old:
             return
         self._host_paths(registry, caller, new)
+        if ranges.fill(registry, new) and (faults := podspec.validate(new)):
+            raise invalid("Pod", "", objects.name(new), faults)
         new["status"] = {"phase": "Pending", "qosClass": podspec.quality(new)}
         if new["spec"].get("schedulingGates"):
             new["status"]["conditions"] = [{**podspec.GATED, "lastTransitionTime": objects.now()}]
@@ -56,6 +57,9 @@ class PodRules(Rules):
             wanted = account.get("automountServiceAccountToken", True)
         if wanted:
             podspec.mount_token(new)
+        priorities.prioritize(registry, new)
+        priorities.check_runtime(registry, new)
+        ranges.check_pod(registry, new)
 
     def _host_paths(self, registry: Registry, caller: Caller, pod: JSON) -> None:
         """A folder of the machine is only for those who could make a persistent volume of it."""

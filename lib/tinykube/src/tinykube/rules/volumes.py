@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from tinykube import podspec, quantity
+from tinykube import kinds, objects, podspec, quantity
+from tinykube.admission import ranges
 from tinykube.objects import JSON
+from tinykube.rbac import Caller
 from tinykube.rules.base import Rules, add_finalizer
 from tinykube.status import Cause, forbidden_field, required, unsupported, wrong
 
+if TYPE_CHECKING:
+    from tinykube.registry import Registry
+
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER = "kubernetes.io/pv-protection"
-# What a claim without a class gets; see `tinykube.controllers.volumes`.
+_IS_DEFAULT = "storageclass.kubernetes.io/is-default-class"
+# The class that is there from the start, and who makes its volumes.
 DEFAULT_CLASS = "standard"
+PROVISIONER = "tinykube/folder"
 _MODES = ("ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod")
 
 
@@ -66,9 +74,6 @@ class ClaimRules(Rules):
         """See Rules."""
         spec = new.setdefault("spec", {})
         spec.setdefault("volumeMode", "Filesystem")
-        # A claim that names its volume takes that volume's class, whatever it is.
-        if old is None and not spec.get("volumeName"):
-            spec.setdefault("storageClassName", DEFAULT_CLASS)
         if old is None:
             new["status"] = {"phase": "Pending"}
             add_finalizer(new, CLAIM_FINALIZER)
@@ -95,6 +100,29 @@ class ClaimRules(Rules):
                     "spec is immutable after creation except resources.requests and volumeName "
                     "for unbound claims",
                 )
+
+    def admit(self, registry: Registry, caller: Caller, new: JSON, old: JSON | None) -> None:
+        """See Rules."""
+        del caller
+        if old is not None:
+            return
+        # A claim that names its volume takes that volume's class, whatever it is.
+        if "storageClassName" not in new["spec"] and not new["spec"].get("volumeName"):
+            name = default_class(registry)
+            if name:
+                new["spec"]["storageClassName"] = name
+        ranges.check_claim(registry, new)
+
+
+def default_class(registry: Registry) -> str:
+    """The storage class of claims that name none, the newest where several say so; or empty."""
+    found = [
+        (item["metadata"]["creationTimestamp"], objects.name(item))
+        for row in registry.store.rows(kinds.STORAGE_CLASSES.key)
+        if _IS_DEFAULT in row.data
+        and (item := objects.load(row.data))["metadata"]["annotations"].get(_IS_DEFAULT) == "true"
+    ]
+    return max(found)[1] if found else ""
 
 
 def _access(path: str, modes: list[str] | None) -> Iterator[Cause]:

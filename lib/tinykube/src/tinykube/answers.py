@@ -19,12 +19,17 @@ def raw(data: str, *, code: int = 200, warnings: Sequence[str] = ()) -> Response
     """An answer of JSON text."""
     response = Response(data.encode("ascii"), code, media_type=JSON_TYPE)
     for warning in warnings:
-        text = warning.encode("ascii", "backslashreplace").decode("ascii")
-        quoted = "".join(
-            letter if letter.isprintable() else "?" for letter in text.replace("\\", "\\\\")
-        ).replace('"', '\\"')
-        response.headers.append("Warning", f'299 - "{quoted}"')
+        warn(response, warning)
     return response
+
+
+def warn(response: Response, warning: str) -> None:
+    """Add a warning to an answer, as kubectl shows it."""
+    text = warning.encode("ascii", "backslashreplace").decode("ascii")
+    quoted = "".join(
+        letter if letter.isprintable() else "?" for letter in text.replace("\\", "\\\\")
+    ).replace('"', '\\"')
+    response.headers.append("Warning", f'299 - "{quoted}"')
 
 
 def error(problem: ApiError) -> Response:

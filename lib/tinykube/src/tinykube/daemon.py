@@ -25,6 +25,7 @@ from tinykube.controllers.garbage import Collector, NamespaceCleaner
 from tinykube.controllers.jobs.controller import JobController
 from tinykube.controllers.quotas import QuotaController
 from tinykube.controllers.volumes import Binder
+from tinykube.crd.establisher import Establisher
 from tinykube.kubeconfig import write_kubeconfig
 from tinykube.local import LocalClient
 from tinykube.node.client import Endpoint, LogOptions, NodeClient
@@ -176,6 +177,7 @@ class Daemon:
             Scheduler(registry),
             Binder(registry, self._folder.volumes),
             Collector(registry),
+            Establisher(registry),
             NamespaceCleaner(registry),
             JobController(registry),
             QuotaController(registry),

@@ -119,7 +119,11 @@ def _entries(item: Resource) -> list[JSON]:
     if item.status:
         found.append(_sub(item, "status", item.kind, ["get", "patch", "update"]))
     for name, kind in item.subresources.items():
-        found.append(_sub(item, name, kind, ["create" if kind == "TokenRequest" else "get"]))
+        if kind == "Scale":
+            entry = _sub(item, name, kind, ["get", "patch", "update"])
+            found.append({**entry, "group": "autoscaling", "version": "v1"})
+        else:
+            found.append(_sub(item, name, kind, ["create" if kind == "TokenRequest" else "get"]))
     return found
 
 

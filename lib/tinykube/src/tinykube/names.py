@@ -14,6 +14,11 @@ _SEGMENT = re.compile(r"[^/%]+")
 # No vowels and no digits that look like letters: no words, no doubt (Kubernetes' own set).
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
+LETTER_LABEL_RULE = (
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "
+    "alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', "
+    "regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
+)
 LABEL_RULE = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "
     "must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex "
@@ -45,6 +50,13 @@ def label_fault(name: str) -> str:
     if len(name) > 63:
         return "must be no more than 63 characters"
     return "" if _LABEL.fullmatch(name) else LABEL_RULE
+
+
+def letter_label_fault(name: str) -> str:
+    """What is wrong with an RFC 1035 label (names of kinds, versions); empty if nothing."""
+    if len(name) > 63:
+        return "must be no more than 63 characters"
+    return "" if _LABEL.fullmatch(name) and name[0].isalpha() else LETTER_LABEL_RULE
 
 
 def subdomain_fault(name: str) -> str:

@@ -238,6 +238,17 @@ _EDIT = [
     _rule([*_READ, *_WRITE], ["leases"], "coordination.k8s.io"),
 ]
 
+_DISCOVERY = [
+    "/api",
+    "/api/*",
+    "/apis",
+    "/apis/*",
+    "/openapi",
+    "/openapi/*",
+    "/version",
+    "/version/",
+]
+
 # The roles that Kubernetes itself brings, as far as their resources exist here.
 ROLES: Mapping[str, list[JSON]] = {
     "cluster-admin": [
@@ -250,7 +261,7 @@ ROLES: Mapping[str, list[JSON]] = {
     "system:discovery": [
         {
             "verbs": ["get"],
-            "nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/version", "/version/"],
+            "nonResourceURLs": _DISCOVERY,
         }
     ],
     "system:basic-user": [

@@ -14,6 +14,7 @@ from typing import Any
 from tinykube import fieldsets, kinds, names, objects, patch, rules, status
 from tinykube.admission import quotas
 from tinykube.catalog import Catalog
+from tinykube.crd.definitions import Definitions
 from tinykube.kinds import Resource
 from tinykube.objects import JSON
 from tinykube.rbac import SYSTEM, Authorizer, Caller
@@ -87,6 +88,7 @@ class Registry:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.catalog = Catalog()
+        Definitions(store, self.catalog)
         self.authorizer = Authorizer(store)
         # What every namespace gets as the config map kube-root-ca.crt; set before serving.
         self.root_ca = ""
@@ -268,6 +270,9 @@ class Registry:
         """Replace an object, or its status alone. Raises ApiError."""
         previous = self._stored(resource, namespace, name)
         new, findings = self.read(resource, body, options)
+        if not resource.unconditional and not new["metadata"].get("resourceVersion"):
+            fault = status.wrong("metadata.resourceVersion", 0, "must be specified for an update")
+            raise self._invalid(resource, new, [fault])
         given = new["metadata"].get("name", name)
         if given != name:
             raise status.bad_request(
@@ -300,15 +305,17 @@ class Registry:
                 patched = patch.json_patch(old, body)
             case patch.MERGE_PATCH:
                 patched = patch.merge_patch(old, _an_object(body))
-            case patch.STRATEGIC_PATCH:
+            case patch.STRATEGIC_PATCH if resource.strategic:
                 patched = patch.strategic_patch(old, _an_object(body), resource.shape)
             case _:
+                taken = [patch.JSON_PATCH, patch.MERGE_PATCH, patch.APPLY_PATCH]
+                if resource.strategic:
+                    taken.insert(2, patch.STRATEGIC_PATCH)
                 raise status.ApiError(
                     415,
                     "UnsupportedMediaType",
                     "the body of the request was in an unknown format - accepted media types "
-                    f"include: {patch.JSON_PATCH}, {patch.MERGE_PATCH}, "
-                    f"{patch.STRATEGIC_PATCH}, {patch.APPLY_PATCH}",
+                    f"include: {', '.join(taken)}",
                 )
         new, findings = self.read(resource, patched, options)
         if new["metadata"].get("name") != name:
@@ -405,7 +412,9 @@ class Registry:
             raise status.conflict(resource.plural, resource.group, name, status.STALE)
         managed = meta.get("managedFields") if applied else None
         if subresource:
-            new = {**old, "status": new.get("status") or {}, "metadata": objects.copy(before)}
+            state = {"status": new["status"]} if "status" in new else {}
+            kept = {key: value for key, value in old.items() if key != "status"}
+            new = {**kept, **state, "metadata": objects.copy(before)}
             meta = new["metadata"]
         elif resource.status:
             new.pop("status", None)
@@ -423,7 +432,7 @@ class Registry:
         new = kinds.body(resource, new)
         if new == old:
             return Written(resource.shown(previous))
-        if resource.generation and new.get("spec") != old.get("spec"):
+        if resource.generation and not subresource and resource.differs(new, old):
             meta["generation"] = before.get("generation", 1) + 1
         if options.dry_run:
             return Written(objects.dump(new))
@@ -438,9 +447,12 @@ class Registry:
         caller: Caller,
         subresource: str,
     ) -> None:
-        if subresource:
-            return
         own = rules.of(resource)
+        if subresource:
+            faults = [*own.validate_status(new, old)]
+            if faults:
+                raise self._invalid(resource, new, faults)
+            return
         own.prepare(new, old)
         faults = [
             *rules.metadata(resource, new, old),
@@ -560,6 +572,7 @@ class Registry:
             extra = {"Orphan": ORPHAN, "Foreground": FOREGROUND}.get(policy)
             if extra and extra not in meta.get("finalizers", ()):
                 meta.setdefault("finalizers", []).append(extra)
+            rules.of(resource).deleting(obj)
         if resource is kinds.NAMESPACES:
             obj["status"]["phase"] = "Terminating"
         return before != meta or _released(resource, obj)

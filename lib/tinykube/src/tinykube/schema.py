@@ -16,7 +16,7 @@ from typing import Any, Literal
 from tinykube import quantity
 from tinykube.status import Cause, forbidden_field
 
-Scalar = Literal["str", "int", "bool", "bytes", "time", "quantity", "int-or-str", "any"]
+Scalar = Literal["str", "int", "bool", "bytes", "time", "quantity", "int-or-str", "number", "any"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,11 @@ def _read_scalar(value: Any, shape: Scalar, path: str) -> Any:
             if isinstance(value, int | str) and not isinstance(value, bool):
                 return value
             raise _mismatch(path, "a whole number or a string", value)
-    _bound(value, path, _DEPTH)
+        case "number":
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                return value
+            raise _mismatch(path, "a number", value)
+    bound(value, path, _DEPTH)
     return value
 
 
@@ -183,15 +187,16 @@ def _read_quantity(value: Any, path: str) -> str:
     return value if isinstance(value, str) else str(value)
 
 
-def _bound(value: Any, path: str, depth: int) -> None:
+def bound(value: Any, path: str, depth: int) -> None:
+    """Raise ShapeError if there are more than `depth` levels in a value."""
     if depth == 0:
         raise ShapeError(f"{path[:200]}: nested too deeply")
     if isinstance(value, dict):
         for name, item in value.items():
-            _bound(item, f"{path}.{name}"[:200], depth - 1)
+            bound(item, f"{path}.{name}"[:200], depth - 1)
     elif isinstance(value, list):
         for item in value:
-            _bound(item, path, depth - 1)
+            bound(item, path, depth - 1)
 
 
 def _mismatch(path: str, expected: str, value: Any) -> ShapeError:

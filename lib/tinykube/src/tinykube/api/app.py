@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from tinykube import answers, kinds, objects, podlog, request, status
+from tinykube import answers, kinds, objects, podlog, request, status, unserved
 from tinykube.api import forms
 from tinykube.api.access import attributes, authorize, path_attributes, verb
 from tinykube.api.context import Context
@@ -17,10 +17,12 @@ from tinykube.api.gate import Gate
 from tinykube.api.lists import Lists
 from tinykube.api.reviews import Reviews
 from tinykube.api.roots import Roots
+from tinykube.api.scales import Scales
 from tinykube.api.watches import Watches
 from tinykube.api.writes import Writes
 from tinykube.kinds import Resource
 from tinykube.request import Target
+from tinykube.scale import Scalable
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
@@ -35,6 +37,7 @@ class Api:
         self._writes = Writes(context)
         self._reviews = Reviews(context)
         self._roots = Roots(context)
+        self._scales = Scales(context)
 
     def app(self) -> ASGIApp:
         """The ASGI application."""
@@ -87,26 +90,37 @@ class Api:
         if (group, target.plural) == (kinds.AUTHORIZATION, kinds.ACCESS_REVIEW):
             return await self._reviews.access(http, target)
         if target.resource is None:
+            why = unserved.refusal(group, target.plural)
+            if why and asked in ("create", "update", "patch"):
+                raise status.forbidden(target.plural, group, target.name, why)
             raise status.unknown_path()
+        answer = await self._resource(http, target, target.resource, asked)
+        if target.resource.deprecation:
+            answers.warn(answer, target.resource.deprecation)
+        return answer
+
+    async def _resource(
+        self, http: Request, target: Target, resource: Resource, asked: str
+    ) -> Response:
         if target.subresource:
-            return await self._subresource(http, target, target.resource, asked)
+            return await self._subresource(http, target, resource, asked)
         whole = asked in ("create", "list", "watch", "deletecollection")
-        if asked not in target.resource.verbs or whole is bool(target.name):
+        if asked not in resource.verbs or whole is bool(target.name):
             raise not_allowed()
         match asked:
             case "list":
-                return self._lists.answer(http, target, target.resource)
+                return self._lists.answer(http, target, resource)
             case "watch":
-                return self._watches.answer(http, target, target.resource)
+                return self._watches.answer(http, target, resource)
             case "get":
-                return self._get(http, target, target.resource)
+                return self._get(http, target, resource)
             case "create":
-                return await self._writes.create(http, target, target.resource)
+                return await self._writes.create(http, target, resource)
             case "delete":
-                return await self._writes.delete(http, target, target.resource)
+                return await self._writes.delete(http, target, resource)
             case "deletecollection":
-                return await self._writes.delete_all(http, target, target.resource)
-        return await self._writes.change(http, target, target.resource)
+                return await self._writes.delete_all(http, target, resource)
+        return await self._writes.change(http, target, resource)
 
     def _get(self, http: Request, target: Target, resource: Resource) -> Response:
         form = forms.asked(http)
@@ -128,6 +142,8 @@ class Api:
             if asked != "create":
                 raise not_allowed()
             return await self._reviews.issue(http, target)
+        if target.subresource == "scale" and isinstance(resource, Scalable) and resource.scale:
+            return await self._scales.answer(http, target, resource, resource.scale, asked)
         if asked != "get":
             raise not_allowed()
         registry = self._context.registry

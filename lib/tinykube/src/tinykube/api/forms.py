@@ -150,9 +150,13 @@ def _not_acceptable(message: str) -> ApiError:
 
 
 def _list(resource: Resource, rows: Iterable[Row], meta: JSON) -> str:
-    skip = len(resource.prefix)
-    items = ",".join("{" + row.data[skip:] for row in rows)
+    if resource.typed:
+        skip = len(resource.prefix)
+        items = ",".join("{" + row.data[skip:] for row in rows)
+    else:
+        items = ",".join(row.data for row in rows)
+    kind = resource.list_kind or f"{resource.kind}List"
     return (
-        f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}",'
+        f'{{"kind":"{kind}","apiVersion":"{resource.api_version}",'
         f'"metadata":{objects.dump(meta)},"items":[{items}]}}'
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinykube.kinds.apiextensions import API_EXTENSIONS, DEFINITIONS
 from tinykube.kinds.batch import BATCH, JOBS
 from tinykube.kinds.coordination import LEASES
 from tinykube.kinds.core import (
@@ -31,12 +32,14 @@ from tinykube.kinds.storage import STORAGE_CLASSES
 __all__ = [
     "ACCESS_REVIEW",
     "ALL_VERBS",
+    "API_EXTENSIONS",
     "AUTHORIZATION",
     "BATCH",
     "CLAIMS",
     "CLUSTER_ROLES",
     "CLUSTER_ROLE_BINDINGS",
     "CONFIG_MAPS",
+    "DEFINITIONS",
     "EVENTS",
     "JOBS",
     "LEASES",
@@ -82,6 +85,7 @@ STORED = (
     CLUSTER_ROLES,
     ROLE_BINDINGS,
     CLUSTER_ROLE_BINDINGS,
+    DEFINITIONS,
 )
 
 # Answered on the spot, never stored.

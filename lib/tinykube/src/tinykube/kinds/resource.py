@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinykube import names, schema
 from tinykube.objects import JSON
 from tinykube.schema import Fields, Findings
+
+if TYPE_CHECKING:
+    from tinykube.rules.base import Rules
 
 ALL_VERBS = (
     "create",
@@ -59,6 +62,13 @@ class Resource:
         categories: the groups of resources, such as `all`, that it belongs to.
         columns: what a table of its objects shows; empty for the renderer's own choice.
         orphans: True if its dependents stay when a deletion does not say what becomes of them.
+        unconditional: False if an update must name the resource version that it is made for.
+        strategic: False if a strategic merge patch is not taken.
+        list_kind: the kind of a list; empty for the kind with `List` behind it.
+        typed: False if the items of a list carry their own apiVersion and kind.
+        deprecation: what whoever uses this version is warned of.
+        rules: what it demands of its objects, where it is not built in.
+        document: its schema as OpenAPI has it, where it is not built in.
         name_fault: says what is wrong with a name.
     """
 
@@ -79,6 +89,13 @@ class Resource:
     categories: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     orphans: bool = False
+    unconditional: bool = True
+    strategic: bool = True
+    list_kind: str = ""
+    typed: bool = True
+    deprecation: str = ""
+    rules: Rules | None = None
+    document: Mapping[str, Any] = field(default_factory=dict)
     name_fault: Callable[[str], str] = names.subdomain_fault
 
     @property
@@ -109,6 +126,10 @@ class Resource:
     def shown(self, data: str) -> str:
         """Stored JSON as this version of the resource shows it."""
         return data
+
+    def differs(self, new: JSON, old: JSON) -> bool:
+        """True if the object's generation rises."""
+        return bool(new.get("spec") != old.get("spec"))
 
     def stored(self, obj: JSON) -> JSON:
         """An object of this version as the store keeps it."""

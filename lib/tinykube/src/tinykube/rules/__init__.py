@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tinykube import kinds
+from tinykube.crd.definition import DefinitionRules
 from tinykube.kinds import Resource
 from tinykube.rules.base import Rules
 from tinykube.rules.batch import JobRules
@@ -60,9 +61,10 @@ _RULES: Mapping[str, Rules] = {
     kinds.CLUSTER_ROLES.key: RoleRules(),
     kinds.ROLE_BINDINGS.key: BindingRules(),
     kinds.CLUSTER_ROLE_BINDINGS.key: BindingRules(),
+    kinds.DEFINITIONS.key: DefinitionRules(),
 }
 
 
 def of(resource: Resource) -> Rules:
     """The rules of a resource."""
-    return _RULES.get(resource.key, _COMMON)
+    return resource.rules or _RULES.get(resource.key, _COMMON)

@@ -24,6 +24,14 @@ class Rules:
         del new, old
         return ()
 
+    def validate_status(self, new: JSON, old: JSON) -> Iterable[Cause]:
+        """The faults of an object whose status alone is written."""
+        del new, old
+        return ()
+
+    def deleting(self, obj: JSON) -> None:
+        """Note in an object that its deletion was asked for, beyond its metadata."""
+
     def admit(self, registry: Registry, caller: Caller, new: JSON, old: JSON | None) -> None:
         """Refuse (ApiError) what depends on the caller or on other objects, or complete it."""
 

@@ -1,0 +1,67 @@
+"""Requests for the scale of an object."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tinykube import answers, objects, patch, request, scale, status
+from tinykube.api.access import caller
+from tinykube.api.context import Context
+from tinykube.api.errors import not_allowed
+from tinykube.kinds import Resource
+from tinykube.objects import JSON
+from tinykube.request import Target
+from tinykube.scale import Paths
+
+
+class Scales:
+    """Serves them."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def answer(
+        self, http: Request, target: Target, resource: Resource, paths: Paths, asked: str
+    ) -> Response:
+        """Show a scale, or change it."""
+        if asked not in ("get", "update", "patch"):
+            raise not_allowed()
+        body = None if asked == "get" else await request.read_object(http)
+        options = request.options(http)
+        registry = self._context.registry
+        # From here on nothing awaits: what is read is what is changed.
+        obj = objects.load(registry.get(resource, target.namespace, target.name))
+        shown = scale.show(obj, paths, strict=asked == "get")
+        if asked == "get":
+            return answers.raw(objects.dump(shown))
+        wanted = body if asked == "update" else _patched(http, shown, body)
+        written = registry.update(
+            resource,
+            target.namespace,
+            target.name,
+            scale.change(obj, wanted, paths),
+            caller(http),
+            options,
+        )
+        found = scale.show(objects.load(written.data), paths)
+        return answers.raw(objects.dump(found), warnings=options.warnings)
+
+
+def _patched(http: Request, shown: JSON, body: object) -> object:
+    kind = request.media_type(http)
+    if kind == patch.JSON_PATCH:
+        return patch.json_patch(shown, body)
+    if not isinstance(body, dict):
+        raise status.bad_request("the patch must be an object")
+    match kind:
+        case patch.MERGE_PATCH:
+            return patch.merge_patch(shown, body)
+        case patch.STRATEGIC_PATCH:
+            return patch.strategic_patch(shown, body, scale.SHAPE)
+    raise status.ApiError(
+        415,
+        "UnsupportedMediaType",
+        "the body of the request was in an unknown format - accepted media types include: "
+        f"{patch.JSON_PATCH}, {patch.MERGE_PATCH}, {patch.STRATEGIC_PATCH}",
+    )

@@ -1,0 +1,250 @@
+"""Custom resources: what a definition adds to what is served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tinykube import objects, schema
+from tinykube.crd import defaulting, pruning, validation
+from tinykube.crd.rules import RuleSet
+from tinykube.crd.structural import META_FIELDS, UNSET, Node, build, shape
+from tinykube.kinds import ALL_VERBS, Column, Resource
+from tinykube.objects import JSON
+from tinykube.rules.base import Rules
+from tinykube.scale import find
+from tinykube.schema import Fields, Findings
+from tinykube.status import ApiError, Cause
+
+if TYPE_CHECKING:
+    from tinykube.rbac import Caller
+    from tinykube.registry import Registry
+
+# Levels of JSON in an object.
+_DEPTH = 128
+_MOST_REPLICAS = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where a resource has what its scale subresource shows; paths such as `.spec.replicas`."""
+
+    spec_replicas: str
+    status_replicas: str
+    selector: str = ""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CustomResource(Resource):
+    """One version of a custom resource.
+
+    Attributes:
+        node: the version's schema.
+        home: the version that the store holds.
+        settled: False if stored objects may have been written under another schema.
+    """
+
+    node: Node = field(default_factory=Node)
+    singular_name: str = ""
+    home: str = ""
+    settled: bool = True
+    scale: Scale | None = None
+    terminating: bool = False
+
+    @property
+    def singular(self) -> str:
+        """See Resource."""
+        return self.singular_name
+
+    def read(self, body: JSON, findings: Findings) -> JSON:
+        """See Resource."""
+        schema.bound(body, "", _DEPTH)
+        clean: JSON = objects.copy(
+            {key: value for key, value in body.items() if key not in META_FIELDS}
+        )
+        clean.update(schema.read(_meta(body), _META_SHAPE, "", findings))
+        defaulting.drop_nulls(clean, self.node)
+        defaulting.fill(clean, self.node)
+        pruning.prune(clean, self.node, findings)
+        return clean
+
+    def shown(self, data: str) -> str:
+        """See Resource."""
+        if self.settled and self.version == self.home:
+            return data
+        obj: JSON = objects.load(data)
+        obj["apiVersion"] = self.api_version
+        if not self.settled:
+            defaulting.drop_nulls(obj, self.node)
+            defaulting.fill(obj, self.node)
+        pruning.prune(obj, self.node, Findings())
+        return objects.dump(obj)
+
+    def stored(self, obj: JSON) -> JSON:
+        """See Resource."""
+        return {**obj, "apiVersion": f"{self.group}/{self.home}"}
+
+    def differs(self, new: JSON, old: JSON) -> bool:
+        """See Resource."""
+        before = {key: value for key, value in old.items() if key != "metadata"}
+        return before != {key: value for key, value in new.items() if key != "metadata"}
+
+
+# As the messages of Kubernetes name them.
+_GO_TYPES = {str: "string", float: "float64", bool: "bool", list: "[]interface {}"}
+_META_SHAPE = Fields({"apiVersion": "str", "kind": "str", "metadata": schema.METADATA})
+
+
+def _meta(body: JSON) -> JSON:
+    return {key: value for key, value in body.items() if key in META_FIELDS}
+
+
+class CustomRules(Rules):
+    """The rules of a custom resource: those of its schema."""
+
+    def __init__(self, resource: CustomResource) -> None:
+        self._resource = resource
+        self._node = resource.node
+        self._rules = RuleSet(resource.node)
+
+    def validate(self, new: JSON, old: JSON | None) -> list[Cause]:
+        """See Rules."""
+        before: Any = UNSET if old is None else old
+        faults = validation.validate(new, self._node, old=before)
+        faults += self._scale(new)
+        if old is None or not any(validation.unique(old, self._node)):
+            faults += validation.unique(new, self._node)
+        faults += self._rules.faults(new, before, faults)
+        return faults
+
+    def admit(self, registry: Registry, caller: Caller, new: JSON, old: JSON | None) -> None:
+        """See Rules."""
+        del registry, caller, new
+        if old is None and self._resource.terminating:
+            raise ApiError(
+                405,
+                "MethodNotAllowed",
+                "create not allowed while custom resource definition is terminating",
+                kind=self._resource.plural,
+                group=self._resource.group,
+            )
+
+    def validate_status(self, new: JSON, old: JSON) -> list[Cause]:
+        """See Rules."""
+        faults: list[Cause] = []
+        node = self._node.child("status")
+        if "status" in new and node is not None:
+            before = old.get("status", UNSET)
+            faults += validation.validate(new["status"], node, prefix="status", old=before)
+        faults += self._scale(new)
+        if not any(validation.unique(old, self._node)):
+            faults += validation.unique(new, self._node)
+        faults += self._rules.faults(new, old, faults)
+        return faults
+
+    def _scale(self, obj: JSON) -> Iterator[Cause]:
+        scale = self._resource.scale
+        if scale is None:
+            return
+        for path in (scale.spec_replicas, scale.status_replicas):
+            value = find(obj, path)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int):
+                kind = _GO_TYPES.get(type(value), "map[string]interface {}")
+                yield validation.invalid(
+                    path,
+                    0,
+                    f"{path} accessor error: {value} is of the type {kind}, expected int64",
+                )
+            elif value < 0:
+                yield validation.invalid(path, value, "should be a non-negative integer")
+            elif value > _MOST_REPLICAS:
+                detail = f"should be less than or equal to {_MOST_REPLICAS}"
+                yield validation.invalid(path, value, detail)
+
+
+def versions(definition: Mapping[str, Any]) -> list[CustomResource]:
+    """The resources of a definition, the stored version first.
+
+    Args:
+        definition: a CustomResourceDefinition whose names are accepted.
+    """
+    spec = definition["spec"]
+    entries: list[JSON] = sorted(spec["versions"], key=lambda entry: not entry["storage"])
+    settled = definition["metadata"].get("generation", 1) == 1
+    return [_resource(definition, entry, entries[0]["name"], settled=settled) for entry in entries]
+
+
+def _resource(
+    definition: Mapping[str, Any], entry: JSON, home: str, *, settled: bool
+) -> CustomResource:
+    spec, names = definition["spec"], definition["status"]["acceptedNames"]
+    props = (entry.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"}
+    node = build(props)
+    subresources = entry.get("subresources") or {}
+    given = subresources.get("scale")
+    scale = given and Scale(
+        given["specReplicasPath"], given["statusReplicasPath"], given.get("labelSelectorPath", "")
+    )
+    made = CustomResource(
+        spec["group"],
+        entry["name"],
+        spec["names"]["plural"],
+        names["kind"],
+        namespaced=spec["scope"] == "Namespaced",
+        shape=_shape(node),
+        short=tuple(names.get("shortNames") or ()),
+        verbs=ALL_VERBS,
+        status="status" in subresources,
+        subresources={"scale": "Scale"} if scale else {},
+        selectable=tuple(
+            item["jsonPath"].removeprefix(".") for item in entry.get("selectableFields") or ()
+        ),
+        generation=True,
+        served=entry["served"],
+        categories=tuple(names.get("categories") or ()),
+        columns=_columns(entry.get("additionalPrinterColumns") or ()),
+        unconditional=False,
+        strategic=False,
+        typed=False,
+        list_kind=names.get("listKind") or "",
+        node=node,
+        singular_name=names.get("singular") or names["kind"].lower(),
+        home=home,
+        settled=settled,
+        scale=scale,
+        deprecation=_deprecation(spec["group"], names["kind"], entry),
+        terminating=bool(definition["metadata"].get("deletionTimestamp")),
+        document=props,
+    )
+    object.__setattr__(made, "rules", CustomRules(made))
+    return made
+
+
+def _deprecation(group: str, kind: str, entry: JSON) -> str:
+    if not entry.get("deprecated"):
+        return ""
+    own = entry.get("deprecationWarning")
+    return own if own is not None else f"{group}/{entry['name']} {kind} is deprecated"
+
+
+def _columns(given: Sequence[JSON]) -> tuple[Column, ...]:
+    return tuple(
+        Column(
+            item["name"],
+            item["type"],
+            item["jsonPath"],
+            item.get("format", ""),
+            item.get("description", ""),
+            item.get("priority", 0),
+        )
+        for item in given
+    )
+
+
+def _shape(node: Node) -> Fields:
+    inside = shape(node)
+    known = inside.fields if isinstance(inside, Fields) else {}
+    return schema.kind({name: item for name, item in known.items() if name not in META_FIELDS})

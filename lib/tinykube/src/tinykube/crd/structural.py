@@ -1,0 +1,145 @@
+"""A schema of a custom resource definition, made ready for use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from tinykube.objects import JSON
+from tinykube.schema import Fields, Many, Shape, Table
+
+UNSET: Final = object()
+# What every object has of its own; a schema does not prune it from a resource.
+META_FIELDS = frozenset({"apiVersion", "kind", "metadata"})
+_CONSTRAINTS = (
+    "maximum",
+    "minimum",
+    "multipleOf",
+    "maxLength",
+    "minLength",
+    "pattern",
+    "maxItems",
+    "minItems",
+    "maxProperties",
+    "minProperties",
+    "enum",
+    "format",
+)
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """One level of a schema.
+
+    Attributes:
+        types: the JSON types that a value may have; empty for any.
+        additional: the schema of keys that are not in `properties`; True if any value may stand
+            there; None if such keys are unknown.
+        constraints: the limits of the value, by their names in the schema.
+        exclusive: which of `maximum` and `minimum` are themselves too much or too little.
+        closed: True if keys that are not in `properties` are an error (`additionalProperties:
+            false`).
+        rules: the entries of `x-kubernetes-validations`.
+        keys: the fields that name an item of a list of type `map`.
+    """
+
+    types: tuple[str, ...] = ()
+    properties: dict[str, Node] = field(default_factory=dict)
+    items: Node | None = None
+    additional: Node | bool | None = None
+    closed: bool = False
+    default: Any = UNSET
+    nullable: bool = False
+    required: tuple[str, ...] = ()
+    constraints: dict[str, Any] = field(default_factory=dict)
+    exclusive: frozenset[str] = frozenset()
+    all_of: tuple[Node, ...] = ()
+    any_of: tuple[Node, ...] = ()
+    one_of: tuple[Node, ...] = ()
+    none_of: Node | None = None
+    preserve: bool = False
+    embedded: bool = False
+    int_or_string: bool = False
+    list_type: str = ""
+    map_type: str = ""
+    keys: tuple[str, ...] = ()
+    rules: tuple[JSON, ...] = ()
+
+    def children(self) -> Iterator[Node]:
+        """The schemas of what is inside a value."""
+        yield from self.properties.values()
+        if self.items is not None:
+            yield self.items
+        if isinstance(self.additional, Node):
+            yield self.additional
+
+    def child(self, name: str) -> Node | None:
+        """The schema of a field; None if it is unknown or free."""
+        found = self.properties.get(name)
+        if found is None and isinstance(self.additional, Node):
+            return self.additional
+        return found
+
+    def any(self, predicate: Any) -> bool:
+        """True if the predicate holds for this level or one below it."""
+        return bool(predicate(self)) or any(child.any(predicate) for child in self.children())
+
+
+def build(schema: Mapping[str, Any]) -> Node:
+    """Read a schema (JSONSchemaProps, as `tinykube.kinds.apiextensions` cleans them)."""
+    integer_or_string = bool(schema.get("x-kubernetes-int-or-string"))
+    types: tuple[str, ...] = (schema["type"],) if schema.get("type") else ()
+    additional = schema.get("additionalProperties")
+    items = schema.get("items")
+    inverse = schema.get("not")
+    return Node(
+        types=("integer", "string") if integer_or_string else types,
+        properties={key: build(item) for key, item in (schema.get("properties") or {}).items()},
+        items=build(items) if isinstance(items, dict) else None,
+        additional=build(additional) if isinstance(additional, dict) else additional or None,
+        closed=additional is False,
+        default=schema.get("default", UNSET),
+        nullable=bool(schema.get("nullable")),
+        required=tuple(schema.get("required") or ()),
+        constraints={key: schema[key] for key in _CONSTRAINTS if schema.get(key) is not None},
+        exclusive=frozenset(
+            name
+            for name, flag in (("maximum", "exclusiveMaximum"), ("minimum", "exclusiveMinimum"))
+            if schema.get(flag)
+        ),
+        all_of=tuple(build(item) for item in schema.get("allOf") or ()),
+        any_of=tuple(build(item) for item in schema.get("anyOf") or ()),
+        one_of=tuple(build(item) for item in schema.get("oneOf") or ()),
+        none_of=build(inverse) if isinstance(inverse, dict) else None,
+        preserve=bool(schema.get("x-kubernetes-preserve-unknown-fields")),
+        embedded=bool(schema.get("x-kubernetes-embedded-resource")),
+        int_or_string=integer_or_string,
+        list_type=schema.get("x-kubernetes-list-type") or "",
+        map_type=schema.get("x-kubernetes-map-type") or "",
+        keys=tuple(schema.get("x-kubernetes-list-map-keys") or ()),
+        rules=tuple(schema.get("x-kubernetes-validations") or ()),
+    )
+
+
+_SCALARS: Mapping[str, Shape] = {"string": "str", "integer": "int", "boolean": "bool"}
+
+
+def shape(node: Node) -> Shape:
+    """The schema as merges and field ownership need it: which lists and maps have parts."""
+    if node.int_or_string:
+        return "int-or-str"
+    kind = node.types[0] if node.types else ""
+    if kind == "array" and node.items is not None:
+        if node.list_type == "set":
+            return Many(shape(node.items), key="*")
+        if node.list_type == "map" and node.keys:
+            return Many(shape(node.items), key=node.keys[0])
+        # An atomic list: it is replaced as a whole.
+        return "any"
+    if kind == "object" and node.map_type != "atomic":
+        if node.properties:
+            return Fields({name: shape(child) for name, child in node.properties.items()})
+        if isinstance(node.additional, Node):
+            return Table(shape(node.additional))
+    return _SCALARS.get(kind, "any")

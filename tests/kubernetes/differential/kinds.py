@@ -248,7 +248,7 @@ def _priorities() -> st.SearchStrategy[JSON]:
 
 
 def _events() -> st.SearchStrategy[JSON]:
-    involved = {"apiVersion": "v1", "kind": "Pod", "name": "p"}
+    involved = {"apiVersion": "v1", "kind": "Pod", "name": "p", "namespace": "$namespace"}
     return st.fixed_dictionaries(
         {"involvedObject": st.sampled_from([involved, {**involved, "namespace": "elsewhere"}])},
         optional={

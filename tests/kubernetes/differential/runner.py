@@ -150,7 +150,7 @@ class Side:
         kind = request.kind
         path = kind.path(self.namespace, request.name, request.subresource)
         current = self._objects.get(request.name, {})
-        body = _filled(request.body, current) if request.body is not None else None
+        body = self._filled(request.body, current)
         answer = self.server.ask(
             request.method, path, query=dict(request.query), body=body, content=request.content
         )
@@ -158,6 +158,19 @@ class Side:
             metadata = answer.body["metadata"]
             self._objects[metadata.get("name", "")] = metadata
         return answer
+
+    def _filled(self, body: JSON, current: JSON) -> JSON:
+        """A body with this server's values where it stands for them."""
+        if isinstance(body, dict):
+            return {key: self._filled(value, current) for key, value in body.items()}
+        if isinstance(body, list):
+            return [self._filled(item, current) for item in body]
+        values = {
+            "$version": current.get("resourceVersion", "1"),
+            "$uid": current.get("uid", _NOBODY),
+            "$namespace": self.namespace,
+        }
+        return values.get(body, body) if isinstance(body, str) else body
 
     def plain(self, request: Request, answer: Answer) -> JSON:
         """An answer as it is compared."""
@@ -176,7 +189,7 @@ class Side:
         """Make the object at which a watch has seen everything."""
         name = "the-end"
         body = {"apiVersion": kind.group_version, "kind": kind.kind, "metadata": {"name": name}}
-        extra = _ENDS.get(kind.plural, {})
+        extra = self._filled(_ENDS.get(kind.plural, {}), {})
         made = self.server.ask("POST", kind.path(self.namespace), body={**body, **extra})
         if made.code not in (201, 404):
             raise RuntimeError(f"{self.server.name} takes no {kind.kind} to end with: {made.body}")
@@ -218,20 +231,8 @@ _ENDS: dict[str, JSON] = {
     "rolebindings": {
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "x"}
     },
-    "widgets": {},
+    "events": {"involvedObject": {"kind": "Pod", "namespace": "$namespace"}},
 }
-
-
-def _filled(body: JSON, current: JSON) -> JSON:
-    if isinstance(body, dict):
-        return {key: _filled(value, current) for key, value in body.items()}
-    if isinstance(body, list):
-        return [_filled(item, current) for item in body]
-    if body == "$version":
-        return current.get("resourceVersion", "1")
-    if body == "$uid":
-        return current.get("uid", _NOBODY)
-    return body
 
 
 def _without(request: Request, body: JSON) -> JSON:

@@ -21,7 +21,7 @@ JSON_TYPE = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request; `$version` and `$uid` in its body stand for what each server's object has.
+    """One request; `$version`, `$uid` and `$namespace` in its body stand for each server's own.
 
     Attributes:
         kind: whose path it goes to.

@@ -31,7 +31,6 @@ def test_a_plain_pod_is_good(faults):
         {"hostPID": True},
         {"resourceClaims": [{"name": "x"}]},
         {"dnsConfig": {"nameservers": ["1.1.1.1"]}},
-        {"securityContext": {"runAsUser": 5}},
         {"shareProcessNamespace": True},
         {"ephemeralContainers": [{"name": "x"}]},
         {"volumes": [{"name": "v", "nfs": {"server": "s", "path": "/"}}]},
@@ -52,6 +51,8 @@ def test_what_cannot_be_honoured_is_refused_by_name(faults, spec):
         {"securityContext": {"fsGroup": 100, "seccompProfile": {"type": "RuntimeDefault"}}},
         {"imagePullSecrets": [{"name": "x"}]},
         {"affinity": {}},
+        {"securityContext": {"runAsUser": 1000, "runAsGroup": 100, "runAsNonRoot": True}},
+        {"readinessGates": [{"conditionType": "example.com/ready"}]},
         {"volumes": [{"name": "v", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}}]},
         {"os": {"name": "linux"}},
     ],
@@ -94,7 +95,42 @@ def test_what_changes_nothing_is_taken(faults, spec):
         ({"resources": {"requests": {"example.com/gpu": "1"}}}, "Limit must be set"),
         ({"ports": [{"containerPort": 0}]}, "ports[0].containerPort: Invalid value"),
         ({"ports": [{"containerPort": 80, "hostPort": 80}]}, "ports[0].hostPort: Forbidden"),
-        ({"livenessProbe": {"exec": {"command": ["true"]}}}, "livenessProbe: Forbidden"),
+        ({"livenessProbe": {}}, "must specify a handler type"),
+        ({"livenessProbe": {"exec": {}}}, "livenessProbe.exec.command: Required value"),
+        (
+            {"livenessProbe": {"exec": {"command": ["a"]}, "tcpSocket": {"port": 1}}},
+            "livenessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type",
+        ),
+        ({"readinessProbe": {"tcpSocket": {"port": 0}}}, "tcpSocket.port: Invalid value"),
+        ({"readinessProbe": {"httpGet": {"port": "A!"}}}, "httpGet.port: Invalid value"),
+        (
+            {"readinessProbe": {"httpGet": {"port": 1, "scheme": "ftp"}}},
+            "httpGet.scheme: Unsupported value",
+        ),
+        (
+            {"readinessProbe": {"httpGet": {"port": 1, "httpHeaders": [{"name": "a b"}]}}},
+            "httpHeaders[0].name: Invalid value",
+        ),
+        (
+            {"livenessProbe": {"exec": {"command": ["a"]}, "successThreshold": 2}},
+            "livenessProbe.successThreshold: Invalid value: 2: must be 1",
+        ),
+        (
+            {"readinessProbe": {"exec": {"command": ["a"]}, "terminationGracePeriodSeconds": 2}},
+            "must not be set for readinessProbes",
+        ),
+        ({"startupProbe": {"grpc": {"port": 1}, "periodSeconds": -1}}, "periodSeconds: Invalid"),
+        (
+            {"lifecycle": {"preStop": {"tcpSocket": {"port": 1}}}},
+            "lifecycle.preStop.tcpSocket: Forbidden",
+        ),
+        ({"lifecycle": {"stopSignal": "SIGNOT"}}, "lifecycle.stopSignal: Unsupported value"),
+        ({"restartPolicy": "Sometimes"}, "restartPolicy: Unsupported value"),
+        (
+            {"restartPolicyRules": [{"action": "Restart"}]},
+            "restartPolicyRules[0].exitCodes: Required value",
+        ),
+        ({"securityContext": {"runAsUser": -1}}, "securityContext.runAsUser: Invalid value"),
         ({"securityContext": {"privileged": True}}, "securityContext.privileged: Forbidden"),
         ({"securityContext": {"capabilities": {"add": ["ALL"]}}}, "capabilities.add: Forbidden"),
         ({"stdin": True}, "stdin: Forbidden"),
@@ -210,3 +246,45 @@ def test_a_spec_does_not_change(pod):
     new["spec"]["containers"][0]["image"] = "other"
     (fault,) = podspec.changed(new, old)
     assert fault.field == "spec.containers"
+
+
+def test_init_containers_have_no_probes_unless_they_run_on(faults):
+    probe = {"exec": {"command": ["true"]}}
+    init = {"name": "i", "image": "busybox", "command": ["true"], "readinessProbe": probe}
+
+    found = faults(initContainers=[init])
+    assert found == [
+        "spec.initContainers[0].readinessProbe: Forbidden: may not be set for init containers "
+        "without restartPolicy=Always"
+    ]
+    assert faults(initContainers=[{**init, "restartPolicy": "Always"}]) == []
+
+
+def test_the_defaults_of_a_probe():
+    probe = {"httpGet": {"port": 80}, "periodSeconds": 0}
+    pod = {"spec": {"containers": [{"name": "a", "image": "b", "livenessProbe": probe}]}}
+
+    podspec.default(pod)
+
+    assert probe == {
+        "httpGet": {"port": 80, "path": "/", "scheme": "HTTP"},
+        "timeoutSeconds": 1,
+        "periodSeconds": 10,
+        "successThreshold": 1,
+        "failureThreshold": 3,
+    }
+
+
+def test_what_runs_on_counts_beside_the_others():
+    def item(cpu, **more):
+        return {"resources": {"requests": {"cpu": cpu}}, **more}
+
+    side = {"restartPolicy": "Always"}
+    pod = {
+        "spec": {
+            "initContainers": [item("4"), item("1", **side), item("6")],
+            "containers": [item("2")],
+        }
+    }
+
+    assert podspec.demand(pod) == {"cpu": 7}

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from tinykube import objects
-from tinykube.node import workload
 from tinykube.node.client import JSON, LogsError
 
 from .conftest import Api, Node, shell
@@ -140,10 +139,7 @@ async def test_a_command_that_is_not_there(api: Api, node: Node) -> None:
     assert "/no/such" in terminated(pod)["message"]
 
 
-async def test_on_failure_starts_it_again(
-    api: Api, node: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(workload, "_BACK_OFF", 0.3)
+async def test_on_failure_starts_it_again(api: Api, node: Node) -> None:
     mounts = [{"name": "v", "mountPath": "/data"}]
     script = "echo x >> /data/runs; test $(wc -l < /data/runs) -ge 3"
     pod = await api.create(

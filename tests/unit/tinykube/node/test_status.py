@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
-from tinykube.node import status
+from tinykube.node import restarts, status
 from tinykube.node.status import ContainerView, Running, State, Terminated, Waiting
 
 OK = Terminated(0, "Completed", 1.0, 2.0)
@@ -11,8 +13,21 @@ WAIT = Waiting("ContainerCreating")
 RUN = Running(1.0)
 
 
-def view(state: State, name: str = "m", last: Terminated | None = None) -> ContainerView:
-    return ContainerView(name, "image", state, container_id="sandbox://x", last=last)
+def view(
+    state: State,
+    name: str = "m",
+    last: Terminated | None = None,
+    policy: str = "Never",
+    *,
+    init: bool = False,
+    **more: bool,
+) -> ContainerView:
+    ended = isinstance(state, Terminated)
+    running = isinstance(state, Running)
+    again = ended and restarts.again({}, policy, state.code, init=init)
+    plain = {"started": running, "ready": running, "final": ended and not again}
+    cid = "" if isinstance(state, Waiting) and last is None else "sandbox://x"
+    return ContainerView(name, "image", state, container_id=cid, last=last, **(plain | more))
 
 
 @pytest.mark.parametrize(
@@ -36,15 +51,32 @@ def view(state: State, name: str = "m", last: Terminated | None = None) -> Conta
     ],
 )
 def test_phase(policy: str, init: list[State], main: list[State], phase: str) -> None:
-    views = [view(state) for state in main]
+    views = [view(state, policy=policy) for state in main]
+    first = [view(state, policy=policy, init=True) for state in init]
 
-    assert status.phase(policy, [view(s) for s in init], views, ended=False) == phase
+    assert status.phase(first, views, ended=False) == phase
 
 
 def test_waiting_for_a_restart_is_running() -> None:
     waiting = view(Waiting("CrashLoopBackOff"), last=BAD)
 
-    assert status.phase("Always", [], [waiting], ended=False) == "Running"
+    assert status.phase([], [waiting], ended=False) == "Running"
+
+
+@pytest.mark.parametrize(
+    ("side", "main", "phase"),
+    [
+        (view(RUN, sidecar=True, started=False), WAIT, "Pending"),
+        (view(RUN, sidecar=True), WAIT, "Pending"),
+        (view(RUN, sidecar=True), RUN, "Running"),
+        (view(BAD, sidecar=True, final=False), RUN, "Running"),
+        (view(RUN, sidecar=True), OK, "Running"),
+        (view(BAD, sidecar=True, final=False), OK, "Succeeded"),
+        (view(OK, sidecar=True, final=False), BAD, "Failed"),
+    ],
+)
+def test_phase_beside_a_sidecar(side: ContainerView, main: State, phase: str) -> None:
+    assert status.phase([side], [view(main)], ended=False) == phase
 
 
 @pytest.mark.parametrize(
@@ -59,18 +91,23 @@ def test_waiting_for_a_restart_is_running() -> None:
 def test_phase_of_a_pod_that_was_ended(
     policy: str, init: list[State], main: list[State], phase: str
 ) -> None:
-    views = [view(state) for state in main]
+    views = [view(state, policy=policy) for state in main]
 
-    assert status.phase(policy, [view(s) for s in init], views, ended=True) == phase
+    assert status.phase([view(s, init=True) for s in init], views, ended=True) == phase
 
 
 def compute(
-    init: list[ContainerView], main: list[ContainerView], **more: object
+    init: list[ContainerView],
+    main: list[ContainerView],
+    gates: Sequence[str] = (),
+    **more: object,
 ) -> dict[str, object]:
     pod = {
         "spec": {"restartPolicy": "Never"},
         "status": {"conditions": [{"type": "PodScheduled", "status": "True"}]},
     }
+    if gates:
+        pod["spec"]["readinessGates"] = [{"conditionType": gate} for gate in gates]  # type: ignore[index,call-overload]
     return status.compute(pod, init, main, started=0.0, address="127.0.0.1", **more)  # type: ignore[arg-type]
 
 
@@ -88,6 +125,27 @@ def test_conditions_of_a_running_pod() -> None:
         "Ready": ("True", ""),
         "ContainersReady": ("True", ""),
     }
+
+
+def test_readiness_gates() -> None:
+    body = compute([], [view(RUN)], gates=["example.com/up", "PodScheduled"])
+
+    assert conditions(body)["ContainersReady"] == ("True", "")
+    assert conditions(body)["Ready"] == ("False", "ReadinessGatesNotReady")
+    assert any(
+        'readiness gate "example.com/up" does not exist.' in item.get("message", "")
+        for item in body["conditions"]  # type: ignore[attr-defined]
+    )
+
+
+def test_a_running_container_that_is_not_ready() -> None:
+    body = compute([view(RUN, "s", sidecar=True, ready=False)], [view(RUN, ready=False)])
+
+    assert conditions(body)["Ready"] == ("False", "ContainersNotReady")
+    assert any(
+        item.get("message") == "containers with unready status: [s m]"
+        for item in body["conditions"]  # type: ignore[attr-defined]
+    )
 
 
 def test_conditions_while_it_initialises() -> None:

@@ -23,6 +23,7 @@ from sandbox.limits import LimitKeeper
 from tinykube import objects
 from tinykube.node import logs
 from tinykube.node.client import JSON, LogOptions, LogsError, NodeClient
+from tinykube.node.clock import Clock
 from tinykube.node.env import Host
 from tinykube.node.images import ImageMap
 from tinykube.node.pod import Node, Pod
@@ -48,6 +49,7 @@ class Agent:
         version: what to report as the kubelet's version.
         address: the node's and its pods' address.
         store: where process images are; by default the user's.
+        clock: the machine's, by default.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Agent:
         version: str,
         address: str = "127.0.0.1",
         store: ImageStore | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.name = name
         self._client = client
@@ -77,6 +80,7 @@ class Agent:
             host=Host(name, address, self._capacity),
             folder=folder.absolute(),
             post=self._post,
+            clock=clock or Clock(),
         )
         self._pods: dict[str, Pod] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}

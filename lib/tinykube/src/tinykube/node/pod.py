@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sandbox import tree
 from sandbox.limits import LimitKeeper
 from tinykube import objects
 from tinykube.node import status
 from tinykube.node.client import JSON, NodeClient
+from tinykube.node.clock import Clock
 from tinykube.node.env import Host
 from tinykube.node.images import ImageMap
+from tinykube.node.recipe import Context
 from tinykube.node.volumes import VolumeError, Volumes
-from tinykube.node.workload import Context, Workload
+from tinykube.node.workload import Workload
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ class Node:
     host: Host
     folder: Path
     post: Callable[[JSON, Literal["Normal", "Warning"], str, str], None]
+    clock: Clock
 
     def pod_folder(self, uid: str) -> Path:
         """The folder of a pod."""
@@ -60,6 +63,7 @@ class Pod:
 
     def __init__(self, node: Node, body: JSON) -> None:
         self._node = node
+        self._clock = node.clock
         self.body = body
         self.uid: str = body["metadata"]["uid"]
         self.folder = node.pod_folder(self.uid)
@@ -154,6 +158,7 @@ class Pod:
             volumes=self._volumes,
             host=self._node.host,
             event=self._post,
+            clock=self._clock,
         )
         found = self.body.get("status") or {}
         known_init = {s["name"]: s for s in found.get("initContainerStatuses") or ()}
@@ -174,20 +179,45 @@ class Pod:
         return None if seconds is None else max(self._started + seconds - time.time(), 0)
 
     async def _work(self) -> None:
-        """Volumes, then the containers that initialise, one by one, then all others."""
+        """Volumes, then the containers that initialise, one by one, then all others.
+
+        Those that run beside the others hold the next ones up until they have started, and end
+        last.
+        """
         await self._make_volumes()
+        beside: dict[Workload, asyncio.Task[object]] = {}
         renewal = asyncio.create_task(self._renew_tokens())
+        # After the node's restart what runs already waits for nobody.
+        begun = any(workload.begun for workload in self._main)
         try:
             for workload in self._init:
-                ended = await workload.run()
-                if ended.failed:
-                    return
-            async with asyncio.TaskGroup() as group:
-                for workload in self._main:
-                    group.create_task(workload.run())
+                if workload.sidecar:
+                    beside[workload] = asyncio.create_task(workload.run())
+                    if not begun:
+                        await _first(workload.started.wait(), beside[workload])
+                elif (await workload.run()).failed:
+                    break
+            else:
+                async with asyncio.TaskGroup() as group:
+                    for workload in self._main:
+                        group.create_task(workload.run())
         finally:
             renewal.cancel()
-            await asyncio.wait((renewal,))
+            for task in beside.values():
+                task.cancel()
+            await asyncio.wait((renewal, *beside.values()))
+            for task in beside.values():
+                if not task.cancelled():
+                    task.result()
+        await self._stop_sidecars(list(beside))
+
+    async def _stop_sidecars(self, beside: Sequence[Workload]) -> None:
+        """End what ran beside the others, the last one first."""
+        until = self._clock.monotonic() + self._grace()
+        for workload in reversed(beside):
+            if workload.running:
+                self._post("Normal", "Killing", f"Stopping container {workload.name}")
+            await workload.stop(until)
 
     async def _make_volumes(self) -> None:
         pause = _RETRY
@@ -215,24 +245,38 @@ class Pod:
                 self._volumes.renew_at = time.time() + _LONGEST_RETRY
 
     async def _stop(self) -> None:
-        """End all its containers within its grace period."""
+        """End all its containers within its grace period; those beside the others last."""
         until = self._grace_end()
-        running = [workload for workload in self.workloads if workload.running]
-        for workload in running:
-            self._post("Normal", "Killing", f"Stopping container {workload.name}")
+        for workload in self.workloads:
+            if workload.running and not workload.sidecar:
+                self._post("Normal", "Killing", f"Stopping container {workload.name}")
         async with asyncio.TaskGroup() as group:
             for workload in self.workloads:
-                group.create_task(workload.stop(until))
+                if not workload.sidecar:
+                    group.create_task(workload.stop(until))
+        for workload in reversed(self._init):
+            if workload.sidecar:
+                if workload.running:
+                    self._post("Normal", "Killing", f"Stopping container {workload.name}")
+                await workload.stop(until)
+
+    def _grace(self) -> float:
+        seconds = self.body["spec"].get("terminationGracePeriodSeconds")
+        return float(30 if seconds is None else seconds)
 
     def _grace_end(self) -> float:
+        """When what still runs is killed, by the monotonic clock."""
+        now = self._clock.monotonic()
         if self._gone:
-            return 0.0
+            return now
         meta = self.body["metadata"]
-        if meta.get("deletionTimestamp"):
-            # By the node's own clock: the time stamp has whole seconds only.
-            return time.time() + float(meta.get("deletionGracePeriodSeconds") or 0)
-        grace = self.body["spec"].get("terminationGracePeriodSeconds")
-        return time.time() + float(30 if grace is None else grace)
+        if not meta.get("deletionTimestamp"):
+            return now + self._grace()
+        grace = float(meta.get("deletionGracePeriodSeconds") or 0)
+        # The time stamp is whole seconds, and of a clock that may have jumped: after the node's
+        # restart it shortens what is left, and never lengthens it.
+        left = objects.when(meta["deletionTimestamp"]).timestamp() + 1 - self._clock.time()
+        return now + max(min(grace, left), 0)
 
     async def _remove(self) -> None:
         meta = self.body["metadata"]
@@ -305,3 +349,15 @@ def _same(new: JSON, old: JSON) -> bool:
         return {**body, "conditions": conditions}
 
     return bare(new) == bare(old)
+
+
+async def _first(one: Coroutine[Any, Any, object], task: asyncio.Task[object]) -> None:
+    """Wait for `one` or for the task, whose failure is raised."""
+    other = asyncio.create_task(one)
+    try:
+        await asyncio.wait((other, task), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+    finally:
+        other.cancel()
+        await asyncio.wait((other,))

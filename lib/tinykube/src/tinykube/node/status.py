@@ -91,6 +91,10 @@ class ContainerView:
         state: what it does.
         last: how the run before the current one ended.
         restarts: how often it was started again.
+        started: True once its start is over (its startup probe has succeeded, if it has one).
+        ready: True while it can serve.
+        sidecar: True for an init container that runs beside the others.
+        final: True if it has ended and is not started again.
     """
 
     name: str
@@ -100,17 +104,19 @@ class ContainerView:
     container_id: str = ""
     last: Terminated | None = None
     restarts: int = 0
+    started: bool = False
+    ready: bool = False
+    sidecar: bool = False
+    final: bool = False
 
     def json(self, *, init: bool) -> JSON:
         """The API's form."""
-        running = isinstance(self.state, Running)
-        done = isinstance(self.state, Terminated) and not self.state.failed
         body: JSON = {
             "name": self.name,
             "image": self.image,
             "imageID": self.image_id,
-            "ready": done if init else running,
-            "started": False if init else running,
+            "ready": _done(self) if init and not self.sidecar else self.ready,
+            "started": self.started and (self.sidecar or not init),
             "restartCount": self.restarts,
             "state": self.state.json(),
             "lastState": self.last.json() if self.last else {},
@@ -125,24 +131,26 @@ def stamp(moment: float | None) -> str | None:
     return None if moment is None else objects.stamp(datetime.fromtimestamp(moment, UTC))
 
 
-def phase(
-    policy: str, init: Sequence[ContainerView], main: Sequence[ContainerView], *, ended: bool
-) -> str:
+def phase(init: Sequence[ContainerView], main: Sequence[ContainerView], *, ended: bool) -> str:
     """The pod's phase. `ended` is True once no container will be started any more."""
+    begun = any(view.container_id or view.last for view in main)
     for view in init:
-        if isinstance(view.state, Terminated) and not view.state.failed:
+        if _initialised(view, begun=begun):
             continue
-        stopped = isinstance(view.state, Terminated) and (policy == "Never" or ended)
-        return "Failed" if stopped or ended else "Pending"
+        return "Failed" if ended or (view.final and not view.sidecar) else "Pending"
     states = [view.state for view in main]
-    if ended or all(isinstance(state, Terminated) for state in states):
+    beside = any(view.sidecar and isinstance(view.state, Running) for view in init)
+    if ended or (all(view.final for view in main) and not beside):
         failed = any(not isinstance(state, Terminated) or state.failed for state in states)
-        if ended or policy == "Never":
-            return "Failed" if failed else "Succeeded"
-        return "Succeeded" if policy == "OnFailure" and not failed else "Running"
+        return "Failed" if failed else "Succeeded"
     if any(isinstance(view.state, Waiting) and view.last is None for view in main):
         return "Pending"
     return "Running"
+
+
+def _initialised(view: ContainerView, *, begun: bool) -> bool:
+    """True if an init container holds the others up no more."""
+    return view.started or begun if view.sidecar else _done(view)
 
 
 def compute(
@@ -166,8 +174,7 @@ def compute(
         ended: True once no container will be started any more.
         failure: reason and message of a pod that the node itself has failed.
     """
-    policy = pod["spec"].get("restartPolicy", "Always")
-    name = "Failed" if failure else phase(policy, init, main, ended=ended)
+    name = "Failed" if failure else phase(init, main, ended=ended)
     status: JSON = {
         "phase": name,
         "reason": failure[0] if failure else None,
@@ -182,17 +189,23 @@ def compute(
     }
     if init:
         status["initContainerStatuses"] = [view.json(init=True) for view in init]
-    _conditions(status, name, init, main)
+    gates = [gate["conditionType"] for gate in pod["spec"].get("readinessGates") or ()]
+    _conditions(status, name, init, main, gates)
     return {key: value for key, value in status.items() if value is not None}
 
 
 def _conditions(
-    status: JSON, name: str, init: Sequence[ContainerView], main: Sequence[ContainerView]
+    status: JSON,
+    name: str,
+    init: Sequence[ContainerView],
+    main: Sequence[ContainerView],
+    gates: Sequence[str],
 ) -> None:
     finished = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}.get(name, "")
     begun = any(view.container_id for view in (*init, *main)) and not finished
     objects.set_condition(status, "PodReadyToStartContainers", _truth(begun))
-    waiting = [view.name for view in init if not _done(view)]
+    main_begun = any(view.container_id or view.last for view in main)
+    waiting = [view.name for view in init if not _initialised(view, begun=main_begun)]
     if waiting:
         reason = finished if finished == "PodCompleted" else "ContainersNotInitialized"
         message = f"containers with incomplete status: {_list(waiting)}"
@@ -200,7 +213,9 @@ def _conditions(
     else:
         reason = "PodCompleted" if name == "Succeeded" else ""
         objects.set_condition(status, "Initialized", "True", reason=reason)
-    unready = [view.name for view in main if not isinstance(view.state, Running)]
+    serving = (*(view for view in init if view.sidecar), *main)
+    unready = [view.name for view in serving if not view.ready]
+    missing = _closed(status, gates)
     for type_ in ("Ready", "ContainersReady"):
         if finished:
             objects.set_condition(status, type_, "False", reason=finished)
@@ -209,8 +224,24 @@ def _conditions(
             objects.set_condition(
                 status, type_, "False", reason="ContainersNotReady", message=message
             )
+        elif type_ == "Ready" and missing:
+            objects.set_condition(
+                status, type_, "False", reason="ReadinessGatesNotReady", message=missing
+            )
         else:
             objects.set_condition(status, type_, "True")
+
+
+def _closed(status: JSON, gates: Sequence[str]) -> str:
+    """Which of the pod's readiness gates keep it from being ready; empty if none."""
+    known = {item["type"]: item["status"] for item in status["conditions"]}
+    found = [
+        f'corresponding condition of pod readiness gate "{gate}" '
+        + (f'is not "True": it is "{known[gate]}"' if gate in known else "does not exist.")
+        for gate in gates
+        if known.get(gate) != "True"
+    ]
+    return "; ".join(found)
 
 
 def _done(view: ContainerView) -> bool:

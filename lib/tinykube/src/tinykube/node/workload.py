@@ -1,64 +1,33 @@
 """One container of a pod: its runs, one after the other as the restart policy has it.
 
-Which runs there were is read from the pod's folder: run N of a container lives in
-`containers/NAME/N`, and run N+1 is begun only when the end of run N is on disk. So a node that
-comes back after kill -9 finds each container where it is and starts none twice.
+See `tinykube.node.runs` for what of it is on disk.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import posixpath
 import signal
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from sandbox import tree
 from sandbox.container import Container
 from sandbox.errors import SandboxError
-from sandbox.limits import LimitKeeper
-from sandbox.spec import Exit, Limits, Mount, Spec
-from tinykube import quantity
-from tinykube.node import env, logs, status
-from tinykube.node.client import JSON, NodeClient, NotFoundError
-from tinykube.node.env import ConfigError, Host
-from tinykube.node.images import ImageMap, PullError, Resolved
+from sandbox.spec import Exit
+from tinykube import objects
+from tinykube.node import handlers, logs, restarts, status
+from tinykube.node.handlers import HookError, Outcome
+from tinykube.node.prober import Prober
+from tinykube.node.recipe import Context, Recipe
+from tinykube.node.restarts import BackOff
+from tinykube.node.runs import Runs
 from tinykube.node.status import ContainerView, State, Terminated, Waiting
-from tinykube.node.volumes import VolumeError, Volumes
 
 logger = logging.getLogger(__name__)
 
-# Seconds, as a kubelet has them: the first wait before a restart, the longest, and how long a run
-# must have lasted for the count to begin anew.
-_BACK_OFF, _LONGEST, _CALM = 10.0, 300.0, 600.0
-# Seconds between tries of what another object keeps from working.
-_RETRY, _LONGEST_RETRY = 0.5, 10.0
 _MESSAGE_BYTES = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What all containers of one pod share.
-
-    Attributes:
-        pod: as the API has it.
-        folder: the pod's own folder.
-        host: the node as pods see it.
-        event: records an Event about the pod: type, reason, message.
-    """
-
-    pod: JSON
-    folder: Path
-    client: NodeClient
-    images: ImageMap
-    keeper: LimitKeeper
-    volumes: Volumes
-    host: Host
-    event: Callable[[str, str, str], None]
+# What is left for the end after a hook before it that took all the time, as a kubelet has it.
+_LEAST_GRACE = 2.0
 
 
 class Workload:
@@ -82,11 +51,15 @@ class Workload:
         init: bool,
     ) -> None:
         self._context = context
+        self._clock = context.clock
         self._body = body
         self._changed = changed
         self._init = init
         self.name: str = body["name"]
-        self._place = context.folder / "containers" / self.name
+        self.sidecar = init and restarts.sidecar(body)
+        self._policy: str = context.pod["spec"].get("restartPolicy", "Always")
+        self._runs = Runs(context.folder, self.name)
+        self._recipe = Recipe(context, body, self._runs, self._set)
         self._state: State = (
             status.INITIALIZING
             if context.pod["spec"].get("initContainers") and not init
@@ -97,20 +70,36 @@ class Workload:
         self._attempt = 0
         self._current: Container | None = None
         self._begun = False
+        self._prober: Prober | None = None
+        self._remembered = self._watcher(0.0)
+        self.started = asyncio.Event()
         self._recall(known)
+        self._back_off = BackOff(self._attempt)
 
     @property
     def view(self) -> ContainerView:
         """What there is to report now."""
+        state = self._state
+        running = isinstance(state, status.Running)
+        found = self._prober or self._remembered
         return ContainerView(
             name=self.name,
             image=self._body["image"],
-            state=self._state,
+            state=state,
             image_id=self._image_id,
             container_id=self._id(self._attempt) if self._begun else "",
             last=self._last,
             restarts=self._attempt,
+            started=running and found.started,
+            ready=running and found.started and found.ready,
+            sidecar=self.sidecar,
+            final=isinstance(state, Terminated) and not self._again(state),
         )
+
+    @property
+    def begun(self) -> bool:
+        """True once a run of it was started."""
+        return self._begun or self._last is not None
 
     @property
     def running(self) -> bool:
@@ -119,65 +108,63 @@ class Workload:
 
     async def run(self) -> Terminated:
         """Run it, again where the policy says so; its last end. Being cancelled ends nothing."""
-        policy = self._context.pod["spec"].get("restartPolicy", "Always")
         while True:
             if not isinstance(self._state, Terminated):
                 await self._once()
             ended = self._state
             if not isinstance(ended, Terminated):
                 raise TypeError(f"container {self.name} ended in {ended}")
-            again = policy == "Always" and not self._init
-            if not again and (policy == "Never" or not ended.failed):
+            if not self._again(ended):
                 return ended
-            await self._back_off(ended)
+            await self._wait(ended)
             self._attempt += 1
             self._begun = False
             self._current = None
             self._last = ended
 
     async def stop(self, until: float) -> None:
-        """End it: SIGTERM now, SIGKILL at `until` (seconds since the epoch)."""
+        """End it: its hook, then SIGTERM now, SIGKILL at `until` (of the monotonic clock)."""
         container = self._current
         if container is None:
             if self._last is not None and not isinstance(self._state, Terminated):
                 # It was to be started again: it is left as it ended last.
                 self._set(self._last)
             return
-        ended = container.exit()
-        if ended is None:
-            container.signal(signal.SIGTERM)
-            try:
-                async with asyncio.timeout(max(until - time.time(), 0)):
-                    ended = await container.wait()
-            except TimeoutError:
-                container.kill()
-                ended = await container.wait()
-        await self._end(container, ended)
+        await self._end(container, await self._terminate(container, until))
 
     def kill(self) -> None:
         """End it at once."""
         if self._current is not None:
             self._current.kill()
 
+    def _again(self, ended: Terminated) -> bool:
+        return restarts.again(self._body, self._policy, ended.code, init=self._init)
+
     def _recall(self, known: Mapping[str, Any]) -> None:
         """Find the last run on disk; failing that, believe the API that there was one."""
-        numbers = [int(path.name) for path in self._place.glob("*") if path.name.isdigit()]
-        for number in sorted(numbers, reverse=True):
-            container = Container.adopt(self._place / str(number))
-            if container is None:
-                continue
-            self._attempt, self._current, self._begun = number, container, True
+        found = self._runs.newest()
+        count = int(known.get("restartCount") or 0)
+        if found is not None:
+            number, container = found
             ended = container.exit()
+            if number < count and ended is not None:
+                # The next run was about to begin.
+                self._attempt, self._last = count, self._terminated(container, ended, number)
+                return
+            self._attempt, self._current, self._begun = number, container, True
             if ended is not None:
-                self._state = self._ended(container, ended)
-            if number > 0 and (self._place / str(number - 1)).is_dir():
-                before = Container.adopt(self._place / str(number - 1))
-                before_end = before.exit() if before else None
-                if before is not None and before_end is not None:
-                    self._last = self._terminated(before, before_end, number - 1)
+                self._state = self._terminated(container, ended, number)
+            else:
+                self._state = status.Running(container.started)
+                if known.get("containerID") == self._id(number):
+                    self._remembered.recall(known)
+            before = self._runs.find(number - 1) if number else None
+            before_end = before.exit() if before else None
+            if before is not None and before_end is not None:
+                self._last = self._terminated(before, before_end, number - 1)
             return
         state = known.get("state") or {}
-        self._attempt = int(known.get("restartCount") or 0)
+        self._attempt = count
         if "terminated" in state or "running" in state:
             # Its folder is gone with all that is known of it; it must not run a second time.
             self._begun = True
@@ -191,6 +178,11 @@ class Workload:
             self._state = state
             self._changed()
 
+    def _probed(self) -> None:
+        if self._prober is not None and self._prober.started:
+            self.started.set()
+        self._changed()
+
     async def _once(self) -> None:
         """One run, or what is left of it after the node's restart."""
         container = self._current or await self._start()
@@ -199,17 +191,115 @@ class Workload:
         self._current = container
         self._begun = True
         self._context.keeper.add(container)
+        prober = self._prober = self._watcher(container.started)
+        prober.started, prober.ready = self._remembered.started, self._remembered.ready
+        plain = not any(name in self._body for name in _WATCHED)
+        if plain:
+            # Nothing to wait for: one report tells all of it.
+            prober.started = prober.ready = True
+            self.started.set()
         self._set(status.Running(container.started))
-        await self._end(container, await container.wait())
+        try:
+            ended = await (container.wait() if plain else self._watch(container, prober))
+        finally:
+            self._prober = None
+            self._remembered = self._watcher(0.0)
+            self.started.clear()
+        await self._end(container, ended)
+
+    def _watcher(self, began: float) -> Prober:
+        return Prober(
+            self._body, self._look, self._clock, began, self._context.event, self._probed
+        )
+
+    async def _watch(self, container: Container, prober: Prober) -> Exit:
+        """Hook and probes of a run, until it has ended."""
+        waiting = asyncio.create_task(container.wait())
+        care = asyncio.create_task(self._care(container, prober))
+        try:
+            await asyncio.wait((waiting, care), return_when=asyncio.FIRST_COMPLETED)
+            while not waiting.done():
+                care.result()
+                if prober.doomed is None:
+                    # No probe that could be fatal is left.
+                    await asyncio.wait((waiting,))
+                    break
+                return await self._punish(container, prober)
+            return waiting.result()
+        finally:
+            for task in (waiting, care):
+                task.cancel()
+            await asyncio.wait((waiting, care))
+
+    async def _care(self, container: Container, prober: Prober) -> None:
+        hook = (self._body.get("lifecycle") or {}).get("postStart")
+        if hook and not self._runs.hooked(self._attempt):
+            try:
+                await self._hook(hook, container)
+            except HookError as error:
+                if container.exit() is not None:
+                    return
+                self._context.event(
+                    "Warning", "FailedPostStartHook", f"PostStartHook failed: {error}"
+                )
+                self._context.event("Normal", "Killing", "FailedPostStartHook")
+                await self._terminate(container, self._clock.monotonic() + self._grace(None))
+                return
+            self._runs.mark_hooked(self._attempt)
+        await prober.run()
+
+    async def _punish(self, container: Container, prober: Prober) -> Exit:
+        """Kill a container whose probe says that it is lost."""
+        kind = str(prober.doomed).lower()
+        # A signal's exit code stands for what a policy would see.
+        again = restarts.again(self._body, self._policy, 137, init=self._init)
+        text = f"Container {self.name} failed {kind} probe"
+        self._context.event("Normal", "Killing", f"{text}, will be restarted" if again else text)
+        probe = self._body[f"{kind}Probe"]
+        return await self._terminate(container, self._clock.monotonic() + self._grace(probe))
+
+    def _grace(self, probe: Mapping[str, Any] | None) -> float:
+        own = (probe or {}).get("terminationGracePeriodSeconds")
+        seconds = self._context.pod["spec"].get("terminationGracePeriodSeconds")
+        return float(own if own is not None else 30 if seconds is None else seconds)
+
+    async def _look(self, probe: Mapping[str, Any], seconds: float) -> Outcome:
+        if self._current is None:
+            raise TypeError(f"container {self.name} is probed and does not run")
+        address = self._context.host.address
+        return await handlers.probe(probe, self._body, self._current, address, seconds)
+
+    async def _hook(self, hook: Mapping[str, Any], container: Container) -> None:
+        await handlers.hook(
+            hook, self._body, container, self._context.host.address, self._clock.sleep
+        )
+
+    async def _terminate(self, container: Container, until: float) -> Exit:
+        ended = container.exit()
+        if ended is not None:
+            return ended
+        lifecycle = self._body.get("lifecycle") or {}
+        left = until - self._clock.monotonic()
+        if (hook := lifecycle.get("preStop")) and left > 0:
+            try:
+                async with asyncio.timeout(left):
+                    await self._hook(hook, container)
+            except (HookError, TimeoutError) as error:
+                text = str(error) or f"it did not end within {left:.0f} s"
+                self._context.event("Warning", "FailedPreStopHook", f"PreStopHook failed: {text}")
+            until = max(until, self._clock.monotonic() + _LEAST_GRACE)
+        container.signal(signal.Signals[lifecycle.get("stopSignal") or "SIGTERM"])
+        try:
+            async with asyncio.timeout(max(until - self._clock.monotonic(), 0)):
+                return await container.wait()
+        except TimeoutError:
+            container.kill()
+            return await container.wait()
 
     async def _end(self, container: Container, ended: Exit) -> None:
-        state = self._ended(container, ended)
-        self._set(state)
+        self._set(self._terminated(container, ended, self._attempt))
         # The file system of a run goes with it; the records and the log stay.
         await asyncio.to_thread(container.trim)
-
-    def _ended(self, container: Container, ended: Exit) -> Terminated:
-        return self._terminated(container, ended, self._attempt)
 
     def _terminated(self, container: Container, ended: Exit, attempt: int) -> Terminated:
         if ended.reason == "Lost":
@@ -225,25 +315,25 @@ class Workload:
         )
 
     def _termination_message(self, attempt: int, *, failed: bool) -> str:
-        path = self._message_file(attempt)
-        data = path.read_bytes()[:_MESSAGE_BYTES] if path.is_file() else b""
+        path = self._runs.message(attempt)
+        data = b""
+        if path.is_file():
+            with path.open("rb") as stream:
+                data = stream.read(_MESSAGE_BYTES)
         text = data.decode(errors="replace")
         fall_back = self._body.get("terminationMessagePolicy") == "FallbackToLogsOnError"
-        log = logs.file_of(self._context.folder, self.name, attempt)
+        log = self._runs.log(attempt)
         if not text and failed and fall_back and log.is_file():
             return logs.last_words(log)
         return text
 
-    def _message_file(self, attempt: int) -> Path:
-        return self._context.folder / "messages" / self.name / str(attempt)
-
     async def _start(self) -> Container | None:
         """Start a run; None if it cannot be: the state says why, it counts as a failed run."""
-        resolved = await self._resolve()
-        spec = await self._spec(resolved)
+        resolved = await self._recipe.resolve()
+        spec = await self._recipe.spec(resolved, self._attempt)
         self._image_id = resolved.id
         task = asyncio.create_task(
-            asyncio.to_thread(Container.start, self._place / str(self._attempt), spec)
+            asyncio.to_thread(Container.start, self._runs.directory(self._attempt), spec)
         )
         try:
             container = await asyncio.shield(task)
@@ -256,7 +346,7 @@ class Workload:
                 logger.info("container %s was given up before it started", self.name)
             raise
         except SandboxError as error:
-            now = time.time()
+            now = self._clock.time()
             self._context.event("Warning", "Failed", f"Error: {error}")
             self._begun = True
             self._set(Terminated(128, "StartError", now, now, str(error), self._id(self._attempt)))
@@ -264,107 +354,36 @@ class Workload:
         self._context.event("Normal", "Started", f"Started container {self.name}")
         return container
 
-    async def _resolve(self) -> Resolved:
-        """What the image is here; waits, as a kubelet does, until it can be had."""
-        pause, image = _RETRY, self._body["image"]
-        while True:
-            try:
-                return await asyncio.to_thread(self._context.images.resolve, image)
-            except PullError as error:
-                text = str(error)
-                if pause == _RETRY:
-                    self._context.event(
-                        "Warning", "Failed", f'Failed to pull image "{image}": {text}'
-                    )
-                    self._set(Waiting("ErrImagePull", text))
-                else:
-                    self._set(Waiting("ImagePullBackOff", f"Back-off pulling image: {text}"))
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_RETRY)
-
-    async def _spec(self, resolved: Resolved) -> Spec:
-        """The sandbox's description of a run; waits for secrets and the like that it names."""
-        pause = _RETRY
-        while True:
-            try:
-                variables = await env.build(
-                    self._context.pod, self._body, self._context.client, self._context.host
-                )
-                return self._describe(resolved, variables)
-            except (ConfigError, VolumeError) as error:
-                if pause == _RETRY:
-                    self._context.event("Warning", "Failed", f"Error: {error}")
-                self._set(Waiting("CreateContainerConfigError", str(error)))
-            except (NotFoundError, OSError) as error:
-                logger.warning("cannot configure container %s: %s", self.name, error)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_RETRY)
-
-    def _describe(self, resolved: Resolved, variables: dict[str, str]) -> Spec:
-        pod_spec = self._context.pod["spec"]
-        command = self._body.get("command") or ()
-        words = [
-            env.expand(word, variables) for word in (*command, *(self._body.get("args") or ()))
-        ]
-        if not command:
-            raise ConfigError(
-                f"container {self.name} has no command, and images have none on this node"
-            )
-        limits = (self._body.get("resources") or {}).get("limits") or {}
-        return Spec(
-            command=tuple(words),
-            env={**resolved.env, **variables},
-            cwd=self._body.get("workingDir") or "/",
-            image=resolved.image,
-            mounts=(*self._context.volumes.mounts(self._body, variables), *self._message_mount()),
-            hosts={
-                alias["ip"]: tuple(alias.get("hostnames") or ())
-                for alias in pod_spec.get("hostAliases") or ()
-            },
-            hostname=env.hostname(self._context.pod),
-            limits=Limits(
-                memory=quantity.bytes_of(limits["memory"]) if limits.get("memory") else None
-            ),
-            output=logs.file_of(self._context.folder, self.name, self._attempt),
-            warm=True,
-        )
-
-    def _message_mount(self) -> tuple[Mount, ...]:
-        """The file that the container may leave its last words in."""
-        target = self._body.get("terminationMessagePath") or "/dev/termination-log"
-        taken = {
-            posixpath.normpath(mount["mountPath"])
-            for mount in self._body.get("volumeMounts") or ()
-        }
-        if any(target == path or target.startswith(f"{path}/") for path in taken):
-            return ()
-        path = self._message_file(self._attempt)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        return (Mount(path, target),)
-
-    async def _back_off(self, ended: Terminated) -> None:
+    async def _wait(self, ended: Terminated) -> None:
         """Wait before the next run, longer each time."""
-        delay = 0.0
-        if self._attempt > 0 and not self._calm(ended):
-            delay = min(_BACK_OFF * 2 ** min(self._attempt - 1, 10), _LONGEST)
-        left = (ended.finished or time.time()) + delay - time.time()
+        lasted = None
+        if ended.started is not None and ended.finished is not None:
+            lasted = ended.finished - ended.started
+        delay = self._back_off.delay(lasted)
+        # The clock may have jumped since the end: never longer than the delay itself.
+        left = min((ended.finished or self._clock.time()) + delay - self._clock.time(), delay)
         if left > 0:
             meta = self._context.pod["metadata"]
-            where = f"{meta['name']}_{meta['namespace']}({meta['uid']})"
-            text = f"back-off {delay:.0f}s restarting failed container={self.name} pod={where}"
+            where = f"{meta['name']}_{objects.namespace(self._context.pod)}({meta['uid']})"
+            text = (
+                f"back-off {_duration(delay)} restarting failed container={self.name} pod={where}"
+            )
             self._last = ended
             self._set(Waiting("CrashLoopBackOff", text))
             self._context.event(
-                "Warning", "BackOff", f"Back-off restarting failed container {self.name}"
+                "Warning",
+                "BackOff",
+                f"Back-off restarting failed container {self.name} in pod {where}",
             )
-            await asyncio.sleep(left)
+            await self._clock.sleep(left)
         self._set(status.CREATING)
-        stale = self._place / str(self._attempt - 1)
-        await asyncio.to_thread(tree.remove, stale)
+        await asyncio.to_thread(self._runs.prune, self._attempt)
 
-    @staticmethod
-    def _calm(ended: Terminated) -> bool:
-        if ended.started is None or ended.finished is None:
-            return False
-        return ended.finished - ended.started >= _CALM
+
+_WATCHED = ("startupProbe", "livenessProbe", "readinessProbe", "lifecycle")
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as Go writes them: `10s`, `2m40s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -8,6 +8,7 @@ from typing import Any
 
 from tinykube import names, quantity
 from tinykube.objects import JSON
+from tinykube.podspec import handlers
 from tinykube.podspec.shape import SOURCES
 
 TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
@@ -60,6 +61,7 @@ def _default_container(container: JSON) -> None:
     container.setdefault("imagePullPolicy", "Always" if latest else "IfNotPresent")
     container.setdefault("terminationMessagePath", "/dev/termination-log")
     container.setdefault("terminationMessagePolicy", "File")
+    handlers.default(container)
     container.setdefault("resources", {})
     for port in container.get("ports") or ():
         port.setdefault("protocol", "TCP")
@@ -151,9 +153,28 @@ def demand(pod: Mapping[str, Any], group: str = "requests") -> dict[str, Fractio
     """
     total: dict[str, Fraction] = {}
     for item in pod["spec"].get("containers") or ():
-        for name, amount in ((item.get("resources") or {}).get(group) or {}).items():
-            total[name] = total.get(name, Fraction(0)) + quantity.parse(amount)
+        _add(total, item, group)
+    beside: dict[str, Fraction] = {}
+    largest: dict[str, Fraction] = {}
     for item in pod["spec"].get("initContainers") or ():
-        for name, amount in ((item.get("resources") or {}).get(group) or {}).items():
-            total[name] = max(total.get(name, Fraction(0)), quantity.parse(amount))
-    return total
+        if item.get("restartPolicy") == "Always":
+            # It runs on beside all that come after it.
+            _add(total, item, group)
+            _add(beside, item, group)
+            need = dict(beside)
+        else:
+            need = dict(beside)
+            _add(need, item, group)
+        largest = {
+            name: max(need.get(name, Fraction(0)), largest.get(name, Fraction(0)))
+            for name in need.keys() | largest.keys()
+        }
+    return {
+        name: max(total.get(name, Fraction(0)), largest.get(name, Fraction(0)))
+        for name in total.keys() | largest.keys()
+    }
+
+
+def _add(total: dict[str, Fraction], container: Mapping[str, Any], group: str) -> None:
+    for name, amount in ((container.get("resources") or {}).get(group) or {}).items():
+        total[name] = total.get(name, Fraction(0)) + quantity.parse(amount)

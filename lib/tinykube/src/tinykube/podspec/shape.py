@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from tinykube import schema
-from tinykube.podspec import placement
+from tinykube.podspec import handlers, placement
 from tinykube.schema import Fields, Many, Refused, Shape, Table
 
 _OWN_USER = "every container runs as the one user that tinykube itself runs as"
-_NO_PROBES = "probes are not run here"
-_NO_HOOKS = "lifecycle hooks are not run here"
 _VOLUME = "this kind of volume does not exist here"
 
 _KEY: dict[str, Shape] = {"name": "str", "key": "str", "optional": "bool"}
@@ -45,15 +43,16 @@ _NAMED = Fields({"name": "str", "optional": "bool"})
 _SECURITY: dict[str, Shape] = {
     "privileged": Refused("there are no privileged containers here", (False,)),
     "allowPrivilegeEscalation": Refused("no container can gain privileges here", (False,)),
-    "readOnlyRootFilesystem": Refused("a container's own root is writable here", (False,)),
+    "readOnlyRootFilesystem": "bool",
     "procMount": Refused("/proc is always the container's own", ("Default",)),
     # Containers have no capabilities and no set-user-id programs, whatever these say.
     "capabilities": Fields({"add": Refused("no capability can be added"), "drop": Many("str")}),
 }
 _IDENTITY: dict[str, Shape] = {
-    "runAsUser": Refused(_OWN_USER),
-    "runAsGroup": Refused(_OWN_USER),
-    "runAsNonRoot": Refused(_OWN_USER, (False,)),
+    # What the one user and its group are called inside.
+    "runAsUser": "int",
+    "runAsGroup": "int",
+    "runAsNonRoot": "bool",
     "seLinuxOptions": Refused("SELinux labels are not set here"),
     "windowsOptions": Refused("this is Linux"),
     "seccompProfile": Fields(
@@ -130,19 +129,13 @@ _CONTAINER: dict[str, Shape] = {
     "stdin": Refused("a container's standard input is empty here", (False,)),
     "stdinOnce": Refused("a container's standard input is empty here", (False,)),
     "tty": Refused("containers have no terminal here", (False,)),
-    "livenessProbe": Refused(_NO_PROBES),
-    "readinessProbe": Refused(_NO_PROBES),
-    "startupProbe": Refused(_NO_PROBES),
-    "lifecycle": Refused(_NO_HOOKS),
+    **handlers.SHAPES,
     "resizePolicy": Refused("running containers cannot be resized here"),
     "volumeDevices": Refused("block devices do not exist here"),
-    "restartPolicy": Refused("side-car and per-container restart policies are not known here"),
-    "restartPolicyRules": Refused("per-container restart policies are not known here"),
 }
 SOURCES: dict[str, Shape] = {
     "emptyDir": Fields(
         {
-            # A folder on the disk in either case; its size is not bounded.
             "medium": "str",
             "sizeLimit": "quantity",
         }
@@ -254,7 +247,7 @@ SHAPE = schema.kind(
                 "shareProcessNamespace": Refused("containers do not share processes", (False,)),
                 "setHostnameAsFQDN": Refused("there is no cluster DNS here", (False,)),
                 "priorityClassName": "str",
-                "readinessGates": Refused("readiness gates are not known here"),
+                "readinessGates": Many(Fields({"conditionType": "str"})),
                 "resources": Refused("resources of a whole pod are not known; use containers'"),
                 "overhead": Refused("pod overhead is not known here"),
                 "ephemeralContainers": Refused("ephemeral containers do not exist here"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from tinykube import names, quantity
 from tinykube.objects import JSON
-from tinykube.podspec import placement
+from tinykube.podspec import handlers, placement
 from tinykube.podspec.defaults import containers
 from tinykube.podspec.shape import SOURCES
 from tinykube.status import (
@@ -91,8 +91,20 @@ def _pod_level(spec: Mapping[str, Any]) -> Iterator[Cause]:
     if spec.get("hostname") and (fault := names.label_fault(spec["hostname"])):
         yield wrong("spec.hostname", spec["hostname"], fault)
     yield from placement.validate(spec)
+    yield from _identity("spec.securityContext", spec["securityContext"])
+    for index, gate in enumerate(spec.get("readinessGates") or ()):
+        if fault := names.label_key_fault(gate.get("conditionType", "")):
+            where = f"spec.readinessGates[{index}].conditionType"
+            yield wrong(where, gate.get("conditionType", ""), fault)
     for index, alias in enumerate(spec.get("hostAliases") or ()):
         yield from _alias(f"spec.hostAliases[{index}]", alias)
+
+
+def _identity(path: str, security: Mapping[str, Any]) -> Iterator[Cause]:
+    for name in ("runAsUser", "runAsGroup"):
+        value = security.get(name)
+        if value is not None and not 0 <= value <= 2**31 - 1:
+            yield wrong(f"{path}.{name}", value, "must be between 0 and 2147483647, inclusive")
 
 
 def _alias(path: str, alias: Mapping[str, Any]) -> Iterator[Cause]:
@@ -134,6 +146,8 @@ def _container(
             container["terminationMessagePolicy"],
             ("File", "FallbackToLogsOnError"),
         )
+    yield from handlers.validate(path, container, init=path.startswith("spec.initContainers"))
+    yield from _identity(f"{path}.securityContext", container.get("securityContext") or {})
     yield from _environment(path, container)
     yield from _mounts(path, container, volumes)
     yield from _resources(f"{path}.resources", container["resources"])

@@ -1,0 +1,73 @@
+"""The runs of a container on disk, below the pod's folder.
+
+Run N of a container lives in `containers/NAME/N`, its log is `logs/NAME/N.log`, its last words
+`messages/NAME/N`. Run N+1 is begun only when the end of run N is on disk. So a node that comes
+back after kill -9 finds each container where it is and starts none twice.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sandbox import tree
+from sandbox.container import Container
+
+_HOOKED = "hooked"
+
+
+class Runs:
+    """Where the runs of one container are.
+
+    Args:
+        folder: the pod's folder.
+        name: the container's name.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder = folder
+        self._name = name
+        self._containers = folder / "containers" / name
+
+    def directory(self, number: int) -> Path:
+        """What `sandbox` keeps of a run."""
+        return self._containers / str(number)
+
+    def log(self, number: int) -> Path:
+        """What a run has printed."""
+        return self._folder / "logs" / self._name / f"{number}.log"
+
+    def message(self, number: int) -> Path:
+        """The file that a run may leave its last words in."""
+        return self._folder / "messages" / self._name / str(number)
+
+    def find(self, number: int) -> Container | None:
+        """A run, going on or ended; None if there was none."""
+        return Container.adopt(self.directory(number))
+
+    def newest(self) -> tuple[int, Container] | None:
+        """The last run; None before the first."""
+        numbers = [int(path.name) for path in self._containers.glob("*") if path.name.isdigit()]
+        for number in sorted(numbers, reverse=True):
+            container = self.find(number)
+            if container is not None:
+                return number, container
+        return None
+
+    def hooked(self, number: int) -> bool:
+        """True once the hook after a run's start has been run."""
+        return (self.directory(number) / _HOOKED).exists()
+
+    def mark_hooked(self, number: int) -> None:
+        """Note that the hook after a run's start has been run."""
+        (self.directory(number) / _HOOKED).touch(mode=0o600)
+
+    def prune(self, number: int) -> None:
+        """Forget all runs before `number`, which is the last that has ended."""
+        for path in self._containers.glob("*"):
+            if path.name.isdigit() and int(path.name) < number:
+                tree.remove(path)
+        for folder in ("logs", "messages"):
+            for path in (self._folder / folder / self._name).glob("*"):
+                first = path.name.partition(".")[0]
+                if first.isdigit() and int(first) < number:
+                    path.unlink(missing_ok=True)

@@ -1,0 +1,250 @@
+"""Probes, hooks, side-cars, restarts and identities of real containers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tinykube import objects
+from tinykube.node.client import JSON
+
+from .conftest import Api, Node, shell
+from .test_agent import terminated
+
+FOREVER = "while :; do sleep 0.05; done"
+DATA: dict[str, Any] = {"volumeMounts": [{"name": "v", "mountPath": "/data"}]}
+VOLUMES: list[JSON] = [{"name": "v", "emptyDir": {}}]
+
+
+def command(script: str) -> JSON:
+    return {"exec": {"command": ["sh", "-c", script]}}
+
+
+def container(pod: JSON, index: int = 0, group: str = "containerStatuses") -> Any:
+    return ((pod.get("status") or {}).get(group) or [{}] * (index + 1))[index]
+
+
+def messages(api: Api, reason: str) -> list[str]:
+    return [message for _, found, message in api.events if found == reason]
+
+
+async def test_liveness_restarts(api: Api, node: Node) -> None:
+    probe = {**command("echo sick; test -e /data/well"), "periodSeconds": 1, "failureThreshold": 2}
+    script = f"trap 'touch /data/well; exit 3' TERM; {FOREVER}"
+    pod = await api.create(
+        "p",
+        shell(script, livenessProbe=probe, **DATA),
+        volumes=VOLUMES,
+        restartPolicy="Always",
+    )
+
+    await api.until(lambda: container(pod).get("restartCount") == 1)
+    await api.until(lambda: "running" in container(pod)["state"])
+
+    assert container(pod)["lastState"]["terminated"]["exitCode"] == 3
+    assert messages(api, "Unhealthy") == ["Liveness probe failed: sick\n"] * 2
+    assert "Container main failed liveness probe, will be restarted" in messages(api, "Killing")
+
+
+async def test_liveness_kills_for_good_where_nothing_restarts(api: Api, node: Node) -> None:
+    probe = {**command("false"), "periodSeconds": 1, "failureThreshold": 1}
+    probe["terminationGracePeriodSeconds"] = 1
+    pod = await api.create("p", shell(f"trap '' TERM; {FOREVER}", livenessProbe=probe))
+
+    assert await api.finished(pod) == "Failed"
+    assert terminated(pod)["exitCode"] == 137
+    assert "Container main failed liveness probe" in messages(api, "Killing")
+
+
+async def test_readiness_is_told(api: Api, node: Node) -> None:
+    probe = {**command("test -e /data/ready"), "periodSeconds": 1}
+    pod = await api.create("p", shell(FOREVER, readinessProbe=probe, **DATA), volumes=VOLUMES)
+
+    await api.until(lambda: container(pod).get("started"))
+    assert not container(pod)["ready"]
+    (node.folder / "pods" / objects.uid(pod) / "volumes/v/ready").touch()
+
+    await api.until(lambda: container(pod)["ready"])
+    found = {c["type"]: c["status"] for c in pod["status"]["conditions"]}
+    assert found["Ready"] == found["ContainersReady"] == "True"
+
+
+async def test_probes_over_the_network(api: Api, node: Node) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await reader.readuntil(b"\r\n\r\n")
+        code = b"200 OK" if b"GET /healthz " in asked else b"500 No"
+        writer.write(b"HTTP/1.1 " + code + b"\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    number = server.sockets[0].getsockname()[1]
+    ports = [{"name": "web", "containerPort": number}]
+    good = {"httpGet": {"path": "/healthz", "port": "web"}, "periodSeconds": 1}
+    bad = {"httpGet": {"path": "/", "port": number}, "periodSeconds": 1}
+    open_ = {"tcpSocket": {"port": number}, "periodSeconds": 1}
+    pod = await api.create(
+        "p",
+        shell(FOREVER, "a", ports=ports, readinessProbe=good, startupProbe=open_),
+        shell(FOREVER, "b", ports=ports, readinessProbe=bad),
+    )
+
+    await api.until(lambda: container(pod).get("ready"))
+    async with asyncio.timeout(30):
+        while not messages(api, "Unhealthy"):  # noqa: ASYNC110 - events have no watch here
+            await asyncio.sleep(0.02)
+    server.close()
+
+    assert not container(pod, 1)["ready"]
+    assert messages(api, "Unhealthy")[0] == (
+        "Readiness probe failed: HTTP probe failed with statuscode: 500"
+    )
+
+
+async def test_hooks(api: Api, node: Node) -> None:
+    lifecycle = {
+        "postStart": command("echo post >> /data/log"),
+        "preStop": command("echo pre >> /data/log"),
+    }
+    script = f"trap 'cat /data/log; exit 0' USR1; {FOREVER}"
+    pod = await api.create(
+        "p",
+        shell(script, lifecycle={**lifecycle, "stopSignal": "SIGUSR1"}, **DATA),
+        volumes=VOLUMES,
+    )
+    await api.until(lambda: container(pod).get("ready"))
+
+    log = node.folder / "pods" / objects.uid(pod) / "logs/main/0.log"
+    descriptor = log.open("rb")
+    await api.delete(pod, 30)
+    await api.until(lambda: not api.pods)
+
+    assert terminated(pod)["exitCode"] == 0
+    with descriptor:
+        assert descriptor.read() == b"post\npre\n"
+
+
+async def test_a_hook_that_fails(api: Api, node: Node) -> None:
+    lifecycle = {"postStart": command("echo why; exit 4")}
+    pod = await api.create("p", shell(f"trap 'exit 5' TERM; {FOREVER}", lifecycle=lifecycle))
+
+    assert await api.finished(pod) == "Failed"
+    assert messages(api, "FailedPostStartHook") == ["PostStartHook failed: exit code 4: why"]
+
+
+async def test_a_hook_takes_of_the_grace_period(api: Api, node: Node) -> None:
+    lifecycle = {"preStop": command("sleep 1000")}
+    pod = await api.create("p", shell(f"trap 'exit 6' TERM; {FOREVER}", lifecycle=lifecycle))
+    await api.until(lambda: container(pod).get("ready"))
+
+    await api.delete(pod, 1)
+    await api.until(lambda: not api.pods)
+
+    assert terminated(pod)["exitCode"] == 6
+    assert messages(api, "FailedPreStopHook")
+
+
+async def test_a_sidecar(api: Api, node: Node) -> None:
+    side = shell(
+        f"echo up >> /data/log; trap 'echo down >> /data/log; exit 0' TERM; {FOREVER}",
+        "side",
+        restartPolicy="Always",
+        startupProbe={**command("grep up /data/log"), "periodSeconds": 1},
+        **DATA,
+    )
+    pod = await api.create(
+        "p",
+        shell("echo main >> /data/log; sleep 0.2", **DATA),
+        initContainers=[side, shell("echo init >> /data/log", "init", **DATA)],
+        volumes=VOLUMES,
+    )
+    log = node.folder / "pods" / objects.uid(pod) / "volumes/v/log"
+
+    assert await api.finished(pod) == "Succeeded"
+
+    assert log.read_text().split() == ["up", "init", "main", "down"]
+    assert terminated(pod, 0, "initContainerStatuses")["exitCode"] == 0
+    assert "Running" in api.phases["p"]
+
+
+async def test_a_sidecar_is_restarted(api: Api, node: Node) -> None:
+    side = shell("echo x >> /data/log", "side", restartPolicy="Always", **DATA)
+    main = shell("until test $(wc -l < /data/log) -ge 3; do sleep 0.02; done", **DATA)
+    pod = await api.create("p", main, initContainers=[side], volumes=VOLUMES)
+
+    assert await api.finished(pod) == "Succeeded"
+    assert container(pod, 0, "initContainerStatuses")["restartCount"] >= 2
+
+
+async def test_restart_rules(api: Api, node: Node) -> None:
+    rules = [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]
+    script = "echo x >> /data/log; test $(wc -l < /data/log) -ge 2 || exit 42; exit 1"
+    main = shell(script, restartPolicy="Never", restartPolicyRules=rules, **DATA)
+    pod = await api.create("p", main, volumes=VOLUMES)
+
+    assert await api.finished(pod) == "Failed"
+    assert container(pod)["restartCount"] == 1
+    assert terminated(pod)["exitCode"] == 1
+
+
+async def test_counts_survive_the_nodes_restart(api: Api, node: Node) -> None:
+    script = "echo x >> /data/log; test $(wc -l < /data/log) -lt 3 && exit 7; sleep 1000"
+    pod = await api.create("p", shell(script, **DATA), volumes=VOLUMES, restartPolicy="OnFailure")
+    await api.until(lambda: container(pod).get("restartCount") == 2 and container(pod)["ready"])
+    before = objects.copy(container(pod))
+
+    await node.stop()
+    del pod["status"]["containerStatuses"][0]["lastState"]
+    node.start()
+    await api.until(lambda: container(pod).get("lastState"))
+
+    assert container(pod) == before
+
+
+async def test_another_user(api: Api, node: Node) -> None:
+    pod = await api.create(
+        "p",
+        shell("id -u; id -g; id -un; touch /x; touch /data/x; stat -c %u /data/x", **DATA),
+        volumes=VOLUMES,
+        securityContext={"runAsUser": 1000, "runAsGroup": 100, "fsGroup": 5, "runAsNonRoot": True},
+    )
+
+    assert await api.finished(pod) == "Succeeded"
+    assert (await node.logs(pod)).split() == [b"1000", b"100", b"user1000", b"1000"]
+
+
+async def test_a_root_that_cannot_be_written_to(api: Api, node: Node) -> None:
+    pod = await api.create(
+        "p",
+        shell(
+            "touch /x /tmp/x 2>/dev/null || echo no; touch /data/x && echo yes",
+            securityContext={"readOnlyRootFilesystem": True},
+            **DATA,
+        ),
+        volumes=VOLUMES,
+    )
+
+    assert await api.finished(pod) == "Succeeded"
+    assert await node.logs(pod) == b"no\nyes\n"
+
+
+async def test_root_where_it_is_not_wanted(api: Api, node: Node) -> None:
+    pod = await api.create("p", shell("true", securityContext={"runAsNonRoot": True}))
+
+    await api.until(lambda: "waiting" in container(pod).get("state", {}))
+    await api.until(
+        lambda: "runAsNonRoot and image" in container(pod)["state"]["waiting"].get("message", "")
+    )
+    assert container(pod)["state"]["waiting"]["reason"] == "CreateContainerConfigError"
+
+
+@pytest.mark.parametrize("policy", ["Always", "OnFailure"])
+async def test_what_cannot_be_started_is_tried_again(api: Api, node: Node, policy: str) -> None:
+    broken = {"name": "main", "image": "busybox", "command": ["/no/such"]}
+    pod = await api.create("p", broken, restartPolicy=policy)
+
+    await api.until(lambda: container(pod).get("restartCount", 0) >= 2)
+
+    assert container(pod)["lastState"]["terminated"]["reason"] == "StartError"

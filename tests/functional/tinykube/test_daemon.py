@@ -168,7 +168,7 @@ def test_a_pod_waits_for_room(tinykube):
         conditions = client.get(Pod, "large").status.conditions or []
         return conditions and conditions[0].message
 
-    assert tinykube.wait(told) == "0/1 nodes are available: 1 Insufficient memory."
+    assert tinykube.wait(told).startswith("0/1 nodes are available: 1 Insufficient memory. ")
     (tinykube.data / "config.yaml").write_text("port: 0\ncapacity: {cpu: 1, memory: 4Gi}\n")
     assert tinykube.wait(lambda: ended(client, "large")).status.phase == "Succeeded"
 

@@ -65,6 +65,11 @@ class ControlPlane:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @property
+    def authority(self) -> Path:
+        """The certificate of who vouches for everybody here."""
+        return self._authority.certificate
+
     def user(self, name: str, groups: Sequence[str] = ()) -> Path:
         """A kubeconfig with a certificate for the user `name` in `groups`."""
         file = name.replace(":", "-")

@@ -71,6 +71,11 @@ class Process:
                 )
             time.sleep(0.05)
 
+    def signal(self, number: int) -> None:
+        """Send it a signal and wait for its end."""
+        os.kill(self.pid, number)
+        self._process.wait(10)
+
     def stop(self, seconds: float = 10) -> None:
         """End it, gently if it can; returns when it is gone."""
         if self.running():

@@ -41,6 +41,8 @@ def test_what_the_file_says(tmp_path):
         ("capacity: {cpu: lots}", "capacity.cpu is 'lots'"),
         ("capacity: {cpu: -1}", "capacity.cpu is -1"),
         ("capacity: {cpu: [1]}", "capacity.cpu"),
+        ("hostPaths: /srv", "hostPaths must be a list of absolute paths"),
+        ("hostPaths: [srv]", "hostPaths must be a list of absolute paths"),
         ("{", "is not YAML"),
     ],
 )

@@ -21,7 +21,11 @@ def body(name="n", **labels):
         "kind": "Node",
         "metadata": {"name": name, "labels": labels},
         "spec": {},
-        "status": {"capacity": {"cpu": "1"}, "allocatable": {"cpu": "1"}},
+        "status": {
+            "capacity": {"cpu": "1"},
+            "allocatable": {"cpu": "1"},
+            "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
+        },
     }
 
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tinykube import nodes
 from tinykube.config import ConfigError, Folder
 
 _START_SECONDS = 60.0
@@ -58,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     command(
         "restore", "put the last good copy of the state in the place of a damaged one", _restore
     ).add_argument("file", nargs="?", type=Path, help="the copy (default: state.backup.db)")
+    nodes.add_parser(command)
     parsed = parser.parse_args(arguments)
     try:
         return int(parsed.run(parsed))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from tinykube import quantity
 
 DEFAULT_PORT = 16443
 NODE_PODS = 250
-_KEYS = ("port", "capacity", "images")
+_LOOK_SECONDS = 10.0
+_KEYS = ("port", "capacity", "images", "hostPaths")
 
 
 class ConfigError(Exception):
@@ -103,10 +105,12 @@ class Config:
     Attributes:
         port: the API's port on 127.0.0.1.
         capacity: what the node offers, quantities by resource.
+        folders: those that pods may mount as hostPath on a node of another control plane.
     """
 
     port: int = DEFAULT_PORT
     capacity: Mapping[str, str] = field(default_factory=dict)
+    folders: tuple[Path, ...] = ()
 
 
 def machine() -> dict[str, str]:
@@ -173,4 +177,37 @@ def parse(data: Any, path: str) -> Config:
                 f"{path}: capacity.{name} is {amount!r}, no quantity such as 4 or 8Gi: {error}"
             ) from error
         capacity[str(name)] = str(amount)
-    return Config(port=port, capacity=capacity)
+    return Config(port=port, capacity=capacity, folders=_folders(data.get("hostPaths"), path))
+
+
+def _folders(given: Any, path: str) -> tuple[Path, ...]:
+    if given is None:
+        return ()
+    if not isinstance(given, list) or not all(
+        isinstance(item, str) and item.startswith("/") for item in given
+    ):
+        raise ConfigError(f"{path}: hostPaths must be a list of absolute paths")
+    return tuple(map(Path, given))
+
+
+async def changes(path: Path) -> AsyncIterator[Config | ConfigError]:
+    """What the config file says, or what is wrong with it, each time it has changed."""
+    seen = _stamp(path)
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        stamp = _stamp(path)
+        if stamp == seen:
+            continue
+        seen = stamp
+        try:
+            yield read(path)
+        except ConfigError as error:
+            yield error
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

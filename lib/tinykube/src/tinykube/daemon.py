@@ -11,13 +11,10 @@ import logging
 import os
 import signal
 import socket
-import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
-import uvicorn
-
-from tinykube import backup, bootstrap, config, discovery, events, kinds, pki
+from tinykube import backup, bootstrap, config, discovery, events, pki, serving
 from tinykube.api import Api, Context
 from tinykube.config import Config, ConfigError, Folder
 from tinykube.control import Loop
@@ -39,7 +36,6 @@ from tinykube.watch import Hub
 log = logging.getLogger(__name__)
 
 ADDRESS = "127.0.0.1"
-_CONFIG_SECONDS = 10.0
 
 
 class StartError(Exception):
@@ -51,6 +47,10 @@ class Node:
 
     async def run(self) -> None:
         """Serve until cancelled."""
+        raise NotImplementedError
+
+    def offer(self, capacity: Mapping[str, str]) -> None:
+        """Offer another capacity from now on."""
         raise NotImplementedError
 
     def logs(self, pod: JSON, container: str, options: LogOptions) -> AsyncIterator[bytes]:
@@ -119,23 +119,6 @@ def _holder(port: int) -> str:
     return ""
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server, which sleeps until it is told to end instead of ticking."""
-
-    def __init__(self, settings: uvicorn.Config) -> None:
-        super().__init__(settings)
-        self.ending = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are the daemon's business."""
-        yield
-
-    async def main_loop(self) -> None:
-        """Wait for the end."""
-        await self.ending.wait()
-
-
 class Daemon:
     """One control plane with its node.
 
@@ -171,7 +154,7 @@ class Daemon:
         node = self.make_node(LocalClient(registry, hub, tokens, endpoint))
         context = Context(registry, hub, tokens, node, f"{ADDRESS}:{self._port}", self._health)
         api = Api(context)
-        server = _Server(_settings(api, keys))
+        server = serving.Server(serving.settings(api.app(), keys.certificate, keys.key))
         write_kubeconfig(self._folder.kubeconfig, self._port, keys)
         loops: list[Loop] = [
             Scheduler(registry),
@@ -184,11 +167,11 @@ class Daemon:
         ]
         work = {asyncio.create_task(loop.run(), name=loop.name) for loop in loops}
         work.add(asyncio.create_task(events.forget(registry), name="old events"))
-        work.add(asyncio.create_task(self._follow_config(registry), name="config"))
+        work.add(asyncio.create_task(self._follow_config(node), name="config"))
         work.add(asyncio.create_task(node.run(), name="node"))
         copying = backup.keep(self.store, self._folder.backup, self._tell_backup)
         work.add(asyncio.create_task(copying, name="backup"))
-        serving = asyncio.create_task(server.serve(sockets=[self._listener]), name="server")
+        accepting = asyncio.create_task(server.serve(sockets=[self._listener]), name="server")
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         _settle()
         log.info("serving on https://%s:%s from %s", ADDRESS, self._port, self._folder.root)
@@ -196,7 +179,7 @@ class Daemon:
             ready.set()
         try:
             done, _ = await asyncio.wait(
-                {*work, serving, stopping}, return_when=asyncio.FIRST_COMPLETED
+                {*work, accepting, stopping}, return_when=asyncio.FIRST_COMPLETED
             )
             for task in done - {stopping}:
                 # None of them ends by itself: the daemon would be half of one.
@@ -204,12 +187,11 @@ class Daemon:
                 raise RuntimeError(f"the task {task.get_name()!r} ended")
         finally:
             hub.close()
-            server.ending.set()
-            server.should_exit = True
+            server.end()
             for task in work:
                 task.cancel()
             stopping.cancel()
-            await asyncio.gather(*work, serving, stopping, return_exceptions=True)
+            await asyncio.gather(*work, accepting, stopping, return_exceptions=True)
             self.store.close()
             self._copy_store()
             log.info("ended")
@@ -244,46 +226,19 @@ class Daemon:
     def _health(self) -> list[str]:
         return [f"{name}: {problem}" for name, problem in sorted(self._problems.items())]
 
-    async def _follow_config(self, registry: Registry) -> None:
+    async def _follow_config(self, node: Node) -> None:
         """Take over a changed capacity; a wrong config is told and the last good one kept."""
-        seen = _stamp(self._folder.config)
-        while True:
-            await asyncio.sleep(_CONFIG_SECONDS)
-            stamp = _stamp(self._folder.config)
-            if stamp == seen:
-                continue
-            seen = stamp
-            try:
-                new = config.read(self._folder.config)
-            except ConfigError as error:
-                log.error("%s; the config as it was before stays in force", error)
-                self._problems["config"] = str(error)
+        async for new in config.changes(self._folder.config):
+            if isinstance(new, ConfigError):
+                log.error("%s; the config as it was before stays in force", new)
+                self._problems["config"] = str(new)
                 continue
             self._problems.pop("config", None)
             if new.port != self._settings.port:
                 log.warning("a new port takes effect when tinykube is started again")
-            with contextlib.suppress(StorageError):
-                registry.modify(kinds.NODES, "", node_name(), _capacity(new))
+            node.offer(new.capacity)
             self._settings = new
             log.info("took over the changed config")
-
-
-def _capacity(new: Config) -> Callable[[JSON], bool]:
-    def change(node: JSON) -> bool:
-        capacity = dict(new.capacity)
-        altered = node["status"].get("allocatable") != capacity
-        node["status"]["capacity"] = node["status"]["allocatable"] = capacity
-        return bool(altered)
-
-    return change
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def node_name() -> str:
@@ -293,32 +248,6 @@ def node_name() -> str:
         for letter in socket.gethostname().lower()
     )
     return name.strip("-.")[:63].strip("-.") or "localhost"
-
-
-def _settings(api: Api, keys: pki.Pki) -> uvicorn.Config:
-    settings = uvicorn.Config(
-        api.app(),
-        http="httptools",
-        ws="none",
-        loop="asyncio",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-        ssl_certfile=str(keys.certificate),
-        ssl_keyfile=str(keys.key),
-        # Longer than clients keep a connection, so that none meets a closed one.
-        timeout_keep_alive=300,
-        timeout_graceful_shutdown=2,
-        h11_max_incomplete_event_size=65_536,
-    )
-    settings.load()
-    if settings.ssl is not None:
-        settings.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
-    return settings
 
 
 def _settle() -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from tinykube import events, kinds, objects, tokens
+from tinykube.node import registration
 from tinykube.node.client import Endpoint, Kind, NotFoundError, PodEvent
 from tinykube.objects import JSON
 from tinykube.registry import Deletion, Registry
@@ -54,14 +55,14 @@ class LocalClient:
     async def register(self, node: JSON) -> None:
         """Create the Node, or bring labels and status of the existing one up to date."""
         name = objects.name(node)
-        status = node["status"]
 
         def change(current: JSON) -> bool:
-            before = objects.copy(current)
-            labels = current["metadata"].setdefault("labels", {})
-            labels.update(node["metadata"].get("labels") or {})
-            current["status"] = status
-            return bool(before != current)
+            labels = registration.labels(current, node)
+            status = registration.status(current, node, datetime.now(UTC))
+            current["metadata"].setdefault("labels", {}).update(labels)
+            if status is not None:
+                current["status"] = status
+            return bool(labels) or status is not None
 
         with _as_oserror():
             if not self._registry.modify(kinds.NODES, "", name, change):

@@ -167,6 +167,27 @@ def _serve(pki: Pki, authority_key: Path, address: str) -> None:
     write_private(pki.certificate, certificate.public_bytes(serialization.Encoding.PEM))
 
 
+def self_signed(folder: Path, name: str, address: str) -> tuple[Path, Path]:
+    """A server's certificate that nobody vouches for, and its key; made anew in time."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    certificate, key_file = folder / "serving.crt", folder / "serving.key"
+    if not _good(certificate, key_file, address):
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject, public = _name(name), key.public_key()
+        names = [x509.DNSName(name), x509.IPAddress(ipaddress.ip_address(address))]
+        made = (
+            _builder(subject, subject, public, _SERVER_YEARS)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_usage(signs=False), critical=True)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        certificate.unlink(missing_ok=True)
+        write_private(key_file, _pem(key))
+        write_private(certificate, made.public_bytes(serialization.Encoding.PEM))
+    return certificate, key_file
+
+
 def _good(certificate: Path, key: Path, address: str) -> bool:
     if not (certificate.exists() and key.exists()):
         return False

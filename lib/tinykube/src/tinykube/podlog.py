@@ -88,9 +88,11 @@ def options(query: Any, pod: JSON, chosen: str) -> LogOptions:
     )
 
 
-async def answer(http: Request, pod: JSON, logs: NodeLogs) -> Response:
-    """Serve a container's log. Raises ApiError 400."""
-    chosen = container(pod, http.query_params.get("container", ""))
+async def answer(
+    http: Request, pod: JSON, logs: NodeLogs, *, asked: str | None = None
+) -> Response:
+    """Serve the log of the container that the query names, or `asked`. Raises ApiError 400."""
+    chosen = container(pod, http.query_params.get("container", "") if asked is None else asked)
     wanted = options(http.query_params, pod, chosen)
     if not pod["spec"].get("nodeName"):
         # Kubernetes as well: there is no node to ask.

@@ -241,6 +241,20 @@ async def test_host_paths(tmp_path: Path, api: Api, kind: str, name: str, good: 
             await made.prepare()
 
 
+async def test_only_folders_that_are_lent(tmp_path: Path, api: Api) -> None:
+    lent = tmp_path / "lent"
+    (lent / "in").mkdir(parents=True)
+    (lent / "out").symlink_to("/etc")
+    for place, good in ((lent / "in", True), (lent / "out", False), (tmp_path, False)):
+        made = make(tmp_path, api, {"name": "v", "hostPath": {"path": str(place)}})
+        made.host = Host("n", "127.0.0.1", {}, (lent,))
+        if good:
+            await made.prepare()
+        else:
+            with pytest.raises(VolumeError, match="in none of the folders that node n lends"):
+                await made.prepare()
+
+
 def test_an_image_volume_is_at_its_prefix(tmp_path: Path) -> None:
     (tmp_path / "share/x").mkdir(parents=True)
     image = Image("process.local/x", tmp_path, prefix="/opt/venv")

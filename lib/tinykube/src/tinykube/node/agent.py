@@ -12,7 +12,7 @@ import logging
 import os
 import platform
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 _LEASE = 40
 _RETRY, _LONGEST_RETRY = 0.2, 10.0
 _AGAIN = 5.0
+_REPORT = 10.0
 _UID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -48,6 +49,10 @@ class Agent:
         capacity: what the node offers: quantities by resource, `cpu`, `memory`, `pods` at least.
         version: what to report as the kubelet's version.
         address: the node's and its pods' address.
+        port: where the node serves logs over HTTPS; 0 where nobody asks it.
+        labels, taints: of the Node when it is made; labels are kept up, taints are its owner's.
+        folders: those of the machine that pods may mount as hostPath; None for all of them,
+            where the control plane decides who may.
         store: where process images are; by default the user's.
         clock: the machine's, by default.
     """
@@ -62,6 +67,10 @@ class Agent:
         capacity: Mapping[str, str],
         version: str,
         address: str = "127.0.0.1",
+        port: int = 0,
+        labels: Mapping[str, str] | None = None,
+        taints: Sequence[JSON] = (),
+        folders: Sequence[Path] | None = None,
         store: ImageStore | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -69,6 +78,10 @@ class Agent:
         self._client = client
         self._capacity = dict(capacity)
         self._version = version
+        self._labels = dict(labels or {})
+        self._taints = list(taints)
+        self.port = port
+        self._changed = asyncio.Event()
         self._keeper = LimitKeeper()
         self._events: asyncio.Queue[tuple[JSON, Literal["Normal", "Warning"], str, str]] = (
             asyncio.Queue(maxsize=10_000)
@@ -77,7 +90,7 @@ class Agent:
             client=client,
             images=ImageMap(config, store or ImageStore()),
             keeper=self._keeper,
-            host=Host(name, address, self._capacity),
+            host=Host(name, address, self._capacity, None if folders is None else tuple(folders)),
             folder=folder.absolute(),
             post=self._post,
             clock=clock or Clock(),
@@ -93,6 +106,7 @@ class Agent:
                 group.create_task(self._keeper.run())
                 group.create_task(self._send_events())
                 group.create_task(self._heartbeat())
+                group.create_task(self._report())
                 group.create_task(self._follow())
         finally:
             tasks = list(self._tasks.values())
@@ -100,6 +114,19 @@ class Agent:
                 task.cancel()
             if tasks:
                 await asyncio.wait(tasks)
+
+    def offer(self, capacity: Mapping[str, str]) -> None:
+        """Offer another capacity from now on."""
+        self._capacity.clear()
+        self._capacity.update(capacity)
+        self._changed.set()
+
+    def pod(self, namespace: str, name: str) -> JSON | None:
+        """A pod that is on this node, as the API last had it."""
+        for pod in self._pods.values():
+            if (objects.namespace(pod.body), objects.name(pod.body)) == (namespace, name):
+                return pod.body
+        return None
 
     async def logs(self, pod: JSON, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         """Stream a container's log; see `tinykube.node.client.NodeLogs`."""
@@ -148,6 +175,18 @@ class Agent:
             except OSError as error:
                 logger.warning("cannot renew the node's lease: %s", error)
             await asyncio.sleep(_LEASE / 4)
+
+    async def _report(self) -> None:
+        """Keep the Node as it should be: others may have called it lost, or deleted it."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_REPORT):
+                    await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self._client.register(self.describe())
+            except (OSError, LookupError) as error:
+                logger.warning("cannot report the node's state: %s", error)
 
     async def _follow(self) -> None:
         """Follow the pods of this node, again and again."""
@@ -217,19 +256,20 @@ class Agent:
             ("PIDPressure", "False", "KubeletHasSufficientPID"),
             ("Ready", "True", "KubeletReady"),
         ]
-        now = objects.now()
+        daemon = {"daemonEndpoints": {"kubeletEndpoint": {"Port": self.port}}} if self.port else {}
         return {
             "apiVersion": "v1",
             "kind": "Node",
             "metadata": {
                 "name": self.name,
                 "labels": {
+                    **self._labels,
                     "kubernetes.io/hostname": self.name,
                     "kubernetes.io/arch": architecture,
                     "kubernetes.io/os": "linux",
                 },
             },
-            "spec": {},
+            "spec": {"taints": self._taints} if self._taints else {},
             "status": {
                 "capacity": dict(self._capacity),
                 "allocatable": dict(self._capacity),
@@ -243,11 +283,10 @@ class Agent:
                         "status": value,
                         "reason": reason,
                         "message": "",
-                        "lastHeartbeatTime": now,
-                        "lastTransitionTime": now,
                     }
                     for type_, value, reason in conditions
                 ],
+                **daemon,
                 "nodeInfo": {
                     "architecture": architecture,
                     "operatingSystem": "linux",

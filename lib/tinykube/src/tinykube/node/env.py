@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tinykube import quantity
@@ -21,11 +22,17 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What a pod may ask of its node: name, address, and what it may use (quantities)."""
+    """What a pod may ask of its node.
+
+    Attributes:
+        allocatable: what the node offers, quantities by resource.
+        folders: those that a hostPath may be in; None for any.
+    """
 
     name: str
     address: str
     allocatable: Mapping[str, str]
+    folders: tuple[Path, ...] | None = None
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:

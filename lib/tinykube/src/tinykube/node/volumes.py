@@ -107,7 +107,7 @@ class Volumes:
         if "persistentVolumeClaim" in volume:
             return await self._claim(volume["persistentVolumeClaim"])
         if "hostPath" in volume:
-            return _host_path(volume["hostPath"])
+            return _host_path(volume["hostPath"], self.host)
         if "image" in volume:
             # An image without a process image is the machine itself: nothing to mount.
             resolved = self.images.resolve(volume["image"]["reference"])
@@ -160,7 +160,7 @@ class Volumes:
         local = volume["spec"].get("hostPath") or volume["spec"].get("local")
         if not local:
             raise VolumeError(f'persistentvolume "{volume_name}" is not a folder of this machine')
-        found = _host_path(local)
+        found = _host_path(local, self.host)
         return Volume(found.path, read_only=bool(source.get("readOnly")))
 
     async def _secret(self, source: Mapping[str, Any], name: str) -> dict[str, _File]:
@@ -250,8 +250,15 @@ def _select(data: Mapping[str, bytes], source: Mapping[str, Any], what: str) -> 
     return files
 
 
-def _host_path(source: Mapping[str, Any]) -> Volume:
+def _host_path(source: Mapping[str, Any], host: Host) -> Volume:
     path, kind = Path(source["path"]), source.get("type") or ""
+    if host.folders is not None and not any(
+        path.resolve().is_relative_to(folder.resolve()) for folder in host.folders
+    ):
+        raise VolumeError(
+            f"hostPath {path} is in none of the folders that node {host.name} lends to pods; its "
+            "owner may name it under `hostPaths` in the node's config file"
+        )
     if kind == "DirectoryOrCreate" or (kind == "" and not path.exists()):
         path.mkdir(mode=0o755, parents=True, exist_ok=True)
     elif kind == "FileOrCreate":

@@ -20,7 +20,6 @@ from minijuju import (
     execution,
     models,
     network,
-    proxy,
     relations,
     secrets,
     statuses,
@@ -41,6 +40,8 @@ from minijuju.state import State
 from minijuju.uniter import Life
 from sandbox import tree
 from sandbox.images import ImageStore
+from sandbox.network import Subnet
+from sandbox.proxy import Proxy, Route
 
 logger = logging.getLogger(__name__)
 
@@ -107,8 +108,8 @@ class Controller:
         self._sweeping = False
         self._chores = asyncio.Event()
         self._pruned = 0.0
-        self._proxy = proxy.Proxy(self.data / "proxy") if balance else None
-        self._routes: list[proxy.Route] = []
+        self._proxy = Proxy(self.data / "proxy") if balance else None
+        self._routes: list[Route] = []
         self._refused: dict[str, str] = {}
         self._hosts: dict[str, dict[str, tuple[str, ...]]] = {}
 
@@ -436,12 +437,12 @@ class Controller:
 
     # Names, addresses and routes.
 
-    def subnet(self) -> network.Subnet:
+    def subnet(self) -> Subnet:
         """This controller's share of loopback, chosen once."""
         known = self.state.meta("subnet")
         if known:
-            return network.Subnet(int(known))
-        chosen = network.Subnet.choose(self.data)
+            return Subnet(int(known))
+        chosen = Subnet.choose(self.data)
         with self.state.transaction():
             self.state.set_meta("subnet", str(chosen.number))
         return chosen
@@ -485,7 +486,7 @@ class Controller:
         """Bring the balancer to the ports that are open."""
         if self._proxy is None:
             return
-        wanted: list[proxy.Route] = []
+        wanted: list[Route] = []
         for model in models.every(self.state):
             for application in applications.every(self.state, model.uuid):
                 up = [
@@ -497,7 +498,7 @@ class Controller:
                     unit.name: sorted({port_text(port) for port in unit.ports}) for unit in up
                 }
                 addresses = {unit.name: unit.address for unit in up}
-                wanted += proxy.routes(application.address, ports, addresses)
+                wanted += network.routes(application.address, ports, addresses)
         running = self._proxy.identity is not None
         if wanted == self._routes and (running or not wanted):
             return

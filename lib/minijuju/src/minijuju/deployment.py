@@ -267,7 +267,7 @@ def _add_unit(controller: Controller, application: Application, number: int) -> 
     from minijuju import statuses
 
     state, model = controller.state, application.model
-    address = controller.subnet().unit(controller.addresses())
+    address = controller.subnet().workload(controller.addresses())
     unit = units.add(state, application, number, address)
     put = (state, model, unit.name)
     statuses.put(*put, "workload", "waiting", "installing agent")

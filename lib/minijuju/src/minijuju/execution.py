@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from minijuju.process import Identity
 from sandbox import bubblewrap, container, root
 from sandbox.errors import SandboxError
+from sandbox.process import Identity
 from sandbox.spec import Spec
 
 Stream = Literal["stdout", "stderr"]

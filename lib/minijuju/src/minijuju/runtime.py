@@ -28,10 +28,10 @@ from typing import Any
 from minijuju import archive, execution, pebble, pebble_api, supervisor, workload
 from minijuju.charm import Charm, StorageMeta
 from minijuju.hooks.tools import HOOKS_FOLDER, TOOLS_NAME
-from minijuju.process import boot_id
 from sandbox import bubblewrap, tree
 from sandbox.container import Container
 from sandbox.images import ImageStore
+from sandbox.process import boot_id
 from sandbox.spec import Image, Mount, Spec
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from minijuju import balancer
+from sandbox import balancer
 
 
 @pytest.fixture

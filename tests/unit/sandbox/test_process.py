@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from minijuju import process
+from sandbox import process
 
 
 @pytest.fixture

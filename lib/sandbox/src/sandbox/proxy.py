@@ -1,7 +1,7 @@
-"""Service addresses: starts, adopts, feeds and ends the process that balances over units.
+"""Service addresses: starts, adopts, feeds and ends the process that balances.
 
-The balancer (`balancer.py`) is a process of its own, so that connections survive the
-controller's death. Its folder holds `routes.json`, `applied.json`, `process.json` and its log.
+The balancer (`balancer.py`) is a process of its own, so that connections survive its owner's
+death. Its folder holds `routes.json`, `applied.json`, `process.json` and its log.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minijuju import process
+from sandbox import process
 
 logger = logging.getLogger(__name__)
 
@@ -29,42 +29,21 @@ _ANSWER_TIMEOUT = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`listen`:`port` goes to `port` of one of the `targets` in turn. TCP only.
+    """`listen`:`port` goes to one of the `targets` in turn. TCP only.
 
     Attributes:
-        listen: An application's service address.
-        port: A port that the application's units opened.
-        targets: The addresses of the units that are up; with none, clients are cut off.
+        listen: A service's address.
+        port: A port of it.
+        targets: The addresses and ports that serve it; with none, clients are cut off.
     """
 
     listen: str
     port: int
-    targets: tuple[str, ...]
-
-
-def routes(
-    address: str, ports: Mapping[str, Iterable[str]], units: Mapping[str, str]
-) -> list[Route]:
-    """The routes of one application.
-
-    Args:
-        address: The application's service address.
-        ports: By unit, the ports that it opened, as `80/tcp`; UDP and ICMP are not balanced.
-        units: Address by unit, of the units that are up.
-    """
-    targets: dict[int, list[str]] = {}
-    for unit in sorted(units):
-        for opened in ports.get(unit, ()):
-            number, _, protocol = opened.partition("/")
-            if protocol == "tcp":
-                first, _, last = number.partition("-")
-                for port in range(int(first), int(last or first) + 1):
-                    targets.setdefault(port, []).append(units[unit])
-    return [Route(address, port, tuple(targets[port])) for port in sorted(targets)]
+    targets: tuple[tuple[str, int], ...]
 
 
 class Proxy:
-    """The balancer in `folder`; one for each controller."""
+    """The balancer in `folder`; one for each owner."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -102,7 +81,7 @@ class Proxy:
                     {
                         "listen": route.listen,
                         "port": route.port,
-                        "targets": [[target, route.port] for target in route.targets],
+                        "targets": [list(target) for target in route.targets],
                     }
                     for route in wanted
                 ],

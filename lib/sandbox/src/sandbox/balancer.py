@@ -1,4 +1,4 @@
-"""The process that answers on service addresses and balances over an application's units.
+"""The process that answers on service addresses and balances over what serves them.
 
 Run as `python -I -S balancer.py FOLDER`; it imports the standard library alone and nothing of
 this package, so that it stays small. `FOLDER/routes.json` says what to listen on:
@@ -95,14 +95,14 @@ class Half(asyncio.Protocol):
 
 
 class Front(Half):
-    """The client's side: picks a unit, and reads nothing until that unit has answered."""
+    """The client's side: picks a target, and reads nothing until that one has answered."""
 
     def __init__(self, route: Route) -> None:
         super().__init__()
         self.route = route
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Hold the client until a unit has been reached."""
+        """Hold the client until a target has been reached."""
         super().connection_made(transport)
         assert self.transport  # noqa: S101 - set by the line above
         self.transport.pause_reading()
@@ -111,7 +111,7 @@ class Front(Half):
         task.add_done_callback(self.route.joining.discard)
 
     async def join(self) -> None:
-        """Connect to the first unit in turn that accepts; with none, the client is cut off."""
+        """Connect to the first target in turn that accepts; with none, the client is cut off."""
         assert self.transport  # noqa: S101 - join runs after connection_made
         loop = asyncio.get_running_loop()
         for host, port in self.route.order():
@@ -131,7 +131,7 @@ class Front(Half):
         self.transport.abort()
 
     def forward_early(self) -> None:
-        """Pass on what came before there was a unit.
+        """Pass on what came before there was a target.
 
         Up to Python 3.11.4 asyncio starts to read even though `connection_made` paused it.
         """

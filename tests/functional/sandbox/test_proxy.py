@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from minijuju import process, proxy
+from sandbox import process, proxy
 
 PATIENCE = 30
 
@@ -54,7 +54,7 @@ async def ask(address, port):
 
 
 async def test_routes_come_and_go(balancer, network, unit):
-    route = proxy.Route(f"{network}.9", unit, (f"{network}.1",))
+    route = proxy.Route(f"{network}.9", unit, ((f"{network}.1", unit),))
     assert await balancer.apply([route]) == {}
     assert await ask(f"{network}.9", unit) == b"unit"
     first = balancer.identity
@@ -65,7 +65,7 @@ async def test_routes_come_and_go(balancer, network, unit):
 
 
 async def test_what_is_taken_is_told_and_taken_up_when_free(balancer, network, unit):
-    route = proxy.Route(f"{network}.9", unit, (f"{network}.1",))
+    route = proxy.Route(f"{network}.9", unit, ((f"{network}.1", unit),))
     with socket.create_server((f"{network}.9", unit)):
         assert await balancer.apply([route]) == {f"{network}.9:{unit}": "Address already in use"}
     assert await balancer.apply([route]) == {}
@@ -73,7 +73,7 @@ async def test_what_is_taken_is_told_and_taken_up_when_free(balancer, network, u
 
 
 async def test_a_killed_balancer_is_started_again(balancer, network, unit):
-    route = proxy.Route(f"{network}.9", unit, (f"{network}.1",))
+    route = proxy.Route(f"{network}.9", unit, ((f"{network}.1", unit),))
     await balancer.apply([route])
     first = balancer.identity
     assert first
@@ -87,8 +87,8 @@ async def test_it_outlives_its_controller_and_is_adopted(balancer, network, unit
     script = (
         "import asyncio, sys\n"
         "from pathlib import Path\n"
-        "from minijuju import proxy\n"
-        f"route = proxy.Route('{network}.9', {unit}, ('{network}.1',))\n"
+        "from sandbox import proxy\n"
+        f"route = proxy.Route('{network}.9', {unit}, (('{network}.1', {unit}),))\n"
         "asyncio.run(proxy.Proxy(Path(sys.argv[1])).apply([route]))\n"
         "import os, signal; os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -115,7 +115,7 @@ async def test_a_second_one_in_the_same_folder_ends_at_once(balancer):
 
 
 async def test_a_damaged_file_keeps_the_old_routes(balancer, network, unit):
-    route = proxy.Route(f"{network}.9", unit, (f"{network}.1",))
+    route = proxy.Route(f"{network}.9", unit, ((f"{network}.1", unit),))
     await balancer.apply([route])
     (balancer.folder / "routes.json").write_text('{"routes": [')
     running = balancer.identity

@@ -68,8 +68,6 @@ async def test_a_pod_without_a_node_has_none(http, create, pod):
 @pytest.mark.parametrize(
     "params",
     [
-        {"timestamps": "true"},
-        {"previous": "true"},
         {"tailLines": "-1"},
         {"limitBytes": "0"},
         {"sinceSeconds": "0"},

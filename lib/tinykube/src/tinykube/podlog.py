@@ -51,20 +51,11 @@ def container(pod: JSON, asked: str) -> str:
     return asked
 
 
-def options(query: Any, pod: JSON, chosen: str) -> LogOptions:
+def options(query: Any) -> LogOptions:
     """The options of the query. Raises ApiError 400."""
     unknown = [name for name in query if name not in _OPTIONS]
     if unknown:
         raise status.bad_request(f"unknown log option {unknown[0][:80]!r}")
-    if request.flag(query, "previous"):
-        # Logs of earlier attempts are kept by the node, yet only the latest is served.
-        raise status.bad_request(
-            f'previous terminated container "{chosen}" in pod "{objects.name(pod)}" not found'
-        )
-    if request.flag(query, "timestamps"):
-        raise status.bad_request(
-            "the times of log lines are not kept here: ask without timestamps"
-        )
     if query.get("stream", "All") != "All":
         raise status.bad_request("stream must be All: a container's output is one stream here")
     since = None
@@ -85,6 +76,8 @@ def options(query: Any, pod: JSON, chosen: str) -> LogOptions:
         tail_lines=request.number(query, "tailLines", least=0),
         limit_bytes=request.number(query, "limitBytes", least=1),
         since=since,
+        timestamps=request.flag(query, "timestamps"),
+        previous=request.flag(query, "previous"),
     )
 
 
@@ -93,7 +86,7 @@ async def answer(
 ) -> Response:
     """Serve the log of the container that the query names, or `asked`. Raises ApiError 400."""
     chosen = container(pod, http.query_params.get("container", "") if asked is None else asked)
-    wanted = options(http.query_params, pod, chosen)
+    wanted = options(http.query_params)
     if not pod["spec"].get("nodeName"):
         # Kubernetes as well: there is no node to ask.
         return Response(status_code=204)

@@ -288,3 +288,41 @@ async def test_the_status_arrives_when_the_api_is_back(api: Api, node: Node) -> 
 
     assert await api.finished(pod) == "Failed"
     assert terminated(pod)["exitCode"] == 4
+
+
+async def test_times_of_a_log(api: Api, node: Node) -> None:
+    pod = await api.create("p", shell("echo one; sleep 0.4; echo two"))
+    await api.finished(pod)
+
+    lines = (await node.logs(pod, timestamps=True)).decode().splitlines()
+    first, second = (objects.when(line.split()[0]).timestamp() for line in lines)
+
+    assert [line.split()[1] for line in lines] == ["one", "two"]
+    assert second - first > 0.2
+    assert await node.logs(pod, since=second - 0.05) == b"two\n"
+
+
+async def test_the_log_of_the_run_before(api: Api, node: Node) -> None:
+    mounts = [{"name": "v", "mountPath": "/data"}]
+    script = "echo x >> /data/runs; wc -l < /data/runs; test $(wc -l < /data/runs) -ge 3"
+    pod = await api.create(
+        "p",
+        shell(script, volumeMounts=mounts),
+        volumes=[{"name": "v", "emptyDir": {}}],
+        restartPolicy="OnFailure",
+    )
+    await api.finished(pod)
+
+    assert await node.logs(pod) == b"3\n"
+    assert await node.logs(pod, previous=True) == b"2\n"
+    # Of all runs before those two nothing is left.
+    folder = node.folder / "pods" / objects.uid(pod)
+    assert sorted(path.name for path in (folder / "logs/main").glob("*.log")) == ["1.log", "2.log"]
+
+
+async def test_there_was_no_run_before(api: Api, node: Node) -> None:
+    pod = await api.create("p", shell("true"))
+    await api.finished(pod)
+
+    with pytest.raises(LogsError, match='previous terminated container "main" in pod "p" not'):
+        await node.logs(pod, previous=True)

@@ -21,12 +21,14 @@ from sandbox.container import Container
 from sandbox.images import ImageStore
 from sandbox.limits import LimitKeeper
 from tinykube import objects
-from tinykube.node import logs
+from tinykube.node import logs, status
 from tinykube.node.client import JSON, LogOptions, LogsError, NodeClient
 from tinykube.node.clock import Clock
 from tinykube.node.env import Host
+from tinykube.node.growth import Growth
 from tinykube.node.images import ImageMap
 from tinykube.node.pod import Node, Pod
+from tinykube.node.runs import Runs
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +96,7 @@ class Agent:
             folder=folder.absolute(),
             post=self._post,
             clock=clock or Clock(),
+            growth=Growth(),
         )
         self._pods: dict[str, Pod] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -104,6 +107,7 @@ class Agent:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keeper.run())
+                group.create_task(self._node.growth.run())
                 group.create_task(self._send_events())
                 group.create_task(self._heartbeat())
                 group.create_task(self._report())
@@ -131,25 +135,40 @@ class Agent:
     async def logs(self, pod: JSON, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         """Stream a container's log; see `tinykube.node.client.NodeLogs`."""
         folder = self._node.pod_folder(objects.uid(pod))
-        path = logs.latest(folder, container)
+        path = (
+            self._previous(folder, pod, container)
+            if options.previous
+            else logs.latest(folder, container)
+        )
         if path is None:
             raise LogsError(
                 f'container "{container}" in pod "{objects.name(pod)}" is waiting to start: '
                 f"{self._waiting(pod, container)}"
             )
-        attempt = Container.adopt(folder / "containers" / container / path.stem)
-        running = (lambda: False) if attempt is None else (lambda: attempt.exit() is None)
-        async for chunk in logs.read(path, options, running):
+        run = Runs(folder, container).find(int(path.stem))
+        running = (lambda: False) if run is None else (lambda: run.exit() is None)
+        async for chunk in logs.read(path, options, running, self._node.growth):
             yield chunk
 
-    def _waiting(self, pod: JSON, container: str) -> str:
-        found = pod.get("status") or {}
-        for group in ("containerStatuses", "initContainerStatuses"):
-            for item in found.get(group) or ():
-                if item["name"] == container:
-                    waiting = (item.get("state") or {}).get("waiting") or {}
-                    return str(waiting.get("message") or waiting.get("reason") or "unknown")
-        return "ContainerCreating"
+    @staticmethod
+    def _previous(folder: Path, pod: JSON, container: str) -> Path:
+        """The log of the run that the pod's status calls the last. Raises LogsError."""
+        last = (status.of_container(pod, container).get("lastState") or {}).get("terminated") or {}
+        number = str(last.get("containerID", "")).rpartition("/")[2]
+        path = Runs(folder, container).log(int(number)) if number.isdigit() else None
+        if path is None or not path.is_file():
+            raise LogsError(
+                f'previous terminated container "{container}" in pod "{objects.name(pod)}"'
+                " not found"
+            )
+        return path
+
+    @staticmethod
+    def _waiting(pod: JSON, container: str) -> str:
+        waiting = (status.of_container(pod, container).get("state") or {}).get("waiting") or {}
+        if not waiting:
+            return "ContainerCreating"
+        return str(waiting.get("message") or waiting.get("reason") or "unknown")
 
     def _post(
         self, pod: JSON, type_: Literal["Normal", "Warning"], reason: str, message: str

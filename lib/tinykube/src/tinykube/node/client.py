@@ -102,13 +102,17 @@ class NodeClient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LogOptions:
-    """The query of `GET .../pods/NAME/log`; times are seconds since the epoch."""
+    """The query of `GET .../pods/NAME/log`; times are seconds since the epoch.
+
+    `previous` asks for the run before the current one, as the pod's status names it.
+    """
 
     follow: bool = False
     tail_lines: int | None = None
     limit_bytes: int | None = None
     since: float | None = None
     timestamps: bool = False
+    previous: bool = False
 
 
 class NodeLogs(Protocol):

@@ -17,6 +17,7 @@ from tinykube.node import status
 from tinykube.node.client import JSON, NodeClient
 from tinykube.node.clock import Clock
 from tinykube.node.env import Host
+from tinykube.node.growth import Growth
 from tinykube.node.images import ImageMap
 from tinykube.node.recipe import Context
 from tinykube.node.volumes import VolumeError, Volumes
@@ -47,6 +48,7 @@ class Node:
     folder: Path
     post: Callable[[JSON, Literal["Normal", "Warning"], str, str], None]
     clock: Clock
+    growth: Growth
 
     def pod_folder(self, uid: str) -> Path:
         """The folder of a pod."""
@@ -159,6 +161,7 @@ class Pod:
             host=self._node.host,
             event=self._post,
             clock=self._clock,
+            growth=self._node.growth,
         )
         found = self.body.get("status") or {}
         known_init = {s["name"]: s for s in found.get("initContainerStatuses") or ()}

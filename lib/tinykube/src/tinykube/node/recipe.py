@@ -17,6 +17,7 @@ from tinykube.node import env
 from tinykube.node.client import JSON, NodeClient, NotFoundError
 from tinykube.node.clock import Clock
 from tinykube.node.env import ConfigError, Host
+from tinykube.node.growth import Growth
 from tinykube.node.images import ImageMap, PullError, Resolved
 from tinykube.node.runs import Runs
 from tinykube.node.status import State, Waiting
@@ -48,6 +49,7 @@ class Context:
     host: Host
     event: Callable[[str, str, str], None]
     clock: Clock
+    growth: Growth
 
 
 class Recipe:

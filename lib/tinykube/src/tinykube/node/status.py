@@ -126,6 +126,17 @@ class ContainerView:
         return body
 
 
+def of_container(pod: JSON, name: str) -> JSON:
+    """What a pod's status says of one container; nothing if it does not say."""
+    found = pod.get("status") or {}
+    for group in ("containerStatuses", "initContainerStatuses"):
+        for item in found.get(group) or ():
+            if item["name"] == name:
+                known: JSON = item
+                return known
+    return {}
+
+
 def stamp(moment: float | None) -> str | None:
     """A time as the API writes it; None stays None."""
     return None if moment is None else objects.stamp(datetime.fromtimestamp(moment, UTC))

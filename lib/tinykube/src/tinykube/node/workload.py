@@ -191,6 +191,9 @@ class Workload:
         self._current = container
         self._begun = True
         self._context.keeper.add(container)
+        log = self._runs.log(self._attempt)
+        if log.is_file():
+            self._context.growth.add(log)
         prober = self._prober = self._watcher(container.started)
         prober.started, prober.ready = self._remembered.started, self._remembered.ready
         plain = not any(name in self._body for name in _WATCHED)
@@ -297,6 +300,7 @@ class Workload:
             return await container.wait()
 
     async def _end(self, container: Container, ended: Exit) -> None:
+        self._context.growth.finish(self._runs.log(self._attempt))
         self._set(self._terminated(container, ended, self._attempt))
         # The file system of a run goes with it; the records and the log stay.
         await asyncio.to_thread(container.trim)

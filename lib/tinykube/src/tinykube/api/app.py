@@ -12,6 +12,7 @@ from tinykube import answers, kinds, objects, podlog, request, status, unserved
 from tinykube.api import forms
 from tinykube.api.access import attributes, authorize, path_attributes, verb
 from tinykube.api.context import Context
+from tinykube.api.documents import OpenApi
 from tinykube.api.errors import Handler, guarded, not_allowed
 from tinykube.api.gate import Gate
 from tinykube.api.lists import Lists
@@ -38,6 +39,7 @@ class Api:
         self._reviews = Reviews(context)
         self._roots = Roots(context)
         self._scales = Scales(context)
+        self._documents = OpenApi(context)
 
     def app(self) -> ASGIApp:
         """The ASGI application."""
@@ -45,7 +47,7 @@ class Api:
         def route(path: str, handler: Handler) -> Route:
             return Route(path, guarded(handler), methods=list(_METHODS))
 
-        roots = self._roots
+        roots, documents = self._roots, self._documents
         routes = [
             route("/healthz", roots.healthz),
             route("/livez", roots.healthz),
@@ -64,6 +66,8 @@ class Api:
                 )
                 for slash in ("", "/")
             ),
+            route("/openapi/v3", documents.index),
+            route("/openapi/v3/{name:path}", documents.document),
             route("/api/v1/{rest:path}", self.serve),
             route("/apis/{group}/{version}/{rest:path}", self.serve),
             route("/{rest:path}", self.unknown),

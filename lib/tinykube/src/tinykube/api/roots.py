@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from tinykube import answers, discovery, objects, status
+from tinykube import aggregated, answers, discovery, objects, status
 from tinykube.api import forms
 from tinykube.api.access import authorize, path_attributes
 from tinykube.api.context import Context
@@ -40,12 +40,17 @@ class Roots:
 
     async def discover(self, http: Request) -> Response:
         """What is served."""
-        forms.plain(http)
+        root = http.url.path.rstrip("/")
+        version_of_form = aggregated.asked(http) if root in ("/api", "/apis") else ""
+        if not version_of_form:
+            forms.plain(http)
         authorize(self._context.registry.authorizer, http, path_attributes(http))
         only(http, "GET")
+        if version_of_form:
+            return self._aggregated(http, version_of_form, core=root == "/api")
         group, version = http.path_params.get("group"), http.path_params.get("version")
         catalog = self._context.registry.catalog
-        match http.url.path.rstrip("/"):
+        match root:
             case "/api":
                 found: JSON | None = discovery.core_versions(self._context.address)
             case "/api/v1":
@@ -59,3 +64,15 @@ class Roots:
         if found is None:
             raise status.unknown_path()
         return answers.raw(objects.dump(found))
+
+    def _aggregated(self, http: Request, version: str, *, core: bool) -> Response:
+        text = aggregated.text(self._context.registry.catalog, version, core=core)
+        headers = {
+            "ETag": aggregated.etag(text),
+            "Vary": "Accept",
+            "Cache-Control": "public",
+        }
+        if http.headers.get("if-none-match") == headers["ETag"]:
+            return Response(status_code=304, headers=headers)
+        headers["Content-Type"] = aggregated.media_type(version)
+        return Response(text.encode("ascii"), headers=headers)

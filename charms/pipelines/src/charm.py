@@ -32,6 +32,7 @@ SETTINGS = "/etc/toolkit-pipelines/settings.yaml"
 TOKENS = "/etc/toolkit-pipelines/tokens"
 METADATA_TOKEN = "/etc/toolkit-pipelines/metadata-token"  # noqa: S105 - the path of a file
 COMMAND = f"/opt/venv/bin/python -m toolkit_pipelines --config {SETTINGS}"
+TEMPLATE = ["/opt/venv/bin/python", "-m", "toolkit_pipelines.template", "--config", SETTINGS]
 
 
 class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
@@ -44,6 +45,7 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
         super().__init__(framework)
         self.metadata = MetadataRequirer(self, METADATA)
         framework.observe(self.on.remove, self._on_remove)
+        framework.observe(self.on.show_pod_template_action, self._on_show_pod_template)
 
     def desired(self, options: PipelinesOptions, token: Token) -> Workload:
         """Compute the settings, the files of secrets, and the checks."""
@@ -69,6 +71,7 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
             "step_image": self._step_image(),
             "default_cpu": options.default_cpu,
             "default_memory": options.default_memory,
+            "pods": options.pods(),
             "index_url": options.package_index,
         }
         files = [File(TOKENS, token.file_content())]
@@ -150,8 +153,11 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
 
     def ready_url(self) -> str:
         """Where the service tells that its database answers and its engine is at work."""
+        return f"{self._listening()}/healthz"
+
+    def _listening(self) -> str:
         bind = Addresses.load(self.model, ENDPOINT).bind
-        return f"http://{network.host(bind)}:{PORT}/healthz"
+        return f"http://{network.host(bind)}:{PORT}"
 
     def version(self, token: Token) -> str | None:
         """Ask the service for its version."""
@@ -161,12 +167,37 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
         found = json.loads(answer[1]).get("version")
         return found if isinstance(found, str) else None
 
+    def remark(self, token: Token) -> str:
+        """Tell how many steps wait for their pod to start, and the commonest reason."""
+        answer = probe.get(f"{self._listening()}/apis/v2beta1/waiting", token=token.value)
+        if answer is None or answer[0] != 200:
+            return ""
+        found = json.loads(answer[1])
+        steps, reasons = found.get("steps", 0), found.get("reasons") or []
+        if not steps or not reasons:
+            return ""
+        noun = "step waits" if steps == 1 else "steps wait"
+        return f"{steps} {noun}: {reasons[0]['reason']}"
+
     def usage(self, token: Token, url: str) -> dict[str, str]:
         """Show how KFP's client uses the token."""
         return {
             "python": f"kfp.Client(host={url!r}, existing_token={token.value!r})",
             "environment": f"KF_PIPELINES_ENDPOINT={url}",
         }
+
+    def _on_show_pod_template(self, event: ops.ActionEvent) -> None:
+        names = ("image", "cpu", "memory", "gpu-count", "gpu-resource")
+        given = {name: event.params.get(name) for name in names}
+        words = [f"--{name}={value}" for name, value in given.items() if value not in (None, "")]
+        try:
+            output, _ = self.container.exec([*TEMPLATE, *words], timeout=30).wait_output()
+        except ops.pebble.ExecError as error:
+            event.fail((error.stderr or "").strip() or str(error))
+        except (ops.pebble.APIError, ops.pebble.ConnectionError, ops.pebble.ChangeError) as error:
+            event.fail(f"the workload's container cannot be asked now: {error}")
+        else:
+            event.set_results({"template": output})
 
     def _on_remove(self, _: ops.RemoveEvent) -> None:
         # With the last unit goes what the application left in the cluster.

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
 import pydantic
 
-from toolkit_charm import Options
 from toolkit_charm.options import AllowedHosts, LogLevel
-
-_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
-
-
-def _quantity(text: str) -> str:
-    if text and not _QUANTITY.fullmatch(text):
-        raise ValueError("write a quantity as Kubernetes does, such as 500m, 2 or 2Gi, or nothing")
-    if text and not any(digit in text for digit in "123456789"):
-        raise ValueError("write more than nothing, or leave it empty")
-    return text
+from toolkit_charm.pods import PodOptions
+from toolkit_charm.quantities import Quantity
 
 
 def _index(text: str) -> str:
@@ -37,12 +27,12 @@ def _index(text: str) -> str:
     return text
 
 
-class PipelinesOptions(Options):
+class PipelinesOptions(PodOptions):
     """See `charmcraft.yaml` for what each one means."""
 
     log_level: LogLevel
     parallelism: Annotated[int, pydantic.Field(ge=1, le=1000)]
     allowed_hosts: AllowedHosts
-    default_cpu: Annotated[str, pydantic.AfterValidator(_quantity)]
-    default_memory: Annotated[str, pydantic.AfterValidator(_quantity)]
+    default_cpu: Quantity
+    default_memory: Quantity
     package_index: Annotated[str, pydantic.AfterValidator(_index)]

@@ -10,7 +10,7 @@ with warnings.catch_warnings():
     import kfp
     from kfp import dsl, kubernetes
 
-from .stack import Service, wait
+from .stack import NAMESPACE, Service, wait
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:kfp", "ignore::DeprecationWarning")
 
@@ -34,6 +34,11 @@ def gpus(count: int) -> str:
 @dsl.pipeline(name="elsewhere")
 def elsewhere(selector: dict):
     kubernetes.add_node_selector_json(train(), selector)
+
+
+@dsl.pipeline(name="queueing")
+def queueing():
+    kubernetes.add_pod_label(train(), "kueue.x-k8s.io/queue-name", "ml")
 
 
 def start(client: kfp.Client, pipeline: Any, **arguments: Any) -> str:
@@ -69,3 +74,29 @@ def test_a_step_that_is_to_run_elsewhere_waits_and_says_so(service: Service) -> 
     wait(lambda: "node affinity/selector" in words(client, run_id), "the scheduler's words")
     client.terminate_run(run_id)
     wait(lambda: not service.cluster.pods(), "the step's pod is gone")
+
+
+def test_a_step_waits_in_its_queue_until_it_is_admitted(service: Service) -> None:
+    """Here the test is Kueue, which takes `suspend` away."""
+    client = service.client()
+    run_id = start(client, queueing)
+    wait(lambda: "the cluster has no Kueue" in words(client, run_id), "the queue's words")
+    assert not service.cluster.pods()
+    path = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
+    (job,) = service.cluster.call("GET", path)["items"]
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "ml"
+    job["spec"]["suspend"] = False
+    service.cluster.call("PUT", f"{path}/{job['metadata']['name']}", job)
+    run = client.wait_for_run_completion(run_id, 120, sleep_duration=1)
+    assert run.state == "SUCCEEDED", run
+    wait(lambda: not service.cluster.call("GET", path)["items"], "the step's Job is gone")
+    wait(lambda: not service.cluster.pods(), "the step's pod is gone")
+
+
+def test_a_step_that_waits_in_its_queue_is_ended_with_its_run(service: Service) -> None:
+    client = service.client()
+    run_id = start(client, queueing)
+    path = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
+    wait(lambda: service.cluster.call("GET", path)["items"], "the step's Job")
+    client.terminate_run(run_id)
+    wait(lambda: not service.cluster.call("GET", path)["items"], "the step's Job is gone")

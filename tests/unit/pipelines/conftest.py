@@ -32,10 +32,14 @@ class Bench:
     lines: dict[tuple[str, int], bytes] = field(default_factory=dict)
     followed: list[bool] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
+    steps: dict[str, int] = field(default_factory=dict)
     forgotten: list[str] = field(default_factory=list)
 
     def waiting(self, run_id: str) -> dict[str, str]:
         return self.reasons
+
+    def waiting_steps(self) -> dict[str, int]:
+        return self.steps
 
     async def logs(
         self, run_id: str, task: str, attempt: int, *, follow: bool = False

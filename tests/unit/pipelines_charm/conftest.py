@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -93,10 +94,16 @@ class Service:
 
     def __init__(self):
         self.ready = True
+        self.waiting = {"steps": 0, "reasons": []}
 
     def get(self, url, *, token=None, timeout=2.0):
+        if not self.ready:
+            return None
+        if url == f"http://{BIND}:8888/apis/v2beta1/waiting":
+            assert token
+            return 200, json.dumps(self.waiting)
         assert url == f"http://{BIND}:8888/healthz"
-        return (200, '{"multi_user": false, "version": "0.1.0"}') if self.ready else None
+        return 200, '{"multi_user": false, "version": "0.1.0"}'
 
 
 @pytest.fixture(scope="session")

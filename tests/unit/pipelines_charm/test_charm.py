@@ -8,6 +8,7 @@ import ops
 import pytest
 from ops import pebble, testing
 
+from toolkit_pipelines import app
 from toolkit_pipelines import settings as workload_settings
 
 FOLDER_OF = {"state": "/state", "pipeline_root": "/pipeline-root", "environments": "/environments"}
@@ -84,6 +85,18 @@ def test_every_option_reaches_the_workload(context, running, settings, meta):
         default_cpu="500m",
         default_memory="2Gi",
         package_index="https://pypi.example.com/simple",
+        gpu_mode="dra",
+        gpu_resource="nvidia.com/mig-1g.10gb",
+        gpu_count=2,
+        gpu_memory="8Gi",
+        device_class="mig.nvidia.com",
+        node_selector="{pool: gpu}",
+        tolerations="[{key: nvidia.com/gpu, operator: Exists}]",
+        affinity="{nodeAffinity: {}}",
+        runtime_class="nvidia",
+        priority_class="batch",
+        queue="ml",
+        shm_size="1Gi",
     )
     assert set(changed.config) == set(meta["config"]["options"])
     context.run(context.on.config_changed(), changed)
@@ -92,7 +105,16 @@ def test_every_option_reaches_the_workload(context, running, settings, meta):
     assert {"a.b", "*.c:80"} <= set(found["allowed_hosts"])
     assert (found["default_cpu"], found["default_memory"]) == ("500m", "2Gi")
     assert found["index_url"] == "https://pypi.example.com/simple"
-    workload_settings.from_data(found)
+    options = app.pod_options(workload_settings.from_data(found))
+    assert (options.gpus.mode, options.gpus.resource) == ("dra", "nvidia.com/mig-1g.10gb")
+    assert (options.gpus.count, options.gpus.memory) == (2, "8Gi")
+    assert options.gpus.device_class == "mig.nvidia.com"
+    assert options.placement.node_selector == {"pool": "gpu"}
+    assert options.placement.tolerations == ({"key": "nvidia.com/gpu", "operator": "Exists"},)
+    assert options.placement.affinity == {"nodeAffinity": {}}
+    assert options.placement.runtime_class == "nvidia"
+    assert options.placement.priority_class == "batch"
+    assert (options.queue, options.shm_size) == ("ml", "1Gi")
 
 
 @pytest.mark.parametrize(
@@ -110,6 +132,8 @@ def test_every_option_reaches_the_workload(context, running, settings, meta):
         ({"package_index": "file:///etc"}, "package-index"),
         ({"package_index": "https://user:password@host/simple"}, "package-index"),
         ({"package_index": "http://[::1"}, "package-index"),
+        ({"gpu_resource": "gpu"}, "gpu-resource"),
+        ({"tolerations": "nvidia.com/gpu"}, "tolerations"),
     ],
 )
 def test_wrong_config_blocks_and_names_the_option(context, running, settings, options, named):
@@ -252,3 +276,39 @@ def test_charmcraft_declares_what_the_charm_uses(charm, meta):
     assert container["resource"] in meta["resources"]
     assert charm.STEP_IMAGE in meta["resources"]
     assert meta["requires"]["metadata"]["interface"] == "toolkit_metadata"
+
+
+def test_steps_that_wait_are_in_the_status(context, running, service):
+    reason = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
+    service.waiting = {"steps": 3, "reasons": [{"steps": 2, "reason": reason}]}
+    after = context.run(context.on.update_status(), running)
+    assert after.unit_status == ops.ActiveStatus(f"3 steps wait: {reason}")
+    service.waiting = {"steps": 1, "reasons": [{"steps": 1, "reason": "words\n" * 500}]}
+    message = context.run(context.on.update_status(), after).unit_status.message
+    assert message.startswith("1 step waits: words words")
+    assert len(message) <= 200
+    service.waiting = {"steps": 0, "reasons": []}
+    assert context.run(context.on.update_status(), after).unit_status == ops.ActiveStatus()
+
+
+def with_exec(state, prefix, **answer):
+    (container,) = state.containers
+    asked = dataclasses.replace(container, execs={testing.Exec(prefix, **answer)})
+    return dataclasses.replace(state, containers=[asked])
+
+
+def test_show_pod_template(context, running):
+    words = ["--image=a:1", "--memory=2Gi", "--gpu-count=0"]
+    command = ["/opt/venv/bin/python", "-m", "toolkit_pipelines.template"]
+    settings_file = ["--config", "/etc/toolkit-pipelines/settings.yaml"]
+    state = with_exec(running, [*command, *settings_file, *words], stdout="kind: Pod\n")
+    params = {"image": "a:1", "memory": "2Gi", "gpu-count": 0}
+    context.run(context.on.action("show-pod-template", params=params), state)
+    assert context.action_results == {"template": "kind: Pod\n"}
+
+
+def test_show_pod_template_tells_what_is_wrong(context, running):
+    state = with_exec(running, [], return_code=2, stderr="error: no such resource\n")
+    with pytest.raises(testing.ActionFailed) as caught:
+        context.run(context.on.action("show-pod-template"), state)
+    assert caught.value.message == "error: no such resource"

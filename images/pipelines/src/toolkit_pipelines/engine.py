@@ -21,7 +21,7 @@ import contextlib
 import logging
 import os
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -189,6 +189,16 @@ class Engine:
             for work in run.work.values()
             if work.waiting[0]
         }
+
+    def waiting_steps(self) -> dict[str, int]:
+        """Give why steps of all runs wait for their pod to start, with the number of each."""
+        found = Counter(
+            work.waiting[1] or work.waiting[0]
+            for run in self._runs.values()
+            for work in run.work.values()
+            if work.waiting[0]
+        )
+        return dict(found.most_common())
 
     def healthy(self) -> str:
         """Give "" while the engine works, else why it does not."""

@@ -18,6 +18,10 @@ class Workloads(Protocol):
         """Give why tasks of a run wait for their pod to start, by path."""
         ...
 
+    def waiting_steps(self) -> Mapping[str, int]:
+        """Give why steps of all runs wait, the commonest first, with the number of each."""
+        ...
+
     def logs(
         self, run_id: str, task: str, attempt: int, *, follow: bool = False
     ) -> AsyncIterator[bytes]:

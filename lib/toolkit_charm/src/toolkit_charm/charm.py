@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import textwrap
 from typing import ClassVar, Generic, TypeVar
 
 import ops
@@ -23,6 +24,7 @@ O = TypeVar("O", bound=Options)  # noqa: E741 - the one type parameter
 _PATIENCE = 20.0  # seconds
 _SEE_LOG = "the workload ends right after its start; see `/charm/bin/pebble logs` in its container"
 _PEERS = "replicas"
+_REMARK = 200  # characters of a status that `juju status` still shows in a line
 _LAST_GOOD = "options"
 # Nothing is started or written while a unit goes away.
 _LEAVING = (ops.StopEvent, ops.RemoveEvent, ops.StorageDetachingEvent)
@@ -83,6 +85,11 @@ class ToolkitCharm(ops.CharmBase, Generic[O]):
     def version(self, token: Token) -> str | None:
         """Ask the running workload for its version; None if it does not tell."""
         raise NotImplementedError
+
+    def remark(self, token: Token) -> str:
+        """What an active unit's status says besides, or ""; it is cut to one short line."""
+        del token
+        return ""
 
     def share(self, token: Token) -> None:
         """Tell related applications what they need; called on the leader."""
@@ -148,7 +155,8 @@ class ToolkitCharm(ops.CharmBase, Generic[O]):
         version = self.version(token)
         if version is not None:
             self.unit.set_workload_version(version)
-        return []
+        remark = " ".join(self.remark(token).split())
+        return [ops.ActiveStatus(textwrap.shorten(remark, _REMARK, placeholder=" …"))]
 
     def _fails(self) -> bool:
         """Tell whether a service ended and Pebble only tries it again."""

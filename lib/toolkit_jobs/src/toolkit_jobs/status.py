@@ -36,6 +36,7 @@ class PodStatus:
         exit_code: of the container, or None while there is none.
         started, finished: of the container, seconds since the epoch.
         deleting: True once someone asked to delete it.
+        pod: the pod's own name where a Job made it, whose name is `name` then; else "".
     """
 
     name: str
@@ -48,6 +49,7 @@ class PodStatus:
     started: float | None = None
     finished: float | None = None
     deleting: bool = False
+    pod: str = ""
 
 
 def read(pod: Mapping[str, Any]) -> PodStatus:
@@ -64,17 +66,20 @@ def read(pod: Mapping[str, Any]) -> PodStatus:
     terminated = state.get("terminated") or {}
     running = state.get("running") or {}
     reason, message = _reason(phase, status, state)
+    labels = metadata.get("labels") or {}
+    job = labels.get("batch.kubernetes.io/job-name", "")
     return PodStatus(
-        name=metadata["name"],
+        name=job or metadata["name"],
         phase=phase,
-        labels=metadata.get("labels") or {},
+        labels=labels,
         annotations=metadata.get("annotations") or {},
         reason=reason,
         message=message,
         exit_code=terminated.get("exitCode"),
-        started=_time(terminated.get("startedAt") or running.get("startedAt")),
-        finished=_time(terminated.get("finishedAt")),
+        started=time_of(terminated.get("startedAt") or running.get("startedAt")),
+        finished=time_of(terminated.get("finishedAt")),
         deleting="deletionTimestamp" in metadata,
+        pod=metadata["name"] if job else "",
     )
 
 
@@ -96,7 +101,8 @@ def _reason(
     return "", ""
 
 
-def _time(text: str | None) -> float | None:
+def time_of(text: str | None) -> float | None:
+    """Give a time of Kubernetes in seconds since the epoch, or None for none."""
     if not text:
         return None
     return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()

@@ -486,3 +486,21 @@ async def test_a_setting_that_is_none_fails_its_task_alone(played: Service) -> N
     assert state.tasks["t"].reason == "CannotStart"
     assert "'Not A Name' is not the name of an object" in state.tasks["t"].message
     assert not played.pods.started
+
+
+async def test_why_steps_wait_is_counted_over_all_runs(played: Service) -> None:
+    reason = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+
+    async def gate(path: str) -> None:
+        for name in list(played.pods.statuses):
+            played.pods.publish(
+                PodStatus(name, PodPhase.PENDING, reason="Unschedulable", message=reason)
+            )
+        await asyncio.Event().wait()
+
+    pods_of(played).gate = gate
+    engine = await played.start()
+    assert engine.waiting_steps() == {}
+    for _ in range(2):
+        played.submit(pipeline({"a": task("comp")}))
+    await played.until(lambda: engine.waiting_steps() == {reason: 2})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -11,6 +13,8 @@ from ..store.interface import StoreError
 from .context import blocking, context_of
 from .errors import ApiError, Code
 from .responses import MessageResponse
+
+_MOST_REASONS: Final = 20
 
 
 async def healthz(request: Request) -> Response:
@@ -33,4 +37,14 @@ async def livez(request: Request) -> Response:
     return MessageResponse({})
 
 
-ROUTES = [Route("/healthz", healthz, methods=["GET"])]
+async def waiting(request: Request) -> Response:
+    """GET /waiting: how many steps wait for their pod to start, and why (not of KFP)."""
+    found = context_of(request).workloads.waiting_steps()
+    reasons = [{"steps": count, "reason": reason} for reason, count in found.items()]
+    return MessageResponse({"steps": sum(found.values()), "reasons": reasons[:_MOST_REASONS]})
+
+
+ROUTES = [
+    Route("/healthz", healthz, methods=["GET"]),
+    Route("/waiting", waiting, methods=["GET"]),
+]

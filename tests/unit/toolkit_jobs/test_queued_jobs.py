@@ -1,0 +1,237 @@
+"""Pods that a queue makes, over a stand-in for the API: one name for a Job and its pod."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from toolkit_jobs import Connection, Jobs, PodOptions, PodPhase, PodRequest, PodStatus
+from toolkit_jobs import jobs as module
+from toolkit_jobs.queue import JOB_NAME
+
+NAMESPACE = "/namespaces/ml/"
+POD = PodRequest("p", "image", ("true",))
+QUEUED = PodOptions("ml", {"app": "x"}, queue="ml-queue")
+PLAIN = PodOptions("ml", {"app": "x"})
+
+
+class Stream(httpx.AsyncByteStream):
+    def __init__(self, queue: asyncio.Queue[Any]) -> None:
+        self.queue = queue
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            yield json.dumps(await self.queue.get()).encode() + b"\n"
+
+
+class Cluster(httpx.AsyncBaseTransport):
+    """Pods, Jobs and Workloads in memory; what a test changes is told to the watches."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, dict[str, dict[str, Any]]] = {
+            "pods": {}, "jobs": {}, "workloads": {}
+        }  # fmt: skip
+        self.watches: dict[str, list[asyncio.Queue[Any]]] = {"pods": [], "jobs": []}
+        self.version = 1
+        self.deleted: list[str] = []
+        self.kueue = True
+        self.refuse_jobs = False
+
+    def put(self, kind: str, item: dict[str, Any]) -> None:
+        self.version += 1
+        name = item["metadata"]["name"]
+        known = name in self.objects[kind]
+        item["metadata"]["resourceVersion"] = str(self.version)
+        self.objects[kind][name] = item
+        self.tell(kind, "MODIFIED" if known else "ADDED", item)
+
+    def remove(self, kind: str, name: str) -> None:
+        self.tell(kind, "DELETED", self.objects[kind].pop(name))
+
+    def tell(self, kind: str, change: str, item: dict[str, Any]) -> None:
+        for queue in self.watches.get(kind, []):
+            queue.put_nowait({"type": change, "object": json.loads(json.dumps(item))})
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0)
+        path = request.url.path
+        if path == "/apis/kueue.x-k8s.io":
+            group = {"preferredVersion": {"groupVersion": "kueue.x-k8s.io/v1beta2"}}
+            return httpx.Response(200, json=group) if self.kueue else refusal(404)
+        kind, _, name = path.partition(NAMESPACE)[2].partition("/")
+        name, _, verb = name.partition("/")
+        if kind == "jobs" and self.refuse_jobs:
+            return refusal(403)
+        if verb == "log":
+            return httpx.Response(200, stream=httpx.ByteStream(f"log of {name}".encode()))
+        if request.url.params.get("watch"):
+            queue: asyncio.Queue[Any] = asyncio.Queue()
+            self.watches[kind].append(queue)
+            return httpx.Response(200, stream=Stream(queue))
+        if request.method == "POST":
+            item = json.loads(await request.aread())
+            if item["metadata"]["name"] in self.objects[kind]:
+                return refusal(409, "AlreadyExists")
+            item["metadata"]["uid"] = f"uid-{item['metadata']['name']}"
+            self.put(kind, item)
+            return httpx.Response(201, json=item)
+        if not name:
+            job = request.url.params.get("labelSelector", "").partition(f"{JOB_NAME}=")[2]
+            items = [
+                item
+                for item in self.objects[kind].values()
+                if not job or item["metadata"]["labels"].get(JOB_NAME) == job
+            ]
+            metadata = {"resourceVersion": str(self.version)}
+            return httpx.Response(200, json={"metadata": metadata, "items": items})
+        if name not in self.objects[kind]:
+            return refusal(404, "NotFound")
+        if request.method == "DELETE":
+            self.deleted.append(f"{kind}/{name}?{request.url.query.decode()}")
+            self.remove(kind, name)
+            return httpx.Response(200, json={})
+        return httpx.Response(200, json=self.objects[kind][name])
+
+    def admit(self, name: str = "p") -> None:
+        job = self.objects["jobs"][name]
+        job["spec"]["suspend"] = False
+        self.put("jobs", job)
+        self.pod(f"{name}-abcde", "Pending", job=name)
+
+    def pod(self, name: str, phase: str, job: str = "p") -> None:
+        labels = {"app": "x", JOB_NAME: job}
+        self.put(
+            "pods", {"metadata": {"name": name, "labels": labels}, "status": {"phase": phase}}
+        )
+
+
+def refusal(code: int, reason: str = "") -> httpx.Response:
+    return httpx.Response(code, json={"reason": reason, "message": "no", "code": code})
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - any condition, none has an event
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    monkeypatch.setattr(module, "_ASK_KUEUE", 0.01)
+    return Cluster()
+
+
+def made(cluster: Cluster, options: PodOptions = QUEUED) -> Jobs:
+    return Jobs(Connection("http://kube"), options, transport=cluster)
+
+
+async def test_from_the_queue_to_the_end(cluster: Cluster) -> None:
+    heard: list[PodStatus] = []
+    async with made(cluster) as jobs:
+        jobs.subscribe(heard.append)
+        assert await jobs.pods() == {}
+        found = await jobs.start(POD)
+        assert (found.phase, found.reason) == (PodPhase.PENDING, "Queued")
+        assert not cluster.objects["pods"]
+        assert (await jobs.start(POD)).reason == "Queued"
+        cluster.admit()
+        await until(lambda: heard[-1].pod == "p-abcde")
+        cluster.pod("p-abcde", "Running")
+        await until(lambda: heard[-1].phase is PodPhase.RUNNING)
+        assert [chunk async for chunk in jobs.logs("p")] == [b"log of p-abcde"]
+        cluster.pod("p-abcde", "Succeeded")
+        await until(lambda: heard[-1].phase is PodPhase.SUCCEEDED)
+        assert (await jobs.get("p")).pod == "p-abcde"
+        await jobs.delete("p", grace=0)
+        assert cluster.deleted == [
+            "jobs/p?propagationPolicy=Background",
+            "pods/p-abcde?gracePeriodSeconds=0",
+        ]
+        await until(lambda: heard[-1].phase is PodPhase.GONE)
+        assert (await jobs.get("p")).phase is PodPhase.GONE
+        assert await jobs.pods() == {}
+    assert {each.name for each in heard} == {"p"}
+
+
+async def test_why_it_waits_is_told(cluster: Cluster) -> None:
+    heard: list[PodStatus] = []
+    async with made(cluster) as jobs:
+        jobs.subscribe(heard.append)
+        await jobs.start(POD)
+        condition = {"type": "QuotaReserved", "status": "False", "message": "1 more GPU needed"}
+        owners = [{"kind": "Job", "uid": "uid-p"}]
+        cluster.objects["workloads"]["w"] = {
+            "metadata": {"name": "w", "ownerReferences": owners},
+            "status": {"conditions": [condition]},
+        }
+        await until(lambda: bool(heard) and heard[-1].message == "1 more GPU needed")
+
+
+async def test_a_cluster_without_kueue_says_so(cluster: Cluster) -> None:
+    cluster.kueue = False
+    heard: list[PodStatus] = []
+    async with made(cluster) as jobs:
+        jobs.subscribe(heard.append)
+        await jobs.start(POD)
+        await until(lambda: bool(heard) and "the cluster has no Kueue" in heard[-1].message)
+
+
+async def test_a_pod_that_is_evicted_waits_again(cluster: Cluster) -> None:
+    heard: list[PodStatus] = []
+    async with made(cluster) as jobs:
+        jobs.subscribe(heard.append)
+        await jobs.start(POD)
+        cluster.admit()
+        await until(lambda: bool(heard) and heard[-1].pod == "p-abcde")
+        job = cluster.objects["jobs"]["p"]
+        job["spec"]["suspend"] = True
+        cluster.put("jobs", job)
+        cluster.remove("pods", "p-abcde")
+        await until(lambda: heard[-1].reason == "Queued")
+        assert PodPhase.GONE not in {each.phase for each in heard}
+
+
+async def test_a_job_that_failed_without_a_pod_has_failed(cluster: Cluster) -> None:
+    heard: list[PodStatus] = []
+    async with made(cluster) as jobs:
+        jobs.subscribe(heard.append)
+        await jobs.start(POD)
+        cluster.admit()
+        cluster.remove("pods", "p-abcde")
+        job = cluster.objects["jobs"]["p"]
+        job["status"] = {"conditions": [{"type": "Failed", "status": "True", "reason": "Lost"}]}
+        cluster.put("jobs", job)
+        await until(lambda: bool(heard) and heard[-1].phase is PodPhase.FAILED)
+        assert heard[-1].reason == "Lost"
+
+
+async def test_jobs_of_an_earlier_engine_are_found(cluster: Cluster) -> None:
+    async with made(cluster) as jobs:
+        await jobs.start(POD)
+    async with made(cluster, PLAIN) as jobs:
+        assert (await jobs.pods())["p"].reason == "Queued"
+        await jobs.delete("p")
+    assert not cluster.objects["jobs"]
+
+
+async def test_without_a_queue_no_watch_on_jobs_is_held(cluster: Cluster) -> None:
+    async with made(cluster, PLAIN) as jobs:
+        await jobs.pods()
+        await jobs.start(POD)
+        assert not cluster.watches["jobs"]
+        own = PodRequest("q", "image", ("true",), labels={"kueue.x-k8s.io/queue-name": "mine"})
+        await jobs.start(own)
+        await until(lambda: bool(cluster.watches["jobs"]))
+    assert set(cluster.objects["pods"]) == {"p"}
+    assert set(cluster.objects["jobs"]) == {"q"}
+
+
+async def test_whoever_may_not_see_jobs_does_without(cluster: Cluster) -> None:
+    cluster.refuse_jobs = True
+    async with made(cluster, PLAIN) as jobs:
+        assert await jobs.pods() == {}

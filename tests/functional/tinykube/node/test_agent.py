@@ -139,6 +139,13 @@ async def test_a_command_that_is_not_there(api: Api, node: Node) -> None:
     assert "/no/such" in terminated(pod)["message"]
 
 
+async def test_arguments_alone_are_the_command(api: Api, node: Node) -> None:
+    pod = await api.create("p", {"name": "main", "image": "busybox", "args": ["echo", "out"]})
+
+    assert await api.finished(pod) == "Succeeded"
+    assert await node.logs(pod) == b"out\n"
+
+
 async def test_on_failure_starts_it_again(api: Api, node: Node) -> None:
     mounts = [{"name": "v", "mountPath": "/data"}]
     script = "echo x >> /data/runs; test $(wc -l < /data/runs) -ge 3"

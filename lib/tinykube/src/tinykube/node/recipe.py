@@ -113,13 +113,13 @@ class Recipe:
 
     def _describe(self, resolved: Resolved, variables: dict[str, str], attempt: int) -> Spec:
         pod_spec = self._context.pod["spec"]
-        command = self._body.get("command") or ()
-        words = [
-            env.expand(word, variables) for word in (*command, *(self._body.get("args") or ()))
-        ]
-        if not command:
+        # Images have no entry point on this node, so that arguments alone are the command.
+        command, arguments = self._body.get("command") or (), self._body.get("args") or ()
+        words = [env.expand(word, variables) for word in (*command, *arguments)]
+        if not words:
             raise ConfigError(
-                f"container {self._name} has no command, and images have none on this node"
+                f"container {self._name} has neither command nor args, and images have none on "
+                "this node"
             )
         limits = (self._body.get("resources") or {}).get("limits") or {}
         memory = quantity.bytes_of(limits["memory"]) if limits.get("memory") else None

@@ -5,7 +5,7 @@ import httpx
 import pytest
 
 from tinykube import api as serving
-from tinykube import kinds
+from tinykube import kinds, patch
 from tinykube import store as storing
 from tinykube.api import Api, Context, watches
 from tinykube.registry import Deletion
@@ -180,7 +180,8 @@ async def test_apply_by_yaml(http):
         content=b"{}",
         headers={"Content-Type": "application/apply-patch+yaml"},
     )
-    assert "fieldManager is required" in answer.json()["message"]
+    assert answer.status_code == 422
+    assert "fieldManager: Required value: is required for apply patch" in answer.json()["message"]
 
 
 async def test_what_was_applied_is_listed_whatever_its_order_of_fields(http):
@@ -286,8 +287,6 @@ async def test_large_bodies_are_refused(http):
         {"continue": "garbage"},
         {"continue": "eyJ2IjoxfQ"},
         {"resourceVersion": "x"},
-        {"resourceVersionMatch": "Exact"},
-        {"resourceVersionMatch": "Roughly", "resourceVersion": "1"},
         {"watch": "1", "timeoutSeconds": "-1"},
         {"watch": "1", "sendInitialEvents": "true"},
     ],
@@ -298,11 +297,112 @@ async def test_bad_queries(http, params):
 
 
 @pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        (
+            {"resourceVersionMatch": "Exact"},
+            "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+        ),
+        (
+            {"resourceVersionMatch": "Roughly", "resourceVersion": "1"},
+            'Unsupported value: "Roughly": supported values: "Exact", "NotOlderThan", ""',
+        ),
+        (
+            {"resourceVersionMatch": "Exact", "resourceVersion": "1", "continue": "x"},
+            "Forbidden: resourceVersionMatch is forbidden when continue is provided",
+        ),
+        (
+            {"resourceVersionMatch": "Exact", "resourceVersion": "0"},
+            'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"',
+        ),
+    ],
+)
+async def test_options_of_lists_that_contradict(http, params, words):
+    answer = await http.get(f"{CORE}/pods", params=params)
+    assert answer.status_code == 422
+    assert answer.json()["message"] == (
+        f'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: {words}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "words"),
+    [
+        ("POST", {"dryRun": "Some"}, 'Unsupported value: ["Some"]: supported values: "All"'),
+        (
+            "PUT",
+            {"fieldValidation": "Maybe"},
+            'Unsupported value: "Maybe": supported values: "", "Ignore", "Strict", "Warn"',
+        ),
+        ("PATCH", {"force": "true"}, "Forbidden: may not be specified for non-apply patch"),
+        ("POST", {"fieldManager": "x" * 129}, "Too long: may not be more than 128 bytes"),
+    ],
+)
+async def test_options_of_writes_that_are_unknown(http, method, params, words):
+    name = "" if method == "POST" else "/x"
+    kind = {"POST": "Create", "PUT": "Update", "PATCH": "Patch"}[method]
+    answer = await http.request(
+        method,
+        f"{CORE}/secrets{name}",
+        params=params,
+        json={},
+        headers={"Content-Type": patch.MERGE_PATCH} if method == "PATCH" else {},
+    )
+    assert answer.status_code == 422
+    (field,) = params
+    assert answer.json()["message"] == (
+        f'{kind}Options.meta.k8s.io "" is invalid: {field}: {words}'
+    )
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+@pytest.mark.parametrize("kind", ["text/plain", "application/json5"])
+async def test_types_of_bodies_that_are_not_taken(http, method, kind):
+    answer = await http.request(
+        method, f"{CORE}/secrets/x", content=b"{}", headers={"Content-Type": kind}
+    )
+    assert answer.status_code == 415
+
+
+async def test_an_update_creates_where_the_kind_allows_it(http):
+    path = "/apis/coordination.k8s.io/v1/namespaces/default/leases/l"
+    body = {"metadata": {"name": "l", "resourceVersion": "7"}, "spec": {"holderIdentity": "me"}}
+    assert (await http.put(path, json=body)).status_code == 201
+    assert (await http.put(path, json={"metadata": {"name": "l"}})).status_code == 200
+    other = {"metadata": {"name": "m", "uid": "x"}}
+    answer = await http.put(f"{path[:-1]}m", json=other)
+    assert answer.status_code == 409
+    answer = await http.put(f"{CORE}/secrets/s", json={"metadata": {"name": "s"}})
+    assert answer.status_code == 404
+
+
+async def test_an_update_must_name_its_object(http):
+    answer = await http.put(f"{CORE}/secrets/s", json={"metadata": {}})
+    assert answer.status_code == 400
+    assert "name must be provided" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"dryRun": "Some"}, 'dryRun: Unsupported value: ["Some"]: supported values: "All"'),
+        (
+            {"propagationPolicy": "Up"},
+            'propagationPolicy: Unsupported value: "Up": supported values: "Foreground", '
+            '"Background", "Orphan", "nil"',
+        ),
+    ],
+)
+async def test_options_of_deletions_that_are_unknown(http, params, words):
+    answer = await http.delete(f"{CORE}/pods/x", params=params)
+    assert answer.status_code == 422
+    assert answer.json()["message"] == f'DeleteOptions.meta.k8s.io "" is invalid: {words}'
+
+
+@pytest.mark.parametrize(
     ("params", "body"),
     [
-        ({"dryRun": "Some"}, None),
         ({"gracePeriodSeconds": "x"}, None),
-        ({"propagationPolicy": "Up"}, None),
         ({}, {"kind": "Pod"}),
         ({}, {"gracePeriodSeconds": "1"}),
         ({}, {"preconditions": []}),

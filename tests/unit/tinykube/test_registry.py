@@ -167,14 +167,17 @@ def test_patches_of_every_kind(create, registry, refused):
 
 def test_apply_creates_and_changes(registry, refused, load):
     def apply(body, **options):
-        return change(registry, "s", body, patch.APPLY_PATCH, **options)
+        whole = {"apiVersion": "v1", "kind": "Secret", **body}
+        return change(registry, "s", whole, patch.APPLY_PATCH, **options)
 
     made = apply(secret(stringData={"a": "b"}), manager="me")
     assert made["data"] == {"a": "Yg=="}
     assert made["metadata"]["managedFields"][0]["manager"] == "me"
     version = made["metadata"]["resourceVersion"]
     assert apply(secret(), manager="you")["metadata"]["managedFields"][-1]["manager"] == "you"
-    assert refused(apply, secret(type="x"), manager="").code == 400
+    assert "invalid object type: /, Kind=" in str(
+        refused(change, registry, "s", {"metadata": {"name": "s"}}, patch.APPLY_PATCH)
+    )
     assert load(kinds.SECRETS, "s")["metadata"]["resourceVersion"] != version
 
 

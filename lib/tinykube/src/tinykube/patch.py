@@ -32,15 +32,14 @@ def json_patch(obj: JSON, operations: Any) -> Any:
 
     if not isinstance(operations, list) or len(operations) > _MAX_OPERATIONS:
         raise bad_request(f"a JSON patch is a list of at most {_MAX_OPERATIONS} operations")
+    if not all(isinstance(item, dict) for item in operations):
+        raise bad_request("error decoding patch: each operation of a JSON patch is an object")
     try:
         return jsonpatch.JsonPatch(operations).apply(objects.copy(obj))
-    except (jsonpatch.InvalidJsonPatch, JsonPointerException) as error:
-        if isinstance(error, JsonPointerException):
-            raise ApiError(422, "Invalid", f"the server rejected our request: {error}") from None
-        raise bad_request(f"the JSON patch is malformed: {error}") from None
-    except (jsonpatch.JsonPatchException, TypeError, KeyError) as error:
-        message = f"the server rejected our request due to an error in our request: {error}"
-        raise ApiError(422, "Invalid", message) from None
+    except (jsonpatch.JsonPatchException, JsonPointerException, TypeError, KeyError):
+        # Kubernetes does not say what is wrong, and the patch's own value may be a secret.
+        message = "the server rejected our request due to an error in our request"
+        raise ApiError(422, "Invalid", message, detailed=True) from None
 
 
 def merge_patch(value: Any, patch: Any) -> Any:

@@ -109,10 +109,8 @@ class Registry:
         """A client's object, checked against the resource's shape. Raises ApiError 400."""
         if not isinstance(body, dict):
             raise status.bad_request(f"the body must be an object of kind {resource.kind}")
-        kind, version = (
-            body.get("kind", resource.kind),
-            body.get("apiVersion", resource.api_version),
-        )
+        kind = body.get("kind") or resource.kind
+        version = body.get("apiVersion") or resource.api_version
         if (version, kind) != (resource.api_version, resource.kind):
             raise status.bad_request(
                 f"the object provided is {str(version)[:80]}, Kind={str(kind)[:80]}; this "
@@ -268,19 +266,51 @@ class Registry:
         subresource: str = "",
     ) -> Written:
         """Replace an object, or its status alone. Raises ApiError."""
-        previous = self._stored(resource, namespace, name)
         new, findings = self.read(resource, body, options)
+        self._named(new, name)
+        previous = self._stored(resource, namespace, name)
         if not resource.unconditional and not new["metadata"].get("resourceVersion"):
             fault = status.wrong("metadata.resourceVersion", 0, "must be specified for an update")
             raise self._invalid(resource, new, [fault])
-        given = new["metadata"].get("name", name)
+        return self._replace(
+            resource, new, findings, previous, caller, options, subresource=subresource
+        )
+
+    def put(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        body: Any,
+        caller: Caller,
+        options: Options,
+    ) -> Written:
+        """Create an object by an update, where its kind allows that. Raises ApiError."""
+        new, findings = self.read(resource, body, options)
+        self._named(new, name)
+        meta = new["metadata"]
+        meta.pop("resourceVersion", None)
+        if meta.get("uid"):
+            raise self._other_uid(resource, name, meta["uid"], "")
+        return self._create(resource, namespace, new, findings, caller, options)
+
+    def _named(self, new: JSON, name: str) -> None:
+        """Check that an object is the one of the path. Raises ApiError 400."""
+        given = new["metadata"].get("name")
+        if not given:
+            raise _undeterminable(name)
         if given != name:
             raise status.bad_request(
                 f"the name of the object ({given[:253]}) does not match the name on the URL "
                 f"({name})"
             )
-        return self._replace(
-            resource, new, findings, previous, caller, options, subresource=subresource
+
+    def _other_uid(self, resource: Resource, name: str, given: str, found: str) -> status.ApiError:
+        return status.conflict(
+            resource.plural,
+            resource.group,
+            name,
+            f"Precondition failed: UID in precondition: {given[:64]}, UID in object meta: {found}",
         )
 
     def patch(
@@ -338,17 +368,12 @@ class Registry:
         options: Options,
         subresource: str,
     ) -> Written:
+        _check_kind(resource, body)
         config, findings = self.read(resource, body, options)
-        if not options.manager:
-            raise status.bad_request("fieldManager is required for apply patch")
         meta = config["metadata"]
+        self._named(config, name)
         if meta.get("managedFields"):
             raise status.bad_request("metadata.managedFields must be nil")
-        if meta.setdefault("name", name) != name:
-            raise status.bad_request(
-                f"the name of the object ({meta['name'][:253]}) does not match the name on the "
-                f"URL ({name})"
-            )
         self._place(resource, namespace, config)
         if resource.status:
             config = {
@@ -401,13 +426,7 @@ class Registry:
         meta, before = new["metadata"], old["metadata"]
         name = before["name"]
         if meta.get("uid") and meta["uid"] != before["uid"]:
-            raise status.conflict(
-                resource.plural,
-                resource.group,
-                name,
-                f"Precondition failed: UID in precondition: {meta['uid'][:64]}, UID in object "
-                f"meta: {before['uid']}",
-            )
+            raise self._other_uid(resource, name, meta["uid"], before["uid"])
         if meta.get("resourceVersion") not in (None, "", "0", before["resourceVersion"]):
             raise status.conflict(resource.plural, resource.group, name, status.STALE)
         managed = meta.get("managedFields") if applied else None
@@ -614,6 +633,22 @@ _SYSTEM = (
     "selfLink",
     "managedFields",
 )
+
+
+def _undeterminable(name: str) -> status.ApiError:
+    return status.bad_request(
+        f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+    )
+
+
+def _check_kind(resource: Resource, body: Any) -> None:
+    """An apply must say what it is of. Raises ApiError 400."""
+    if not isinstance(body, dict):
+        return
+    version, kind = (str(body.get(key) or "")[:80] for key in ("apiVersion", "kind"))
+    if (version, kind) != (resource.api_version, resource.kind):
+        named = version if "/" in version else f"/{version}"
+        raise status.bad_request(f"invalid object type: {named}, Kind={kind}")
 
 
 def _an_object(body: Any) -> JSON:

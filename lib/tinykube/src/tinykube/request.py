@@ -15,15 +15,32 @@ from tinykube.catalog import Catalog
 from tinykube.kinds import Resource
 from tinykube.registry import Deletion, Options
 from tinykube.selectors import Selector, parse_fields, parse_labels
-from tinykube.status import ApiError, bad_request
+from tinykube.status import (
+    ApiError,
+    Cause,
+    bad_request,
+    forbidden_field,
+    invalid,
+    required,
+    unsupported,
+    wrong,
+)
 
 MAX_BODY = 3 * 2**20
 # YAML is read many times more slowly than JSON; a client that sends this much sends JSON.
 MAX_YAML = 256 * 2**10
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 _OWN_SUBRESOURCES = ("status", "finalize")
-_VALIDATION = ("Ignore", "Warn", "Strict")
-_PROPAGATION = ("Background", "Foreground", "Orphan")
+_VALIDATION = ("", "Ignore", "Strict", "Warn")
+_PROPAGATION = ("Foreground", "Background", "Orphan")
+_OPTIONS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
+_TYPES = ("application/json", "application/yaml")
+_PATCH_TYPES = (
+    patch.JSON_PATCH,
+    patch.MERGE_PATCH,
+    patch.STRATEGIC_PATCH,
+    patch.APPLY_PATCH,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,26 +117,69 @@ def selector(query: Mapping[str, str], resource: Resource) -> Selector:
 
 
 def options(request: Request) -> Options:
-    """The options of a write. Raises ApiError 400."""
+    """The options of a write. Raises ApiError: 400, 415 for an unknown kind of patch, 422."""
     query = request.query_params
-    dry = query.getlist("dryRun")
-    if dry not in ([], ["All"]):
-        raise bad_request(f"Invalid value: {dry[0][:80]!r}: dryRun can only be 'All'")
-    validation = query.get("fieldValidation") or "Warn"
-    if validation not in _VALIDATION:
-        raise bad_request(f"fieldValidation must be one of {', '.join(_VALIDATION)}")
+    applies = False
+    faults: list[Cause] = []
+    if request.method == "PATCH":
+        kind = media_type(request)
+        if kind not in _PATCH_TYPES:
+            raise ApiError(
+                415, "UnsupportedMediaType", "415: Unsupported Media Type", detailed=True
+            )
+        applies = kind == patch.APPLY_PATCH
+        if not applies and "force" in query:
+            faults.append(forbidden_field("force", "may not be specified for non-apply patch"))
+        if applies and not query.get("fieldManager"):
+            faults.append(required("fieldManager", "is required for apply patch"))
     manager = query.get("fieldManager", "")
-    if len(manager) > 128 or not manager.isprintable():
-        raise bad_request("fieldManager must be printable and no more than 128 characters")
+    if len(manager) > 128:
+        why = "Too long: may not be more than 128 bytes"
+        faults.append(Cause("FieldValueTooLong", why, "fieldManager"))
+    if not manager.isprintable():
+        faults.append(
+            wrong("fieldManager", manager, "should not contain non printable characters")
+        )
+    dry = query.getlist("dryRun")
+    faults += _dry_run(dry)
+    validation = query.get("fieldValidation", "")
+    if validation not in _VALIDATION:
+        faults.append(unsupported("fieldValidation", validation, _VALIDATION))
+    if faults:
+        raise invalid(_OPTIONS[request.method], "meta.k8s.io", "", faults)
     if not manager:
         agent = request.headers.get("user-agent", "").partition("/")[0]
         manager = "".join(letter for letter in agent if letter.isprintable())[:128] or "unknown"
     return Options(
         dry_run=bool(dry),
-        validation=validation,
+        validation=validation or "Warn",
         manager=manager,
         force=flag(query, "force"),
     )
+
+
+def _dry_run(values: Any) -> list[Cause]:
+    return [] if values in ([], ["All"]) else [unsupported("dryRun", values, ("All",))]
+
+
+def check_list(query: Mapping[str, str]) -> None:
+    """Check the options of a list that depend on each other. Raises ApiError 422."""
+    match = query.get("resourceVersionMatch", "")
+    if not match:
+        return
+    field, version, faults = "resourceVersionMatch", query.get("resourceVersion", ""), []
+    if not version:
+        why = f"{field} is forbidden unless resourceVersion is provided"
+        faults.append(forbidden_field(field, why))
+    if query.get("continue"):
+        faults.append(forbidden_field(field, f"{field} is forbidden when continue is provided"))
+    if match not in ("Exact", "NotOlderThan"):
+        faults.append(unsupported(field, match, ("Exact", "NotOlderThan", ""), ordered=True))
+    if match == "Exact" and version == "0":
+        why = f'{field} "exact" is forbidden for resourceVersion "0"'
+        faults.append(forbidden_field(field, why))
+    if faults:
+        raise invalid("ListOptions", "meta.k8s.io", "", faults)
 
 
 async def read_body(request: Request) -> bytes:
@@ -150,17 +210,17 @@ async def read_object(request: Request) -> Any:
     """The body as JSON; YAML or protobuf where its type says so. Raises ApiError 400, 413, 415."""
     kind = media_type(request)
     body = await read_body(request)
-    if kind == PROTOBUF:
+    if kind == PROTOBUF and request.method != "PATCH":
         return _parse_protobuf(body)
-    yaml = kind in ("application/yaml", patch.APPLY_PATCH)
-    if not yaml and kind not in ("", "application/json", "*/*") and not kind.endswith("+json"):
+    taken = _PATCH_TYPES if request.method == "PATCH" else ("", *_TYPES)
+    if kind not in taken:
         raise ApiError(
             415,
             "UnsupportedMediaType",
-            f"the body of the request was in an unknown format ({kind[:80]}) - accepted media "
-            f"types include: application/json, application/yaml, {PROTOBUF}",
+            "the body of the request was in an unknown format - accepted media types include: "
+            f"{', '.join((*_TYPES, PROTOBUF))}",
         )
-    return parse(body, yaml=yaml)
+    return parse(body, yaml=kind in ("application/yaml", patch.APPLY_PATCH))
 
 
 def _parse_protobuf(body: bytes) -> Any:
@@ -224,16 +284,19 @@ async def deletion(request: Request) -> tuple[Deletion, bool]:
         if orphan is None and "orphanDependents" in query:
             orphan = flag(query, "orphanDependents")
         propagation = "" if orphan is None else "Orphan" if orphan else "Background"
+    faults: list[Cause] = []
     if propagation and propagation not in _PROPAGATION:
-        raise bad_request(f"propagationPolicy must be one of {', '.join(_PROPAGATION)}")
+        allowed = (*_PROPAGATION, "nil")
+        faults.append(unsupported("propagationPolicy", propagation, allowed, ordered=True))
     preconditions = given.get("preconditions")
     if preconditions is None:
         preconditions = {}
     if not isinstance(preconditions, dict):
         raise bad_request("preconditions must be an object")
     dry = given.get("dryRun") or query.getlist("dryRun")
-    if dry not in ([], ["All"]):
-        raise bad_request("dryRun can only be 'All'")
+    faults += _dry_run(dry)
+    if faults:
+        raise invalid("DeleteOptions", "meta.k8s.io", "", faults)
     return Deletion(
         grace=grace,
         propagation=propagation,

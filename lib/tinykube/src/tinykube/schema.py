@@ -33,10 +33,12 @@ class Many:
     Attributes:
         key: the field that names an item when lists are merged (empty: the list is replaced);
             for scalars, `*` means that the list is a set.
+        kept: an empty one is shown as such; others are as if they had been left out.
     """
 
     item: Shape
     key: str = ""
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +126,16 @@ def _read_fields(value: Any, shape: Fields, path: str, findings: Findings) -> di
         if known is None:
             findings.unknown.append(where[:200])
         elif item is not None:
-            clean[name] = read(item, known, where, findings)
+            value = read(item, known, where, findings)
+            # Kubernetes shows few empty lists and no empty maps.
+            if value or not _dropped(known):
+                clean[name] = value
     return clean
+
+
+def _dropped(shape: Shape) -> bool:
+    """True if an empty value of this shape is as if it had been left out."""
+    return isinstance(shape, Table) or (isinstance(shape, Many) and not shape.kept)
 
 
 def _read_scalar(value: Any, shape: Scalar, path: str) -> Any:

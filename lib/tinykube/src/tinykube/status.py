@@ -41,9 +41,11 @@ def forbidden_field(field: str, detail: str) -> Cause:
     return Cause("FieldValueForbidden", f"Forbidden: {detail}", field)
 
 
-def unsupported(field: str, value: object, allowed: Sequence[str]) -> Cause:
-    """The value is none of the allowed ones."""
-    words = ", ".join(_quote(word) for word in sorted(allowed))
+def unsupported(
+    field: str, value: object, allowed: Sequence[str], *, ordered: bool = False
+) -> Cause:
+    """The value is none of the allowed ones, which are told sorted, or as they come."""
+    words = ", ".join(_quote(word) for word in (allowed if ordered else sorted(allowed)))
     message = f"Unsupported value: {_quote(value)}: supported values: {words}"
     return Cause("FieldValueNotSupported", message, field)
 
@@ -85,6 +87,7 @@ class ApiError(Exception):
         name: str = "",
         causes: Sequence[Cause] = (),
         retry_after: int | None = None,
+        detailed: bool = False,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -95,6 +98,8 @@ class ApiError(Exception):
         self.name = name
         self.causes = tuple(causes)
         self.retry_after = retry_after
+        # Some answers have empty details.
+        self.detailed = detailed
 
     def status(self) -> dict[str, Any]:
         """The `Status` object, JSON."""
@@ -121,7 +126,7 @@ class ApiError(Exception):
         }
         if self.reason:
             body["reason"] = self.reason
-        if details:
+        if details or self.detailed:
             body["details"] = details
         body["code"] = self.code
         return body

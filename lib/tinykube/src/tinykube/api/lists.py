@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tinykube import answers, kinds, objects, request, status
+from tinykube import answers, kinds, objects, request
 from tinykube.api import forms, versions
 from tinykube.api.context import Context
 from tinykube.kinds import Resource
@@ -34,6 +34,7 @@ class Lists:
         """The objects that match."""
         form = forms.asked(http)
         query = http.query_params
+        request.check_list(query)
         selector = request.selector(query, resource)
         limit = request.number(query, "limit", least=0) or None
         version, after = self._version(query), ("", "")
@@ -67,12 +68,6 @@ class Lists:
         """The version that a list without `continue` shows."""
         match = query.get("resourceVersionMatch", "")
         given = query.get("resourceVersion", "")
-        if match not in ("", "Exact", "NotOlderThan"):
-            raise status.bad_request("resourceVersionMatch must be Exact or NotOlderThan")
-        if match and not given:
-            raise status.bad_request(
-                "resourceVersionMatch is forbidden unless resourceVersion is provided"
-            )
         if not given or given == "0":
             return self._context.store.version
         version = versions.read(given)

@@ -22,7 +22,7 @@ _TOKEN_REQUEST = schema.kind(
     {
         "spec": schema.Fields(
             {
-                "audiences": schema.Many("str"),
+                "audiences": schema.Many("str", kept=True),
                 "expirationSeconds": "int",
                 "boundObjectRef": schema.Fields(
                     {"kind": "str", "apiVersion": "str", "name": "str", "uid": "str"}

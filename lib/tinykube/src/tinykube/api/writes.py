@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tinykube import answers, objects, patch, request, status
+from tinykube import answers, objects, request, status
 from tinykube.api import forms
-from tinykube.api.access import caller
+from tinykube.api.access import attributes, authorize, caller
 from tinykube.api.context import Context
 from tinykube.api.errors import not_allowed
 from tinykube.api.forms import Form
@@ -47,19 +48,32 @@ class Writes:
         place = (resource, target.namespace, target.name)
         if http.method == "PUT":
             body = await request.read_object(http)
-            written = self._context.registry.update(
-                *place, body, who, options, subresource=target.subresource
-            )
+            if self._creates(target, resource):
+                asked = replace(attributes(http, target, "create"), name="")
+                authorize(self._context.registry.authorizer, http, asked)
+                written = self._context.registry.put(*place, body, who, options)
+            else:
+                written = self._context.registry.update(
+                    *place, body, who, options, subresource=target.subresource
+                )
         else:
-            kind = request.media_type(http)
-            if kind == patch.APPLY_PATCH and not http.query_params.get("fieldManager"):
-                raise status.bad_request("fieldManager is required for apply patch")
             body = await request.read_object(http)
             written = self._context.registry.patch(
-                *place, kind, body, who, options, subresource=target.subresource
+                *place,
+                request.media_type(http),
+                body,
+                who,
+                options,
+                subresource=target.subresource,
             )
         code = 201 if written.created else 200
         return answers.raw(form.one(resource, written.data), code=code, warnings=options.warnings)
+
+    def _creates(self, target: Target, resource: Resource) -> bool:
+        """Whether an update makes a new object."""
+        if not resource.upserts or target.subresource:
+            return False
+        return self._context.store.get(resource.key, target.namespace, target.name) is None
 
     async def delete(self, http: Request, target: Target, resource: Resource) -> Response:
         """Delete an object."""
@@ -76,6 +90,7 @@ class Writes:
         if resource.namespaced and not target.namespace:
             raise not_allowed()
         deletion, dry_run = await request.deletion(http)
+        request.check_list(http.query_params)
         selector = request.selector(http.query_params, resource)
         limit = request.number(http.query_params, "limit", least=0) or None
         deleted: list[Row] = []

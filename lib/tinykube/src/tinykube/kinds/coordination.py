@@ -12,6 +12,7 @@ LEASES = Resource(
     "leases",
     "Lease",
     namespaced=True,
+    upserts=True,
     shape=schema.kind(
         {
             "spec": Fields(

@@ -207,6 +207,7 @@ LIMIT_RANGES = Resource(
     "limitranges",
     "LimitRange",
     namespaced=True,
+    upserts=True,
     short=("limits",),
     shape=schema.kind(
         {
@@ -226,6 +227,7 @@ EVENTS = Resource(
     "events",
     "Event",
     namespaced=True,
+    upserts=True,
     short=("ev",),
     selectable=(
         "involvedObject.kind",

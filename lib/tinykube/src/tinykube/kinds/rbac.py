@@ -10,13 +10,14 @@ RBAC = "rbac.authorization.k8s.io"
 _RULES = Many(
     Fields(
         {
-            "verbs": Many("str"),
+            "verbs": Many("str", kept=True),
             "apiGroups": Many("str"),
             "resources": Many("str"),
             "resourceNames": Many("str"),
             "nonResourceURLs": Many("str"),
         }
-    )
+    ),
+    kept=True,
 )
 _ROLE_REF = Fields({"apiGroup": "str", "kind": "str", "name": "str"})
 _SUBJECTS = Many(Fields({"kind": "str", "apiGroup": "str", "name": "str", "namespace": "str"}))
@@ -27,6 +28,7 @@ ROLES = Resource(
     "roles",
     "Role",
     namespaced=True,
+    upserts=True,
     name_fault=names.segment_fault,
     shape=schema.kind({"rules": _RULES}),
 )
@@ -36,6 +38,7 @@ CLUSTER_ROLES = Resource(
     "clusterroles",
     "ClusterRole",
     namespaced=False,
+    upserts=True,
     name_fault=names.segment_fault,
     shape=schema.kind({"rules": _RULES, "aggregationRule": _AGGREGATION}),
 )
@@ -45,6 +48,7 @@ ROLE_BINDINGS = Resource(
     "rolebindings",
     "RoleBinding",
     namespaced=True,
+    upserts=True,
     name_fault=names.segment_fault,
     shape=schema.kind({"roleRef": _ROLE_REF, "subjects": _SUBJECTS}),
 )
@@ -54,6 +58,7 @@ CLUSTER_ROLE_BINDINGS = Resource(
     "clusterrolebindings",
     "ClusterRoleBinding",
     namespaced=False,
+    upserts=True,
     name_fault=names.segment_fault,
     shape=schema.kind({"roleRef": _ROLE_REF, "subjects": _SUBJECTS}),
 )

@@ -62,6 +62,7 @@ class Resource:
         categories: the groups of resources, such as `all`, that it belongs to.
         columns: what a table of its objects shows; empty for the renderer's own choice.
         orphans: True if its dependents stay when a deletion does not say what becomes of them.
+        upserts: True if an update of an object that is not there creates it.
         unconditional: False if an update must name the resource version that it is made for.
         strategic: False if a strategic merge patch is not taken.
         list_kind: the kind of a list; empty for the kind with `List` behind it.
@@ -89,6 +90,7 @@ class Resource:
     categories: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     orphans: bool = False
+    upserts: bool = False
     unconditional: bool = True
     strategic: bool = True
     list_kind: str = ""

@@ -90,14 +90,14 @@ class EventRules(Rules):
 
     def prepare(self, new: JSON, old: JSON | None) -> None:
         """See Rules."""
-        about = new.setdefault("involvedObject", {})
-        if old is None:
-            about.setdefault("namespace", objects.namespace(new))
+        del old
+        new.setdefault("involvedObject", {})
         new.setdefault("type", "Normal")
 
     def validate(self, new: JSON, old: JSON | None) -> Iterator[Cause]:
         """See Rules."""
         del old
-        about = new["involvedObject"].get("namespace") or "default"
-        if about != objects.namespace(new):
+        about = new["involvedObject"].get("namespace", "")
+        # What is about an object of the whole cluster is in the namespace default.
+        if (about or "default") != objects.namespace(new):
             yield wrong("involvedObject.namespace", about, "does not match event.namespace")

@@ -9,6 +9,7 @@ from tinykube.kinds import Resource
 from tinykube.objects import JSON
 from tinykube.status import Cause, forbidden_field, required, wrong
 
+_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 _MAX_ANNOTATIONS = 256 * 2**10
 
 
@@ -25,9 +26,12 @@ def metadata(resource: Resource, new: JSON, old: JSON | None) -> Iterator[Cause]
         for field in ("apiVersion", "kind", "name", "uid"):
             if not owner.get(field):
                 yield wrong(f"metadata.ownerReferences[{index}].{field}", "", "must not be empty")
-    for finalizer in meta.get("finalizers") or ():
+    for index, finalizer in enumerate(meta.get("finalizers") or ()):
         if fault := names.label_key_fault(finalizer):
             yield wrong("metadata.finalizers", finalizer, fault)
+        if resource.strategic and "/" not in finalizer and finalizer not in _FINALIZERS:
+            why = "name is neither a standard finalizer name nor is it fully qualified"
+            yield wrong(f"metadata.finalizers[{index}]", finalizer, why)
     if old and old["metadata"].get("deletionTimestamp"):
         before = old["metadata"].get("finalizers") or ()
         added = [item for item in meta.get("finalizers") or () if item not in before]

@@ -24,8 +24,6 @@ class RoleRules(Rules):
         del old
         for index, rule in enumerate(new.get("rules") or ()):
             path = f"rules[{index}]"
-            if not rule.get("verbs"):
-                yield required(f"{path}.verbs", "verbs must contain at least one value")
             if rule.get("nonResourceURLs"):
                 if new["kind"] == "Role":
                     yield wrong(
@@ -39,13 +37,15 @@ class RoleRules(Rules):
                         "",
                         "rules cannot apply to both regular resources and non-resource URLs",
                     )
-                continue
-            for field in ("apiGroups", "resources"):
-                if not rule.get(field):
-                    yield required(
-                        f"{path}.{field}",
-                        f"resource rules must supply at least one {_words(field)}",
-                    )
+            else:
+                for field in ("apiGroups", "resources"):
+                    if not rule.get(field):
+                        yield required(
+                            f"{path}.{field}",
+                            f"resource rules must supply at least one {_words(field)}",
+                        )
+            if not rule.get("verbs"):
+                yield required(f"{path}.verbs")
 
     def admit(self, registry: Registry, caller: Caller, new: JSON, old: JSON | None) -> None:
         """See Rules."""
@@ -89,9 +89,8 @@ class BindingRules(Rules):
         for index, subject in enumerate(new.get("subjects") or ()):
             path = f"subjects[{index}]"
             if subject.get("kind") not in ("User", "Group", "ServiceAccount"):
-                yield unsupported(
-                    f"{path}.kind", subject.get("kind", ""), ("User", "Group", "ServiceAccount")
-                )
+                known = ("ServiceAccount", "User", "Group")
+                yield unsupported(f"{path}.kind", subject.get("kind", ""), known, ordered=True)
             if not subject.get("name"):
                 yield required(f"{path}.name")
             homeless = subject.get("kind") == "ServiceAccount" and not subject.get("namespace")

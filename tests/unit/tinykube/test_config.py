@@ -42,6 +42,7 @@ def test_what_the_file_says(tmp_path):
         ("capacity: {cpu: -1}", "capacity.cpu is -1"),
         ("capacity: {cpu: [1]}", "capacity.cpu"),
         ("hostPaths: /srv", "hostPaths must be a list of absolute paths"),
+        ("gpus: {strategy: both}", "gpus.strategy is 'both'"),
         ("hostPaths: [srv]", "hostPaths must be a list of absolute paths"),
         ("{", "is not YAML"),
     ],

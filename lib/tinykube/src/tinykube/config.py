@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -10,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from tinykube import quantity
+from tinykube.node.gpus.plan import Settings
 
 DEFAULT_PORT = 16443
 NODE_PODS = 250
 _LOOK_SECONDS = 10.0
-_KEYS = ("port", "capacity", "images", "hostPaths")
+_KEYS = ("port", "capacity", "images", "hostPaths", "gpus")
 
 
 class ConfigError(Exception):
@@ -106,11 +106,13 @@ class Config:
         port: the API's port on 127.0.0.1.
         capacity: what the node offers, quantities by resource.
         folders: those that pods may mount as hostPath on a node of another control plane.
+        gpus: how GPUs are offered.
     """
 
     port: int = DEFAULT_PORT
     capacity: Mapping[str, str] = field(default_factory=dict)
     folders: tuple[Path, ...] = ()
+    gpus: Settings = field(default_factory=Settings)
 
 
 def machine() -> dict[str, str]:
@@ -177,7 +179,12 @@ def parse(data: Any, path: str) -> Config:
                 f"{path}: capacity.{name} is {amount!r}, no quantity such as 4 or 8Gi: {error}"
             ) from error
         capacity[str(name)] = str(amount)
-    return Config(port=port, capacity=capacity, folders=_folders(data.get("hostPaths"), path))
+    try:
+        gpus = Settings.read(data.get("gpus"))
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    folders = _folders(data.get("hostPaths"), path)
+    return Config(port=port, capacity=capacity, folders=folders, gpus=gpus)
 
 
 def _folders(given: Any, path: str) -> tuple[Path, ...]:
@@ -192,6 +199,9 @@ def _folders(given: Any, path: str) -> tuple[Path, ...]:
 
 async def changes(path: Path) -> AsyncIterator[Config | ConfigError]:
     """What the config file says, or what is wrong with it, each time it has changed."""
+    # Only here: the quick commands read the config as well.
+    import asyncio
+
     seen = _stamp(path)
     while True:
         await asyncio.sleep(_LOOK_SECONDS)

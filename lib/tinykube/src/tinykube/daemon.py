@@ -211,6 +211,7 @@ class Daemon:
     def make_node(self, client: NodeClient) -> Node:
         """The node: the agent that runs pods as processes."""
         from tinykube.node.agent import Agent
+        from tinykube.node.gpus import inventory
 
         agent: Node = Agent(  # type: ignore[assignment]  # it has what Node asks for
             client,
@@ -220,6 +221,8 @@ class Daemon:
             capacity=self._settings.capacity,
             version=discovery.GIT_VERSION,
             address=ADDRESS,
+            gpus=self._settings.gpus,
+            nvml=inventory.library(),
         )
         return agent
 
@@ -234,8 +237,8 @@ class Daemon:
                 self._problems["config"] = str(new)
                 continue
             self._problems.pop("config", None)
-            if new.port != self._settings.port:
-                log.warning("a new port takes effect when tinykube is started again")
+            if (new.port, new.gpus) != (self._settings.port, self._settings.gpus):
+                log.warning("a new port and new gpus take effect when tinykube is started again")
             node.offer(new.capacity)
             self._settings = new
             log.info("took over the changed config")

@@ -119,9 +119,10 @@ class Fast(Clock):
 class Node:
     """An agent that can be stopped and started anew on the same folder."""
 
-    def __init__(self, api: Api, folder: Path) -> None:
+    def __init__(self, api: Api, folder: Path, **options: Any) -> None:
         self.api = api
         self.folder = folder
+        self.options = options
         self.agent: Agent
         self.task: asyncio.Task[None] | None = None
 
@@ -135,6 +136,7 @@ class Node:
             version="v1.37.2",
             store=ImageStore(self.folder / "store"),
             clock=Fast(),
+            **self.options,
         )
         self.task = asyncio.create_task(self.agent.run())
 

@@ -14,7 +14,7 @@ import platform
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sandbox import tree
 from sandbox.container import Container
@@ -25,6 +25,8 @@ from tinykube.node import logs, status
 from tinykube.node.client import JSON, LogOptions, LogsError, NodeClient
 from tinykube.node.clock import Clock
 from tinykube.node.env import Host
+from tinykube.node.gpus.manager import Gpus
+from tinykube.node.gpus.plan import Settings
 from tinykube.node.growth import Growth
 from tinykube.node.images import ImageMap
 from tinykube.node.pod import Node, Pod
@@ -55,6 +57,8 @@ class Agent:
         labels, taints: of the Node when it is made; labels are kept up, taints are its owner's.
         folders: those of the machine that pods may mount as hostPath; None for all of them,
             where the control plane decides who may.
+        gpus: how GPUs are offered.
+        nvml: the binding to NVIDIA's library (`tinykube.node.gpus.library()`); None: no GPUs.
         store: where process images are; by default the user's.
         clock: the machine's, by default.
     """
@@ -73,6 +77,8 @@ class Agent:
         labels: Mapping[str, str] | None = None,
         taints: Sequence[JSON] = (),
         folders: Sequence[Path] | None = None,
+        gpus: Settings | None = None,
+        nvml: Any | None = None,
         store: ImageStore | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -88,6 +94,10 @@ class Agent:
         self._events: asyncio.Queue[tuple[JSON, Literal["Normal", "Warning"], str, str]] = (
             asyncio.Queue(maxsize=10_000)
         )
+        self._pods: dict[str, Pod] = {}
+        self._gpus = Gpus(
+            folder.absolute() / "pods", gpus or Settings(), nvml, self._tell, self._changed.set
+        )
         self._node = Node(
             client=client,
             images=ImageMap(config, store or ImageStore()),
@@ -97,8 +107,8 @@ class Agent:
             post=self._post,
             clock=clock or Clock(),
             growth=Growth(),
+            gpus=self._gpus,
         )
-        self._pods: dict[str, Pod] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
@@ -111,6 +121,7 @@ class Agent:
                 group.create_task(self._send_events())
                 group.create_task(self._heartbeat())
                 group.create_task(self._report())
+                group.create_task(self._watch_gpus())
                 group.create_task(self._follow())
         finally:
             tasks = list(self._tasks.values())
@@ -169,6 +180,22 @@ class Agent:
         if not waiting:
             return "ContainerCreating"
         return str(waiting.get("message") or waiting.get("reason") or "unknown")
+
+    async def _watch_gpus(self) -> None:
+        await self._gpus.run()
+
+    def _tell(
+        self, uid: str | None, type_: Literal["Normal", "Warning"], reason: str, message: str
+    ) -> None:
+        """Record an Event about a pod, or about the node itself."""
+        logger.info("%s: %s", reason, message)
+        if uid is None:
+            meta = {"name": self.name, "uid": self.name}
+            self._post(
+                {"apiVersion": "v1", "kind": "Node", "metadata": meta}, type_, reason, message
+            )
+        elif (pod := self._pods.get(uid)) is not None:
+            self._post(pod.body, type_, reason, message)
 
     def _post(
         self, pod: JSON, type_: Literal["Normal", "Warning"], reason: str, message: str
@@ -263,6 +290,7 @@ class Agent:
         for folder in (self._node.folder / "pods").iterdir():
             if folder.name not in known:
                 await asyncio.to_thread(_destroy, folder)
+                self._gpus.release(folder.name)
 
     def describe(self) -> JSON:
         """The Node object of this machine."""
@@ -275,6 +303,7 @@ class Agent:
             ("PIDPressure", "False", "KubeletHasSufficientPID"),
             ("Ready", "True", "KubeletReady"),
         ]
+        capacity = {**self._capacity, **self._gpus.resources()}
         daemon = {"daemonEndpoints": {"kubeletEndpoint": {"Port": self.port}}} if self.port else {}
         return {
             "apiVersion": "v1",
@@ -282,6 +311,7 @@ class Agent:
             "metadata": {
                 "name": self.name,
                 "labels": {
+                    **self._gpus.labels(),
                     **self._labels,
                     "kubernetes.io/hostname": self.name,
                     "kubernetes.io/arch": architecture,
@@ -290,8 +320,8 @@ class Agent:
             },
             "spec": {"taints": self._taints} if self._taints else {},
             "status": {
-                "capacity": dict(self._capacity),
-                "allocatable": dict(self._capacity),
+                "capacity": capacity,
+                "allocatable": dict(capacity),
                 "addresses": [
                     {"type": "InternalIP", "address": self._node.host.address},
                     {"type": "Hostname", "address": self.name},

@@ -17,6 +17,8 @@ from tinykube.node import status
 from tinykube.node.client import JSON, NodeClient
 from tinykube.node.clock import Clock
 from tinykube.node.env import Host
+from tinykube.node.gpus.leases import ShortageError
+from tinykube.node.gpus.manager import Gpus
 from tinykube.node.growth import Growth
 from tinykube.node.images import ImageMap
 from tinykube.node.recipe import Context
@@ -49,6 +51,7 @@ class Node:
     post: Callable[[JSON, Literal["Normal", "Warning"], str, str], None]
     clock: Clock
     growth: Growth
+    gpus: Gpus
 
     def pod_folder(self, uid: str) -> Path:
         """The folder of a pod."""
@@ -103,12 +106,20 @@ class Pod:
         """Run the pod until it is removed. Cancelled, it leaves the containers running."""
         if not self._ended:
             await self._live()
+        self._node.gpus.release(self.uid)
         await self._deleted.wait()
         await self._remove()
 
     async def _live(self) -> None:
         """Run its containers until they have ended or are to be ended."""
         self._prepare()
+        try:
+            self._node.gpus.admit(self.body)
+        except ShortageError as error:
+            self._failure, self._ended = ("UnexpectedAdmissionError", str(error)), True
+            self._post("Warning", "UnexpectedAdmissionError", str(error))
+            await self._publish()
+            return
         publisher = asyncio.create_task(self._publish_changes())
         work = asyncio.create_task(self._work())
         deleted = asyncio.create_task(self._deleted.wait())
@@ -162,6 +173,7 @@ class Pod:
             event=self._post,
             clock=self._clock,
             growth=self._node.growth,
+            gpus=self._node.gpus,
         )
         found = self.body.get("status") or {}
         known_init = {s["name"]: s for s in found.get("initContainerStatuses") or ()}
@@ -320,6 +332,9 @@ class Pod:
             )
             if _same(new, self._sent):
                 return
+            if objects.finished({"status": new}):
+                # Before the API hears of the end, and another pod comes for what this one held.
+                self._node.gpus.release(self.uid)
             try:
                 if not await self._node.client.patch_status(
                     meta["namespace"], meta["name"], self.uid, new

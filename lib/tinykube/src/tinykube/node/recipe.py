@@ -17,6 +17,7 @@ from tinykube.node import env
 from tinykube.node.client import JSON, NodeClient, NotFoundError
 from tinykube.node.clock import Clock
 from tinykube.node.env import ConfigError, Host
+from tinykube.node.gpus.manager import Gpus
 from tinykube.node.growth import Growth
 from tinykube.node.images import ImageMap, PullError, Resolved
 from tinykube.node.runs import Runs
@@ -50,6 +51,7 @@ class Context:
     event: Callable[[str, str, str], None]
     clock: Clock
     growth: Growth
+    gpus: Gpus
 
 
 class Recipe:
@@ -124,14 +126,16 @@ class Recipe:
         limits = (self._body.get("resources") or {}).get("limits") or {}
         memory = quantity.bytes_of(limits["memory"]) if limits.get("memory") else None
         user, group = self._identity()
+        devices = self._context.gpus.grant(self._context.pod["metadata"]["uid"], self._name)
         return Spec(
             command=tuple(words),
-            env={**resolved.env, **variables},
+            env={**resolved.env, **variables, **devices.env},
             cwd=self._body.get("workingDir") or "/",
             image=resolved.image,
             mounts=(
                 *self._context.volumes.mounts(self._body, variables),
                 *self._message_mount(attempt),
+                *devices.mounts,
             ),
             user=user,
             group=group,

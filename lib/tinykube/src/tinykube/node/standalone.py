@@ -18,6 +18,7 @@ from tinykube.node import connection, server
 from tinykube.node.agent import Agent
 from tinykube.node.client import JSON
 from tinykube.node.connection import KubeconfigError
+from tinykube.node.gpus import inventory
 from tinykube.node.remote import RemoteClient
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class Options:
         kubeconfig: the control plane, and the node's identity there (`system:node:NAME`).
         name: the node's name.
         folder: the node's data; what must outlive it is below.
-        config: the config file: `capacity`, `images`, `hostPaths`.
+        config: the config file: `capacity`, `images`, `hostPaths`, `gpus`.
         address: where it listens and what it reports as InternalIP.
         port: where it listens; 0 for a free one.
         certificate, key: of its HTTPS server; None for one that it signs itself.
@@ -122,6 +123,8 @@ async def serve(options: Options, stop: asyncio.Event) -> None:
                 labels=options.labels,
                 taints=options.taints,
                 folders=settings.folders,
+                gpus=settings.gpus,
+                nvml=inventory.library(),
             )
             https = serving.Server(
                 serving.settings(server.app(agent, client), certificate, key, options.clients)

@@ -109,7 +109,7 @@ def _entries(item: Resource) -> list[JSON]:
         "singularName": item.singular,
         "namespaced": item.namespaced,
         "kind": item.kind,
-        "verbs": sorted(item.verbs),
+        "verbs": sorted(item.verbs) if item.typed else list(item.verbs),
     }
     if item.short:
         main["shortNames"] = list(item.short)

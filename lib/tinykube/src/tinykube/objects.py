@@ -92,7 +92,9 @@ def set_condition(
 
     `lastTransitionTime` moves only when the value does.
     """
-    conditions: list[JSON] = status.setdefault("conditions", [])
+    if status.get("conditions") is None:
+        status["conditions"] = []
+    conditions: list[JSON] = status["conditions"]
     found = next((item for item in conditions if item.get("type") == type_), None)
     if found is None:
         found = {"type": type_}

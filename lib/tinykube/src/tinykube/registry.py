@@ -109,8 +109,23 @@ class Registry:
         """A client's object, checked against the resource's shape. Raises ApiError 400."""
         if not isinstance(body, dict):
             raise status.bad_request(f"the body must be an object of kind {resource.kind}")
+        if not resource.typed and not body.get("kind"):
+            text = objects.dump(body)[:1024]
+            raise status.bad_request(
+                f"the object provided is unrecognized (must be of type {resource.kind}): Object "
+                f"'Kind' is missing in '{text}' ({text})"
+            )
         kind = body.get("kind") or resource.kind
         version = body.get("apiVersion") or resource.api_version
+        if not resource.typed and version != resource.api_version:
+            raise status.bad_request(
+                f"the API version in the data ({str(version)[:80]}) does not match the expected "
+                f"API version ({resource.api_version})"
+            )
+        if not resource.typed and kind != resource.kind:
+            name = str((body.get("metadata") or {}).get("name", ""))[:253]
+            fault = status.wrong("kind", kind, f"must be {resource.kind}")
+            raise status.invalid(str(kind)[:80], resource.group, name, [fault])
         if (version, kind) != (resource.api_version, resource.kind):
             raise status.bad_request(
                 f"the object provided is {str(version)[:80]}, Kind={str(kind)[:80]}; this "
@@ -271,7 +286,7 @@ class Registry:
         previous = self._stored(resource, namespace, name)
         if not resource.unconditional and not new["metadata"].get("resourceVersion"):
             fault = status.wrong("metadata.resourceVersion", 0, "must be specified for an update")
-            raise self._invalid(resource, new, [fault])
+            raise status.invalid(resource.plural, resource.group, name, [fault])
         return self._replace(
             resource, new, findings, previous, caller, options, subresource=subresource
         )

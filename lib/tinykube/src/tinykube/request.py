@@ -112,7 +112,11 @@ def selector(query: Mapping[str, str], resource: Resource) -> Selector:
     """The selectors of the query. Raises ApiError 400."""
     return Selector(
         labels=parse_labels(query.get("labelSelector", "")),
-        fields=parse_fields(query.get("fieldSelector", ""), resource.kind, resource.fields),
+        fields=parse_fields(
+            query.get("fieldSelector", ""),
+            resource.kind if resource.typed else "",
+            resource.fields,
+        ),
     )
 
 

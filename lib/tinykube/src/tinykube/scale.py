@@ -102,14 +102,11 @@ def change(obj: JSON, scale: Any, paths: Paths) -> JSON:
         raise status.bad_request(
             f'the spec replicas field "{paths.spec_replicas}" cannot be empty'
         )
+    if not -_MOST <= wanted <= _MOST:
+        raise status.bad_request(f"Scale cannot be read: spec.replicas: {wanted} has over 32 bits")
     faults = []
     if given.get("name", meta["name"]) != meta["name"]:
         faults.append(status.wrong("metadata.name", given["name"], "field is immutable"))
-    if wanted < 0:
-        detail = "must be greater than or equal to 0"
-        faults.append(status.wrong("spec.replicas", wanted, detail))
-    elif wanted > _MOST:
-        faults.append(status.wrong("spec.replicas", wanted, f"must not be greater than {_MOST}"))
     if faults:
         raise status.invalid("Scale", "autoscaling", meta["name"], faults)
     new: JSON = objects.copy(obj)

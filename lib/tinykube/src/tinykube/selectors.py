@@ -169,7 +169,8 @@ def parse_fields(text: str, kind: str, known: Iterable[str]) -> tuple[FieldRequi
     """Read a field selector such as `spec.nodeName=x,status.phase!=Failed`.
 
     Raises:
-        ApiError: 400, if it is malformed or names a field that `kind` cannot be selected by.
+        ApiError: 400, if it is malformed or names a field that `kind` (empty: a custom resource)
+            cannot be selected by.
     """
     allowed = frozenset(known)
     found: list[FieldRequirement] = []
@@ -182,7 +183,8 @@ def parse_fields(text: str, kind: str, known: Iterable[str]) -> tuple[FieldRequi
             raise bad_request(f"invalid selector: '{term[:200]}'; can't understand '{term[:200]}'")
         field = field.strip()
         if field not in allowed:
-            raise bad_request(f'field label not supported: {field[:200]} (kind "{kind}")')
+            where = f' (kind "{kind}")' if kind else ""
+            raise bad_request(f"field label not supported: {field[:200]}{where}")
         found.append(FieldRequirement(field, value.removeprefix("=").strip(), negated))
     return tuple(found)
 

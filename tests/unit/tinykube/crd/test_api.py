@@ -54,7 +54,8 @@ async def test_a_version_that_is_going_away_warns(http):
     path = "/apis/serving.example.com/v1alpha1/namespaces/default/modelservices"
     answer = await http.get(path)
     assert answer.headers["warning"] == (
-        '299 - "serving.example.com/v1alpha1 ModelService is deprecated"'
+        '299 - "serving.example.com/v1alpha1 ModelService is deprecated; use '
+        'serving.example.com/v1beta1 ModelService"'
     )
     answer = await http.get(path.replace("v1alpha1", "v1beta1"))
     assert "warning" not in answer.headers

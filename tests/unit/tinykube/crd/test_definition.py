@@ -54,9 +54,8 @@ def test_realistic_definitions_are_taken(faults, experiments, services):
             f"{ROOT}.properties[spec].anyOf[0].type: Forbidden: must be empty to be structural",
         ),
         (
-            {"type": "object", "anyOf": [{"properties": {"a": {"minimum": 1}}}]},
-            f"{ROOT}.properties[spec].properties[a]: Required value: because it is defined in "
-            f"{ROOT}.properties[spec].anyOf[0].properties[a]",
+            {"type": "object", "properties": {"a": {"$ref": "#/x"}}},
+            f"{ROOT}.properties[spec].properties[a].$ref: Forbidden: $ref is not supported",
         ),
         (
             {"type": "integer", "default": "x"},
@@ -109,6 +108,16 @@ def test_schemas_that_are_refused(faults, definition, schema, fault):
     assert any(text.startswith(fault) for text in found), found
 
 
+def test_what_a_junction_at_the_root_names_must_be_there(faults, definition):
+    body = definition()
+    root = body["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    root["anyOf"] = [{"properties": {"a": {"minimum": 1}}}]
+    assert faults(body) == [
+        f"{ROOT}.properties[a]: Required value: because it is defined in "
+        f"{ROOT}.anyOf[0].properties[a]"
+    ]
+
+
 def test_a_rule_that_does_not_compile_says_why(faults, definition):
     rule = {"rule": "self.a > 1 &&"}
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
@@ -129,7 +138,7 @@ def test_names_and_versions(faults, definition):
     assert any(text.startswith("spec.names.kind: Invalid value") for text in faults(body))
     body = definition()
     body["spec"]["versions"] = []
-    assert any("spec.versions: Required value" in text for text in faults(body))
+    assert any("status.storedVersions: Invalid value: null" in text for text in faults(body))
 
 
 def test_a_webhook_that_converts_is_refused_aloud(faults, definition):
@@ -152,7 +161,7 @@ def test_columns_scale_and_selectable_fields(faults, definition):
     assert "spec.additionalPrinterColumns[0].type: Invalid value" in found
     assert "spec.additionalPrinterColumns[0].JSONPath: Required value" in found
     assert 'specReplicasPath: Invalid value: \\".status.x\\"' in found or "under .spec" in found
-    assert "is not a simple json path" in found
+    assert "must be a simple json path starting with ." in found
     assert "spec.selectableFields[0].jsonPath: Invalid value" in found
 
 

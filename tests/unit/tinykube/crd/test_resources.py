@@ -7,6 +7,7 @@ from tinykube.rbac import SYSTEM
 from tinykube.registry import Deletion, Options
 from tinykube.status import ApiError
 
+THING = {"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "one"}}
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 
@@ -178,7 +179,9 @@ def test_an_apply_merges_lists_by_the_keys_of_the_schema(registry, resource, exp
 
 def test_versions_show_the_same_object(registry, establish, services, create):
     found = establish(services)
-    body = {"metadata": {"name": "one"}, "spec": {"predictor": {"port": "http"}}}
+    body = {"kind": "ModelService", "metadata": {"name": "one"}}
+    body["apiVersion"] = "serving.example.com/v1alpha1"
+    body["spec"] = {"predictor": {"port": "http"}}
     made = create(found["v1alpha1"], body)
     assert made["apiVersion"] == "serving.example.com/v1alpha1"
     stored = registry.store.load(found["v1beta1"].key, "default", "one")
@@ -187,15 +190,16 @@ def test_versions_show_the_same_object(registry, establish, services, create):
     assert seen["apiVersion"] == "serving.example.com/v1beta1"
     seen = json.loads(registry.get(found["v1alpha1"], "default", "one"))
     assert seen["apiVersion"] == "serving.example.com/v1alpha1"
-    assert (
-        found["v1alpha1"].deprecation == "serving.example.com/v1alpha1 ModelService is deprecated"
+    assert found["v1alpha1"].deprecation == (
+        "serving.example.com/v1alpha1 ModelService is deprecated; use serving.example.com/v1beta1 "
+        "ModelService"
     )
 
 
 def test_a_changed_schema_shows_in_what_was_stored_before(registry, establish, definition, create):
     integer = {"type": "integer"}
     body = definition({"type": "object", "properties": {"a": integer, "b": integer}})
-    create(establish(body)["v1"], {"metadata": {"name": "one"}, "spec": {"a": 1, "b": 2}})
+    create(establish(body)["v1"], {**THING, "spec": {"a": 1, "b": 2}})
     props = {"a": integer, "c": {"type": "integer", "default": 3}}
 
     def change(current):
@@ -216,9 +220,7 @@ def test_an_object_that_is_deep_is_refused(registry, establish, definition):
     for _ in range(200):
         deep = {"a": deep}
     with pytest.raises(ApiError) as error:
-        registry.create(
-            resource, "default", {"metadata": {"name": "x"}, "spec": deep}, SYSTEM, Options()
-        )
+        registry.create(resource, "default", {**THING, "spec": deep}, SYSTEM, Options())
     assert error.value.code == 400
     assert "nested too deeply" in error.value.message
 
@@ -245,3 +247,25 @@ def test_deleting_a_definition_deletes_its_objects_first(
     establisher.step()
     assert registry.store.load(kinds.DEFINITIONS.key, "", name) is None
     assert registry.catalog.by_path("tuning.example.com", "v1beta1", "experiments") is None
+
+
+def test_an_object_without_its_kind_is_refused(registry, establish, definition):
+    resource = establish(definition())["v1"]
+    for body, code, words in (
+        ({"metadata": {"name": "x"}}, 400, "Object 'Kind' is missing"),
+        ({**THING, "apiVersion": "v1"}, 400, "the API version in the data (v1) does not match"),
+        ({**THING, "kind": "Other"}, 422, "must be Thing"),
+    ):
+        with pytest.raises(ApiError) as error:
+            registry.create(resource, "default", body, SYSTEM, Options())
+        assert error.value.code == code
+        assert words in error.value.message
+
+
+def test_a_resource_inside_must_say_what_it_is(registry, resource, experiment):
+    template = {"trialSpec": {"spec": {}}}
+    with pytest.raises(ApiError) as error:
+        registry.create(resource, "default", experiment(trialTemplate=template), SYSTEM, Options())
+    found = causes(error)
+    assert "spec.trialTemplate.trialSpec.apiVersion: Required value" in found
+    assert "spec.trialTemplate.trialSpec.kind: Required value" in found

@@ -140,6 +140,8 @@ class Api:
             if asked in ("update", "patch"):
                 return await self._writes.change(http, target, resource)
             raise not_allowed()
+        if target.subresource not in resource.subresources and not resource.typed:
+            raise status.not_found(resource.plural, resource.group, target.name)
         if target.subresource not in resource.subresources:
             raise status.unknown_path()
         if target.subresource == "token":

@@ -155,6 +155,7 @@ def _list(resource: Resource, rows: Iterable[Row], meta: JSON) -> str:
         items = ",".join("{" + row.data[skip:] for row in rows)
     else:
         items = ",".join(row.data for row in rows)
+        meta = {"continue": "", **meta}
     kind = resource.list_kind or f"{resource.kind}List"
     return (
         f'{{"kind":"{kind}","apiVersion":"{resource.api_version}",'

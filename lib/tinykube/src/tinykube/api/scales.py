@@ -54,14 +54,11 @@ def _patched(http: Request, shown: JSON, body: object) -> object:
         return patch.json_patch(shown, body)
     if not isinstance(body, dict):
         raise status.bad_request("the patch must be an object")
-    match kind:
-        case patch.MERGE_PATCH:
-            return patch.merge_patch(shown, body)
-        case patch.STRATEGIC_PATCH:
-            return patch.strategic_patch(shown, body, scale.SHAPE)
+    if kind == patch.MERGE_PATCH:
+        return patch.merge_patch(shown, body)
     raise status.ApiError(
         415,
         "UnsupportedMediaType",
         "the body of the request was in an unknown format - accepted media types include: "
-        f"{patch.JSON_PATCH}, {patch.MERGE_PATCH}, {patch.STRATEGIC_PATCH}",
+        f"{patch.JSON_PATCH}, {patch.MERGE_PATCH}",
     )

@@ -18,7 +18,7 @@ _SCOPES = ("Cluster", "Namespaced")
 _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
 _COLUMN_FORMATS = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
 _MOST_SELECTABLE = 8
-_JSON_PATH = re.compile(r"(\.[A-Za-z0-9_\\/-]+|\[[^\]]*\]|\['[^']*'\]|\.\[[^\]]*\])+|\.")
+_SIMPLE = "must be a simple json path starting with ."
 _SIMPLE_PATH = re.compile(r"(\.[A-Za-z0-9_-]+)+")
 # What may stand at the root of a schema whose status is written apart.
 _WITH_STATUS = frozenset(
@@ -59,13 +59,16 @@ class DefinitionRules(Rules):
         if given.get("kind"):
             given.setdefault("singular", given["kind"].lower())
             given.setdefault("listKind", f"{given['kind']}List")
+        for name in ("shortNames", "categories"):
+            if not given.get(name):
+                given.pop(name, None)
         spec.setdefault("conversion", {"strategy": "None"})
         for version in spec.get("versions") or ():
             for name in ("served", "storage"):
                 version.setdefault(name, False)
         if old is None:
             new["status"] = {
-                "conditions": [],
+                "conditions": None,
                 "acceptedNames": {"plural": "", "kind": ""},
                 "storedVersions": [],
             }
@@ -96,6 +99,8 @@ class DefinitionRules(Rules):
     def deleting(self, obj: JSON) -> None:
         """See Rules."""
         add_finalizer(obj, FINALIZER)
+        # As Kubernetes: a definition has no grace period to show.
+        obj["metadata"].pop("deletionGracePeriodSeconds", None)
         objects.set_condition(
             obj["status"],
             "Terminating",
@@ -147,9 +152,6 @@ def _versions(spec: JSON) -> Iterator[Cause]:
                 yield validation.invalid(f"{path}.deprecationWarning", warning, detail)
         if not (version.get("schema") or {}).get("openAPIV3Schema"):
             yield required(f"{path}.schema.openAPIV3Schema")
-    if not versions:
-        yield required("spec.versions", "must have at least one version")
-        return
     if len(set(known)) != len(known):
         yield validation.invalid("spec.versions", known, "must contain unique version names")
     if sum(bool(version.get("storage")) for version in versions) != 1:
@@ -209,7 +211,8 @@ def _schemas(spec: JSON) -> Iterator[Cause]:
 
 def _extras(spec: JSON) -> Iterator[Cause]:
     for path, value, _ in _places(spec, "subresources", "subresources", "subresources"):
-        if scale := value.get("scale"):
+        scale = value.get("scale")
+        if scale is not None:
             yield from _scale(scale, f"{path}.scale")
     field = "additionalPrinterColumns"
     for path, value, _ in _places(spec, field, field, field):
@@ -232,7 +235,9 @@ def _scale(scale: JSON, path: str) -> Iterator[Cause]:
             if field != "labelSelectorPath":
                 yield required(f"{path}.{field}")
             continue
-        if not _SIMPLE_PATH.fullmatch(value):
+        if not value.startswith("."):
+            yield validation.invalid(f"{path}.{field}", value, _SIMPLE)
+        elif not _SIMPLE_PATH.fullmatch(value):
             yield validation.invalid(f"{path}.{field}", value, "is not a simple json path")
         elif not value.startswith(parts):
             where = " or ".join(part[:-1] for part in parts)
@@ -255,8 +260,8 @@ def _column(column: JSON, path: str) -> Iterator[Cause]:
     where = column.get("jsonPath")
     if not where:
         yield required(f"{path}.JSONPath")
-    elif not _JSON_PATH.fullmatch(where):
-        yield validation.invalid(f"{path}.JSONPath", where, "is an invalid path")
+    elif not where.startswith("."):
+        yield validation.invalid(f"{path}.JSONPath", where, _SIMPLE)
 
 
 def _selectable(fields: Sequence[JSON], props: JSON, path: str) -> Iterator[Cause]:
@@ -270,7 +275,7 @@ def _selectable(fields: Sequence[JSON], props: JSON, path: str) -> Iterator[Caus
         for name in value.removeprefix(".").split("."):
             node = (node.get("properties") or {}).get(name) if node else None
         if not value.startswith(".") or node is None:
-            detail = "is an invalid path: it does not lead to a field of the schema"
+            detail = "is an invalid path: does not refer to a valid field"
             yield validation.invalid(where, value, detail)
             continue
         if value.startswith(".metadata"):
@@ -330,6 +335,9 @@ def _approval(new: JSON) -> Iterator[Cause]:
 
 def _stored(new: JSON) -> Iterator[Cause]:
     known = {version.get("name") for version in new["spec"].get("versions") or ()}
+    if not new["status"].get("storedVersions"):
+        detail = "must have at least one stored version"
+        yield validation.invalid("status.storedVersions", None, detail)
     for index, name in enumerate(new["status"].get("storedVersions") or ()):
         if name and name not in known:
             yield validation.invalid(

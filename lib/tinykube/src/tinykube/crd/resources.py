@@ -10,7 +10,8 @@ from tinykube import objects, schema
 from tinykube.crd import defaulting, pruning, validation
 from tinykube.crd.rules import RuleSet
 from tinykube.crd.structural import META_FIELDS, UNSET, Node, build, shape
-from tinykube.kinds import ALL_VERBS, Column, Resource
+from tinykube.kinds import Column, Resource
+from tinykube.names import version_rank
 from tinykube.objects import JSON
 from tinykube.rules.base import Rules
 from tinykube.scale import find
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
     from tinykube.rbac import Caller
     from tinykube.registry import Registry
 
+# In the order in which Kubernetes lists them.
+_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 # Levels of JSON in an object.
 _DEPTH = 128
 _MOST_REPLICAS = 2**31 - 1
+_COLUMN = "Custom resource definition column (in JSONPath format): "
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,12 @@ class CustomResource(Resource):
 
 # As the messages of Kubernetes name them.
 _GO_TYPES = {str: "string", float: "float64", bool: "bool", list: "[]interface {}"}
+
+
+def _shown(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 _META_SHAPE = Fields({"apiVersion": "str", "kind": "str", "metadata": schema.METADATA})
 
 
@@ -113,6 +123,7 @@ class CustomRules(Rules):
         before: Any = UNSET if old is None else old
         faults = validation.validate(new, self._node, old=before)
         faults += self._scale(new)
+        faults += _embedded(new, self._node, "")
         if old is None or not any(validation.unique(old, self._node)):
             faults += validation.unique(new, self._node)
         faults += self._rules.faults(new, before, faults)
@@ -153,16 +164,31 @@ class CustomRules(Rules):
                 continue
             if isinstance(value, bool) or not isinstance(value, int):
                 kind = _GO_TYPES.get(type(value), "map[string]interface {}")
-                yield validation.invalid(
-                    path,
-                    0,
-                    f"{path} accessor error: {value} is of the type {kind}, expected int64",
-                )
+                words = f"{_shown(value)} is of the type {kind}, expected int64"
+                yield validation.invalid(path, 0, f"{path} accessor error: {words}")
             elif value < 0:
                 yield validation.invalid(path, value, "should be a non-negative integer")
             elif value > _MOST_REPLICAS:
                 detail = f"should be less than or equal to {_MOST_REPLICAS}"
                 yield validation.invalid(path, value, detail)
+
+
+def _embedded(value: Any, node: Node, path: str) -> Iterator[Cause]:
+    """What resources inside an object lack of what every object has."""
+    if node.embedded and isinstance(value, dict):
+        for name in ("apiVersion", "kind"):
+            if not value.get(name):
+                yield Cause("FieldValueRequired", "Required value", f"{path}.{name}")
+    if isinstance(value, dict):
+        for name, item in value.items():
+            child = node.child(name)
+            if child is not None:
+                known = name in node.properties
+                where = f"{path}.{name}" if path and known else name
+                yield from _embedded(item, child, where if known else f"{path}[{name}]")
+    elif isinstance(value, list) and node.items is not None:
+        for index, item in enumerate(value):
+            yield from _embedded(item, node.items, f"{path}[{index}]")
 
 
 def versions(definition: Mapping[str, Any]) -> list[CustomResource]:
@@ -185,9 +211,10 @@ def _resource(
     node = build(props)
     subresources = entry.get("subresources") or {}
     given = subresources.get("scale")
-    scale = given and Scale(
-        given["specReplicasPath"], given["statusReplicasPath"], given.get("labelSelectorPath", "")
-    )
+    scale = None
+    if given:
+        wanted, found = given["specReplicasPath"], given["statusReplicasPath"]
+        scale = Scale(wanted, found, given.get("labelSelectorPath", ""))
     made = CustomResource(
         spec["group"],
         entry["name"],
@@ -196,7 +223,7 @@ def _resource(
         namespaced=spec["scope"] == "Namespaced",
         shape=_shape(node),
         short=tuple(names.get("shortNames") or ()),
-        verbs=ALL_VERBS,
+        verbs=_VERBS,
         status="status" in subresources,
         subresources={"scale": "Scale"} if scale else {},
         selectable=tuple(
@@ -215,7 +242,7 @@ def _resource(
         home=home,
         settled=settled,
         scale=scale,
-        deprecation=_deprecation(spec["group"], names["kind"], entry),
+        deprecation=_deprecation(spec, names["kind"], entry),
         terminating=bool(definition["metadata"].get("deletionTimestamp")),
         document=props,
     )
@@ -223,11 +250,22 @@ def _resource(
     return made
 
 
-def _deprecation(group: str, kind: str, entry: JSON) -> str:
+def _deprecation(spec: JSON, kind: str, entry: JSON) -> str:
     if not entry.get("deprecated"):
         return ""
     own = entry.get("deprecationWarning")
-    return own if own is not None else f"{group}/{entry['name']} {kind} is deprecated"
+    if own is not None:
+        return str(own)
+    better = [
+        item["name"]
+        for item in spec["versions"]
+        if item["served"]
+        and not item.get("deprecated")
+        and version_rank(item["name"]) < version_rank(entry["name"])
+    ]
+    best = min(better, key=version_rank, default="")
+    instead = f"; use {spec['group']}/{best} {kind}" if best else ""
+    return f"{spec['group']}/{entry['name']} {kind} is deprecated{instead}"
 
 
 def _columns(given: Sequence[JSON]) -> tuple[Column, ...]:
@@ -237,7 +275,7 @@ def _columns(given: Sequence[JSON]) -> tuple[Column, ...]:
             item["type"],
             item["jsonPath"],
             item.get("format", ""),
-            item.get("description", ""),
+            item.get("description") or f"{_COLUMN}{item['jsonPath']}",
             item.get("priority", 0),
         )
         for item in given

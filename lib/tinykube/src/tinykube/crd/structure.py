@@ -66,7 +66,9 @@ def faults(props: JSON, path: str) -> list[Cause]:
         props: the schema, cleaned.
         path: where it stands in the definition.
     """
-    found = [*_level(props, _Place(path)), *_complete(props, path)]
+    found = [*_unsupported(props, path)]
+    if not found:
+        found = [*_level(props, _Place(path)), *_complete(props, path)]
     if not found:
         found = list(_defaults(props, path, "root"))
     if not found:
@@ -74,11 +76,17 @@ def faults(props: JSON, path: str) -> list[Cause]:
     return found
 
 
-def _level(props: JSON, place: _Place) -> Iterator[Cause]:
-    path, kind = place.path, props.get("type") or ""
+def _unsupported(props: JSON, path: str) -> Iterator[Cause]:
+    """Words of JSON schema that have no place here; nothing else is looked at then."""
     for name in _UNKNOWN:
         if props.get(name):
             yield forbidden_field(f"{path}.{name}", f"{name} is not supported")
+    for where, part in (*_parts(props, path), *_structure(props, path)):
+        yield from _unsupported(part, where)
+
+
+def _level(props: JSON, place: _Place) -> Iterator[Cause]:
+    path, kind = place.path, props.get("type") or ""
     if kind and kind not in _TYPES:
         yield unsupported(f"{path}.type", kind, _TYPES)
     if props.get("uniqueItems"):
@@ -320,11 +328,9 @@ def _inside(props: JSON, place: _Place, kind: str) -> Iterator[Cause]:
 
 
 def _complete(props: JSON, path: str) -> Iterator[Cause]:
-    """Fields that only a junction names."""
+    """Fields that only a junction at the root names; Kubernetes looks at no others."""
     for where, part in _parts(props, path):
         yield from _named(part, props, path, where)
-    for name, part in _structure(props, path):
-        yield from _complete(part, name)
 
 
 def _parts(props: Mapping[str, Any], path: str) -> Iterator[tuple[str, JSON]]:
@@ -397,6 +403,24 @@ def _rules(props: JSON, place: _Place) -> Iterator[Cause]:
         yield from _rules(part, place.below(f"properties[{name}]", loose=fixed))
 
 
+class _Spelled:
+    """A rule as Kubernetes shows it in a message."""
+
+    def __init__(self, rule: JSON) -> None:
+        names = ("rule", "message", "messageExpression", "reason", "fieldPath", "optionalOldSelf")
+        empty = {"reason": None, "optionalOldSelf": None}
+        shown = {
+            f"{name[0].upper()}{name[1:]}": rule.get(name, empty.get(name, "")) for name in names
+        }
+        text = objects.dump(shown)
+        for letter, escaped in (("&", "\\u0026"), ("<", "\\u003c"), (">", "\\u003e")):
+            text = text.replace(letter, escaped)
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
 def _rule(rule: JSON, props: JSON, path: str, place: _Place) -> Iterator[Cause]:
     text, message = (rule.get("rule") or "").strip(), rule.get("message") or ""
     if not text:
@@ -416,7 +440,7 @@ def _rule(rule: JSON, props: JSON, path: str, place: _Place) -> Iterator[Cause]:
         yield validation.invalid(f"{path}.fieldPath", spot, "must be a valid path")
     compiled = Expressions.of(build(props), root=place.level == "root")
     if fault := compiled.fault(text, "bool"):
-        yield validation.invalid(f"{path}.rule", rule, fault)
+        yield validation.invalid(f"{path}.rule", _Spelled(rule), fault)
     elif compiled.uses_old(text):
         if place.loose:
             why = (
@@ -429,7 +453,8 @@ def _rule(rule: JSON, props: JSON, path: str, place: _Place) -> Iterator[Cause]:
         yield validation.invalid(f"{path}.optionalOldSelf", rule["optionalOldSelf"], why)
     speech = rule.get("messageExpression")
     if speech and (fault := compiled.fault(speech, "string")):
-        yield validation.invalid(f"{path}.messageExpression", rule, f"messageExpression {fault}")
+        detail = f"messageExpression {fault}"
+        yield validation.invalid(f"{path}.messageExpression", _Spelled(rule), detail)
 
 
 def _points(path: str, props: JSON) -> bool:

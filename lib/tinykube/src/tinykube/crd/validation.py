@@ -18,12 +18,18 @@ from tinykube.status import Cause
 
 # How Kubernetes spells the path of the whole.
 NOWHERE = "<nil>"
+_NUMBERS = ("int32", "int64", "float", "double")
 _INT32, _INT64 = 2**31, 2**63
 
 
 def quoted(value: Any) -> str:
     """A value as messages show it, cut so that a hostile one cannot fill a log."""
-    shown = value if isinstance(value, str) else objects.dump(value)
+    if isinstance(value, str):
+        shown = value
+    elif value is None or isinstance(value, bool | int | float | list | dict):
+        shown = objects.dump(value)
+    else:
+        shown = str(value)
     shown = shown if len(shown) <= 512 else shown[:512] + "..."
     return objects.dump(shown) if isinstance(value, str) else shown
 
@@ -112,6 +118,10 @@ class _Check:
         if found == "number" and "integer" in node.types and float(value).is_integer():
             return
         expected = ",".join(node.types)
+        style = node.constraints.get("format")
+        if style and style in _NUMBERS and found in ("number", "boolean", "object"):
+            # Kubernetes compares with the format before the type.
+            expected, found = style, "float64" if found == "number" else ""
         detail = f'{path} in body must be of type {expected}: "{found}"'
         message = f'Invalid value: "{found}": {detail}'
         yield Cause("FieldValueTypeInvalid", message, self.field(path))
@@ -147,9 +157,9 @@ class _Check:
 
     def _number(self, value: float, node: Node, path: str) -> Iterator[Cause]:
         limits = node.constraints
-        if node.types == ("integer",):
+        if node.types[:1] == ("integer",):
             bound = _INT32 if limits.get("format") == "int32" else _INT64
-            if not -bound <= value < bound:
+            if not (-bound <= value < bound and float(value).is_integer()):
                 style = limits.get("format")
                 how = f"with format {style}" if style else "(default format)"
                 detail = f"Checked value must be of type integer {how} in {path}"

@@ -20,6 +20,9 @@ from tinykube.config import Config, ConfigError, Folder
 from tinykube.control import Loop
 from tinykube.controllers.garbage import Collector, NamespaceCleaner
 from tinykube.controllers.jobs.controller import JobController
+from tinykube.controllers.nodes.eviction import TaintEviction
+from tinykube.controllers.nodes.lifecycle import NodeLifecycle
+from tinykube.controllers.nodes.orphans import OrphanCollector
 from tinykube.controllers.quotas import QuotaController
 from tinykube.controllers.volumes import Binder
 from tinykube.crd.establisher import Establisher
@@ -164,6 +167,9 @@ class Daemon:
             NamespaceCleaner(registry),
             JobController(registry),
             QuotaController(registry),
+            NodeLifecycle(registry),
+            TaintEviction(registry),
+            OrphanCollector(registry),
         ]
         work = {asyncio.create_task(loop.run(), name=loop.name) for loop in loops}
         work.add(asyncio.create_task(events.forget(registry), name="old events"))

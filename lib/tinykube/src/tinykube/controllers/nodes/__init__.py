@@ -1,0 +1,1 @@
+"""What becomes of nodes and of the pods on them when a node is lost, tainted or deleted."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,15 @@ def test_remove_deletes_what_a_container_made_unreadable(tmp_path: Path) -> None
 
     assert not doomed.exists()
     assert (outside / "file").exists()
+
+
+def test_remove_by_several_at_once(tmp_path: Path) -> None:
+    for _ in range(5):
+        doomed = tmp_path / "doomed"
+        for folder in range(20):
+            (doomed / str(folder)).mkdir(parents=True)
+            for name in range(20):
+                (doomed / str(folder) / str(name)).touch()
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(remove, [doomed] * 4))
+        assert not doomed.exists()

@@ -18,6 +18,9 @@ from sandbox.errors import SandboxError
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
+# Of deleting a folder that others delete too.
+_ATTEMPTS = 1000
+
 
 class Tree:
     """A folder on the host, and safe ways to write below it. Paths are relative to it."""
@@ -136,16 +139,19 @@ def _unlink(name: str, folder: int) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Delete a folder and all below it, also what a container made unreadable. None is fine."""
-    for _ in range(3):
+    """Delete a folder and all below it, also what a container made unreadable. None is fine.
+
+    Others may be deleting it as well: each find of theirs costs one more attempt.
+    """
+    for _ in range(_ATTEMPTS):
         try:
             shutil.rmtree(folder)
         except FileNotFoundError:
-            # It was not there, or another thread is deleting it as well.
             if not folder.exists():
                 return
         except PermissionError:
-            _open_up(folder)
+            with contextlib.suppress(FileNotFoundError):
+                _open_up(folder)
         else:
             return
     shutil.rmtree(folder)

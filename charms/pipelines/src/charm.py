@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+from urllib.parse import urlsplit
 
 import ops
 import yaml
@@ -66,14 +67,18 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
             "log_level": options.log_level,
             "parallelism": options.parallelism,
             "namespace": self.model.name,
-            "pipeline_root_claim": cluster.claim("pipeline-root"),
-            "environments_claim": cluster.claim("environments"),
+            "artifact_transfer": options.artifact_transfer,
             "step_image": self._step_image(),
             "default_cpu": options.default_cpu,
             "default_memory": options.default_memory,
             "pods": options.pods(),
             "index_url": options.package_index,
         }
+        if options.artifact_transfer == "volume":
+            settings["pipeline_root_claim"] = cluster.claim("pipeline-root")
+            settings["environments_claim"] = cluster.claim("environments")
+        else:
+            settings["artifact_address"] = options.artifact_address or self.url()
         files = [File(TOKENS, token.file_content())]
         metadata = self.metadata.load()
         if metadata is None:
@@ -94,6 +99,8 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
 
     def _hosts(self, addresses: Addresses, options: PipelinesOptions) -> list[str]:
         own = (network.host(addresses.ingress), *network.names(self.unit, self.model.name))
+        if options.artifact_address:
+            own = (*own, urlsplit(options.artifact_address).netloc)
         return list(dict.fromkeys((*own, *options.allowed_hosts)))
 
     def _step_image(self) -> str:

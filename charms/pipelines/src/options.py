@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import pydantic
@@ -12,19 +13,28 @@ from toolkit_charm.pods import PodOptions
 from toolkit_charm.quantities import Quantity
 
 
-def _index(text: str) -> str:
-    if not text:
+def _url(example: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if not text:
+            return text
+        try:
+            parts = urlsplit(text)
+        except ValueError:
+            parts = urlsplit("")
+        if parts.scheme not in ("http", "https") or not parts.hostname or not text.isprintable():
+            raise ValueError(f"write an address such as {example}, or nothing")
+        if parts.username or parts.password:
+            # It would stand in pods' specs for all to read.
+            raise ValueError("write the address without a user and a password in it")
         return text
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in ("http", "https") or not parts.hostname or not text.isprintable():
-        raise ValueError("write an address such as https://pypi.example.com/simple, or nothing")
-    if parts.username or parts.password:
-        # It would stand in pods' specs for all to read.
-        raise ValueError("write the address without a user and a password in it")
-    return text
+
+    return check
+
+
+def _bare(text: str) -> str:
+    if urlsplit(text).path.strip("/") or urlsplit(text).query:
+        raise ValueError("write the address without a path")
+    return text.rstrip("/")
 
 
 class PipelinesOptions(PodOptions):
@@ -35,4 +45,10 @@ class PipelinesOptions(PodOptions):
     allowed_hosts: AllowedHosts
     default_cpu: Quantity
     default_memory: Quantity
-    package_index: Annotated[str, pydantic.AfterValidator(_index)]
+    package_index: Annotated[str, pydantic.AfterValidator(_url("https://pypi.example.com/simple"))]
+    artifact_transfer: Literal["volume", "endpoint"]
+    artifact_address: Annotated[
+        str,
+        pydantic.AfterValidator(_url("http://ml.example.com:8888")),
+        pydantic.AfterValidator(_bare),
+    ]

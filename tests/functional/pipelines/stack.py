@@ -93,6 +93,17 @@ class Cluster:
         found: list[Any] = self.call("GET", f"/api/v1/namespaces/{NAMESPACE}/pods").get("items")
         return found or []
 
+    def printed(self, name: str, text: str) -> bool:
+        """Tell whether a pod with this in its name has printed a text."""
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods"
+        for pod in self.pods():
+            if name in pod["metadata"]["name"]:
+                with self.client() as client:
+                    log = client.get(f"{path}/{pod['metadata']['name']}/log")
+                if log.status_code == 200 and text in log.text:
+                    return True
+        return False
+
     def wait_for_no_pods(self) -> None:
         wait(lambda: not self.pods(), "the pods are gone")
 

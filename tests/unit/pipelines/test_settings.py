@@ -64,6 +64,9 @@ def test_a_file_and_the_environment(tmp_path: Path) -> None:
         ("pods", ["gpu"]),
         ("pods", {"gpus": 1}),
         ("pods", {"gpu": {"count": "1"}}),
+        ("artifact_transfer", "pigeon"),
+        ("artifact_transfer", "endpoint"),
+        ("artifact_address", "ml.example.com"),
     ],
 )
 def test_wrong_values_are_named(name: str, value: object) -> None:

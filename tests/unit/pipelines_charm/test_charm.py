@@ -97,6 +97,8 @@ def test_every_option_reaches_the_workload(context, running, settings, meta):
         priority_class="batch",
         queue="ml",
         shm_size="1Gi",
+        artifact_transfer="endpoint",
+        artifact_address="http://ml.example.com:8080/",
     )
     assert set(changed.config) == set(meta["config"]["options"])
     context.run(context.on.config_changed(), changed)
@@ -115,6 +117,18 @@ def test_every_option_reaches_the_workload(context, running, settings, meta):
     assert options.placement.runtime_class == "nvidia"
     assert options.placement.priority_class == "batch"
     assert (options.queue, options.shm_size) == ("ml", "1Gi")
+    assert found["artifact_transfer"] == "endpoint"
+    assert found["artifact_address"] == "http://ml.example.com:8080"
+    assert "ml.example.com:8080" in found["allowed_hosts"]
+
+
+def test_without_a_shared_volume_no_claim_is_named(context, running, settings):
+    context.run(context.on.config_changed(), with_config(running, artifact_transfer="endpoint"))
+    found = settings()
+    assert "pipeline_root_claim" not in found
+    assert "environments_claim" not in found
+    assert found["artifact_address"] == "http://10.152.183.9:8888"
+    workload_settings.from_data(found)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +144,10 @@ def test_every_option_reaches_the_workload(context, running, settings, meta):
         ({"default_memory": "0"}, "default-memory"),
         ({"package_index": "pypi.org"}, "package-index"),
         ({"package_index": "file:///etc"}, "package-index"),
+        ({"artifact_transfer": "pigeon"}, "artifact-transfer"),
+        ({"artifact_address": "ml.example.com"}, "artifact-address"),
+        ({"artifact_address": "http://ml.example.com/path"}, "artifact-address"),
+        ({"artifact_address": "http://a:b@ml.example.com"}, "artifact-address"),
         ({"package_index": "https://user:password@host/simple"}, "package-index"),
         ({"package_index": "http://[::1"}, "package-index"),
         ({"gpu_resource": "gpu"}, "gpu-resource"),

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from toolkit_identity import Guard, HostPatternError, TokenFile
+from toolkit_identity import CALLER, Guard, HostPatternError, TokenFile
 
 TOKEN = "correct-horse-battery"
 GOOD = [("host", "ml.example.com:5000"), ("authorization", f"Bearer {TOKEN}")]
@@ -106,6 +106,13 @@ def test_a_token_comes_in_and_is_not_passed_on(guard, behind, authorization):
     assert sent[0]["status"] == 200
     (scope,) = behind.scopes
     assert scope["headers"] == [(b"host", b"ml.example.com"), (b"x-a", b"b")]
+    assert scope[CALLER] == "one"
+
+
+def test_what_needs_no_token_has_no_caller(guard, behind):
+    call(guard, [("host", "ml.example.com")], path="/health")
+    (scope,) = behind.scopes
+    assert scope[CALLER] is None
 
 
 @pytest.mark.parametrize(

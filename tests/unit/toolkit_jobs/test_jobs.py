@@ -25,6 +25,7 @@ from toolkit_jobs import (
 
 POD = PodRequest("p", "image", ("true",))
 PATH = "/api/v1/namespaces/ml/pods"
+SECRETS = "/api/v1/namespaces/ml/secrets"
 
 
 class Stream(httpx.AsyncByteStream):
@@ -46,6 +47,7 @@ class Api(httpx.AsyncBaseTransport):
 
     def __init__(self) -> None:
         self.pods: dict[str, dict[str, Any]] = {}
+        self.secrets: dict[str, dict[str, Any]] = {}
         self.version = 1
         self.requests: list[httpx.Request] = []
         self.watches: list[asyncio.Queue[Any]] = []
@@ -63,7 +65,13 @@ class Api(httpx.AsyncBaseTransport):
             return httpx.Response(200, stream=Stream(queue))
         if request.method == "POST":
             body = json.loads(await request.aread())
+            if body["kind"] == "Secret":
+                self.secrets[body["metadata"]["name"]] = body
+                return httpx.Response(201, json=body)
             return self.create(body)
+        if request.url.path.startswith(SECRETS):
+            found = self.secrets.pop(request.url.path.removeprefix(SECRETS).strip("/"), None)
+            return httpx.Response(200, json=found) if found else refusal(404, "NotFound", "none")
         if not name:
             items = list(self.pods.values())
             metadata = {"resourceVersion": str(self.version)}
@@ -125,6 +133,35 @@ async def test_a_pod_that_exists_is_adopted(api: Api, jobs: Jobs) -> None:
     api.pods["p"]["status"] = {"phase": "Running"}
     assert (await jobs.start(POD)).phase is PodPhase.RUNNING
     assert len(api.pods) == 1
+
+
+async def test_a_secret_comes_and_goes_with_its_pod(api: Api) -> None:
+    options = PodOptions("ml", {"app": "x"}, secrets=True)
+    jobs = Jobs(Connection("http://kube"), options, transport=api)
+    request = PodRequest("p", "image", ("true",), env={"A": "b"}, secret_env={"TOKEN": "secret"})
+    await jobs.start(request)
+    assert [r.url.path for r in api.requests] == [SECRETS, PATH]
+    assert api.secrets["p"]["stringData"] == {"TOKEN": "secret"}
+    assert api.secrets["p"]["metadata"]["labels"] == {"app": "x"}
+    assert "secret" not in json.dumps(api.pods["p"]["spec"]).replace("secretKeyRef", "")
+    (container,) = api.pods["p"]["spec"]["containers"]
+    reference = {"secretKeyRef": {"name": "p", "key": "TOKEN"}}
+    assert {"name": "TOKEN", "valueFrom": reference} in container["env"]
+    api.fail = lambda request: (
+        refusal(409, "AlreadyExists", "there") if request.url.path == SECRETS else None
+    )
+    await jobs.start(request)
+    api.fail = lambda request: None
+    await jobs.delete("p")
+    assert (api.pods, api.secrets) == ({}, {})
+    await jobs.delete("p")
+
+
+async def test_a_secret_that_is_refused_starts_no_pod(api: Api, jobs: Jobs) -> None:
+    api.fail = lambda request: refusal(403, "Forbidden", "no secrets for you")
+    with pytest.raises(RefusedError, match="no secrets for you"):
+        await jobs.start(PodRequest("p", "image", ("true",), secret_env={"A": "b"}))
+    assert [r.url.path for r in api.requests] == [SECRETS]
 
 
 async def test_a_refusal_is_told(api: Api, jobs: Jobs) -> None:

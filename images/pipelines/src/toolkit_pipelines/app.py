@@ -15,14 +15,14 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from toolkit_identity import Guard, TokenFile
+from toolkit_identity import Guard, TokenFile, Verifier
 from toolkit_jobs import Connection, Jobs, PodOptions, Resources, SecretKey, options
 
-from . import api, outbox
+from . import api, outbox, steps
 from .api.context import Context
-from .engine import Engine, EngineOptions, Tracking
+from .engine import Engine, EngineOptions, Tracking, Transfer
 from .environments import EnvironmentOptions, Environments
 from .mlflow import MLflow
 from .outbox import Outbox
@@ -105,6 +105,13 @@ def assemble(settings: Settings, store: Store, jobs: Jobs) -> Parts:
         tracking = Tracking(
             settings.metadata_url, SecretKey(secret, _SECRET_KEY) if secret else None
         )
+    transfer = None
+    if settings.artifact_transfer != "volume":
+        transfer = Transfer(
+            settings.artifact_address.rstrip("/"),
+            steps.StepTokens(store.database.key("step-tokens")),
+            steps.Exchange(root),
+        )
     engine = Engine(
         store.runs,
         jobs,
@@ -117,6 +124,7 @@ def assemble(settings: Settings, store: Store, jobs: Jobs) -> Parts:
             parallelism=settings.parallelism,
             run_parallelism=settings.parallelism,
             tracking=tracking,
+            transfer=transfer,
         ),
     )
     context = Context(
@@ -131,7 +139,21 @@ def assemble(settings: Settings, store: Store, jobs: Jobs) -> Parts:
     if settings.metadata_url:
         mlflow = MLflow(settings.metadata_url, _metadata_token(settings.metadata_token_file))
         recorder = Outbox(store.runs, mlflow, engine.artifact, root.folder)
-    return Parts(store, engine, recorder, guarded(api.application(context), settings))
+    app = guarded(api.application(context), settings)
+    if transfer is not None:
+        for_steps = steps.application(transfer.exchange, engine)
+        app = _split(app, guarded(for_steps, settings, transfer.tokens))
+    return Parts(store, engine, recorder, app)
+
+
+def _split(app: ASGIApp, for_steps: ASGIApp) -> ASGIApp:
+    """Send what steps ask to the routes for them, which know other tokens than the API."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        await (for_steps if path.startswith(f"{steps.PREFIX}/") else app)(scope, receive, send)
+
+    return serve
 
 
 def _metadata_token(path: Path | None) -> Callable[[], str]:
@@ -139,14 +161,14 @@ def _metadata_token(path: Path | None) -> Callable[[], str]:
     return (lambda: path.read_text(encoding="utf-8").strip()) if path is not None else str
 
 
-def guarded(app: ASGIApp, settings: Settings) -> ASGIApp:
-    """Put the guard before the API: host, origin, token."""
+def guarded(app: ASGIApp, settings: Settings, tokens: Verifier | None = None) -> ASGIApp:
+    """Put the guard before an application: host, origin, token (the API's, if none are given)."""
     own = f"[{settings.host}]" if ":" in settings.host else settings.host
     return Guard(
         app,
-        tokens=TokenFile(settings.token_file),
+        tokens=tokens or TokenFile(settings.token_file),
         allowed_hosts=[own, *settings.allowed_hosts],
-        open_paths=api.OPEN_PATHS,
+        open_paths=api.OPEN_PATHS if tokens is None else (),
         allowed_origins=settings.allowed_origins,
         realm="pipelines",
     )
@@ -159,6 +181,7 @@ def pod_options(settings: Settings) -> PodOptions:
         PodOptions(
             namespace=settings.namespace,
             labels={LABEL: settings.name},
+            secrets=settings.artifact_transfer != "volume",
             resources=Resources(
                 cpu_request=settings.default_cpu,
                 memory_request=settings.default_memory,

@@ -87,3 +87,18 @@ def walk(descriptor: int, prefix: str = "") -> Iterator[tuple[str, int]]:
                 yield f"{prefix}{name}", found
         finally:
             os.close(found)
+
+
+def folders(descriptor: int, prefix: str = "") -> Iterator[str]:
+    """Give the paths of the folders below an open folder, outer ones first."""
+    for name in sorted(os.listdir(descriptor)):
+        try:
+            found = os.open(name, _FOLDER, dir_fd=descriptor)
+        except OSError:
+            # A file, a link, or gone meanwhile.
+            continue
+        try:
+            yield f"{prefix}{name}"
+            yield from folders(found, f"{prefix}{name}/")
+        finally:
+            os.close(found)

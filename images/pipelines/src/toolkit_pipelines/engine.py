@@ -29,6 +29,7 @@ from typing import Any, Final
 
 from toolkit_jobs import (
     ClaimMount,
+    EmptyMount,
     Mount,
     PodPhase,
     PodRequest,
@@ -62,6 +63,8 @@ from .spec.model import (
     Pipeline,
     TaskOutput,
 )
+from .steps import PREFIX, Exchange, StepTokens
+from .steps.routes import TOKEN, StartingError
 from .store.interface import ConflictError, EventStore, NotFoundError, StoreError
 
 log = logging.getLogger(__name__)
@@ -93,6 +96,21 @@ class Tracking:
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer:
+    """What steps without a shared volume are told.
+
+    Attributes:
+        address: where they reach this service, `http://HOST:PORT`.
+        tokens: make a token for each attempt.
+        exchange: has what steps send and have not committed.
+    """
+
+    address: str
+    tokens: StepTokens
+    exchange: Exchange
+
+
+@dataclass(frozen=True, slots=True)
 class EngineOptions:
     """How the engine runs steps.
 
@@ -103,6 +121,7 @@ class EngineOptions:
         parallelism: most pods of steps at a time.
         run_parallelism: most of them for one run.
         tracking: where steps find MLflow, or None.
+        transfer: how files get to steps and back that mount no volume; None if they mount it.
         pull_patience: seconds an image may fail to be pulled before its task has failed.
     """
 
@@ -112,6 +131,7 @@ class EngineOptions:
     parallelism: int = 64
     run_parallelism: int = 32
     tracking: Tracking | None = None
+    transfer: Transfer | None = None
     pull_patience: float = 120.0
 
 
@@ -231,6 +251,28 @@ class Engine:
         if below == uri or "\0" in uri or any(part in ("", ".", "..") for part in parts):
             raise ValueError(f"{uri[:200]!r} is not below {self._root.uri}")
         return self._root.folder / below
+
+    def under_way(self, run_id: str, pod: str) -> Attempt | None:
+        """Give the attempt that runs in a pod; None if it has ended or never was.
+
+        Raises:
+            StartingError: its run has not been taken up yet, after a restart.
+        """
+        known = self._by_pod.get(pod)
+        if known is not None and known[0].run_id == run_id:
+            work = known[0].work.get(known[1])
+            if work is not None and work.pod == pod:
+                return work.files
+        run = self._runs.get(run_id)
+        if run is None:
+            starting = not self._at_work
+        else:
+            # Its driver has not read it yet, or is about to begin this attempt.
+            running = (run.state.tasks[path].pod for path in run.state.running)
+            starting = run.pipeline is None or pod in running
+        if starting:
+            raise StartingError("the engine is just taking up its runs")
+        return None
 
     def forget(self, run_id: str) -> None:
         """Delete a run's files, and its pods if there are any."""
@@ -571,9 +613,14 @@ class Engine:
 
         image = text(container.image)
         install = installs.read(container.command)
-        environment = await self._environments.ensure(image, install.groups)
+        transfer = self._options.transfer
+        environment = ""
+        if transfer is None:
+            environment = await self._environments.ensure(image, install.groups)
+        remote = transfer is not None and bool(install.groups)
         task = {
             "version": "1",
+            "root": self._root.mount,
             "folder": f"{self._root.mount}/{work.files.folder}",
             "executor_input": self._root.executor_input(work.files, work.component, inputs),
             "output_types": {
@@ -588,29 +635,44 @@ class Engine:
                 for key, source in given.parameters.items()
                 if isinstance(source, Constant) and key in inputs.parameters
             ],
-            "environment": SITE if environment else None,
+            "environment": SITE if environment or remote else None,
+            # Without a volume of environments, a step installs for itself.
+            "install": self._environments.request(install.groups) if remote else None,
         }
         await asyncio.to_thread(self._root.prepare, work.files, task)
         mount = self._root.mount
-        mounts: list[Mount] = [
-            *launcher_mounts(self._options.step_image),
-            ClaimMount(
-                f"{mount}/{work.files.run}", self._options.claim, work.files.run, read_only=True
-            ),
-            ClaimMount(f"{mount}/{work.files.folder}", self._options.claim, work.files.folder),
-        ]
+        mounts: list[Mount] = list(launcher_mounts(self._options.step_image))
+        if transfer is None:
+            mounts += [
+                ClaimMount(
+                    f"{mount}/{work.files.run}",
+                    self._options.claim,
+                    work.files.run,
+                    read_only=True,
+                ),
+                ClaimMount(f"{mount}/{work.files.folder}", self._options.claim, work.files.folder),
+            ]
+            arguments = ["run", f"{mount}/{work.files.input}"]
+        else:
+            mounts.append(EmptyMount(mount))
+            arguments = ["remote", f"{transfer.address}{PREFIX}"]
         if environment:
             mounts.append(
                 ClaimMount(MOUNT, self._options.environments_claim, environment, read_only=True)
             )
+        elif remote:
+            mounts.append(EmptyMount(MOUNT))
         plain = PodRequest(
             name=work.pod,
             image=image,
-            command=("python3", LAUNCHER, "run", f"{mount}/{work.files.input}"),
+            command=("python3", LAUNCHER, *arguments),
             env={
                 **self._tracking(run),
                 **{key: text(value) for key, value in container.env.items()},
             },
+            secret_env={}
+            if transfer is None
+            else {TOKEN: transfer.tokens.issue(run.run_id, work.pod)},
             mounts=tuple(mounts),
             labels={LABEL_RUN: run.run_id, LABEL_SALT: work.files.salt},
             annotations={"toolkit.canonical.com/task": work.path},
@@ -796,6 +858,9 @@ class Engine:
             # It never started, or is gone.
             log.debug("pod %s has no log: %s", pod, error)
         await persist(f"pod {pod}", lambda: self._pods.delete(pod, grace=0))
+        if self._options.transfer is not None:
+            # What a killed step had sent, and its record never committed.
+            await asyncio.to_thread(self._options.transfer.exchange.discard, files)
 
     async def _save_log(self, pod: str, files: Attempt) -> None:
         path = self._root.folder / files.log

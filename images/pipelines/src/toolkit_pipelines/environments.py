@@ -151,6 +151,19 @@ class Environments:
         finally:
             await persist(f"pod {name}", lambda: self._pods.delete(name, grace=0))
 
+    def request(self, groups: Sequence[Group]) -> dict[str, Any]:
+        """Give what a step is told that installs these packages for itself alone."""
+        return {
+            "target": SITE,
+            "groups": [asdict(each) for each in groups],
+            "env": {
+                **self._options.env,
+                "TOOLKIT_UV": f"{BIN}/uv",
+                "UV_CACHE_DIR": f"{MOUNT}/cache",
+                "HOME": MOUNT,
+            },
+        }
+
     def _prepare(self, folder: Path, groups: Sequence[Group]) -> None:
         if folder.exists():
             shutil.rmtree(folder)

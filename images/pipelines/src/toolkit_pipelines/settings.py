@@ -21,6 +21,7 @@ from toolkit_jobs import PodOptions, PodOptionsError, options
 PREFIX = "TOOLKIT_PIPELINES_"
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
+TRANSFERS = ("volume", "endpoint")
 
 
 class SettingsError(ValueError):
@@ -46,6 +47,9 @@ class Settings:
         namespace: the Kubernetes namespace of the step pods.
         pipeline_root_claim: the persistent volume claim of `pipeline_root`.
         environments_claim: the persistent volume claim of `environments`.
+        artifact_transfer: how steps get and give files: `volume` (they mount both claims) or
+            `endpoint` (from and to this service over HTTP; no claim is mounted).
+        artifact_address: where steps reach this service for that, `http://HOST:PORT`.
         step_image: the image that carries the launcher and uv.
         default_cpu: what a step asks for that does not say (a Kubernetes quantity; "" for none).
         default_memory: likewise, as its request and its limit.
@@ -71,6 +75,8 @@ class Settings:
     namespace: str = "default"
     pipeline_root_claim: str = ""
     environments_claim: str = ""
+    artifact_transfer: str = "volume"
+    artifact_address: str = ""
     step_image: str = ""
     default_cpu: str = ""
     default_memory: str = ""
@@ -132,7 +138,13 @@ def from_data(data: Mapping[Any, Any]) -> Settings:
     values = {
         name: _CHECKS[name](name, value) for name, value in data.items() if value is not None
     }
-    return Settings(**values)
+    settings = Settings(**values)
+    if settings.artifact_transfer != "volume" and not settings.artifact_address:
+        raise SettingsError(
+            f"artifact_transfer {settings.artifact_transfer!r} needs artifact_address: where "
+            "steps reach this service, such as http://10.0.0.7:8888"
+        )
+    return settings
 
 
 def _wrong(name: str, value: object, wanted: str) -> SettingsError:
@@ -176,10 +188,13 @@ def _texts(name: str, value: object) -> tuple[str, ...]:
     return tuple(_text(name, each) for each in value)
 
 
-def _level(name: str, value: object) -> str:
-    if not isinstance(value, str) or value not in LOG_LEVELS:
-        raise _wrong(name, value, f"one of {', '.join(LOG_LEVELS)}")
-    return value
+def _one_of(words: tuple[str, ...]) -> Callable[[str, object], str]:
+    def check(name: str, value: object) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise _wrong(name, value, f"one of {', '.join(words)}")
+        return value
+
+    return check
 
 
 def _pods(name: str, value: object) -> Mapping[str, Any]:
@@ -207,11 +222,13 @@ _CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "token_file": _path,
     "allowed_hosts": _texts,
     "allowed_origins": _texts,
-    "log_level": _level,
+    "log_level": _one_of(LOG_LEVELS),
     "parallelism": _number(1, 1000),
     "namespace": _name,
     "pipeline_root_claim": _name,
     "environments_claim": _name,
+    "artifact_transfer": _one_of(TRANSFERS),
+    "artifact_address": _url,
     "step_image": _text,
     "default_cpu": _quantity,
     "default_memory": _quantity,

@@ -8,10 +8,10 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Protocol
 
 from .hosts import HostPatternError, HostPatterns, parse_origin, same_origin
-from .tokens import TokenFile, TokenFileError
+from .tokens import TokenFileError
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,22 @@ _SECURITY_HEADERS: Headers = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )
+CALLER: Final = "toolkit.caller"
+"""The key of an ASGI scope under which the application finds who calls: the token's name."""
+
 _QUOTED = 120  # characters of a refused header that an error message repeats
+
+
+class Verifier(Protocol):
+    """Who knows tokens: a `TokenFile`, or what an image has of its own."""
+
+    def verify(self, secret: str) -> str | None:
+        """Give the name of the token whose secret this is, or None.
+
+        Raises:
+            TokenFileError: it cannot be told now.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +85,7 @@ class Guard:
     for a missing (`UNAUTHENTICATED`) or wrong (`INVALID_TOKEN`) token, 503 while the token file
     is unusable (`TOKENS_UNAVAILABLE`).
     The Authorization header is taken off before `app` sees the request, so that it can neither
-    log the token nor pass it on.
+    log the token nor pass it on; the name of the token is in the scope, under `CALLER`.
 
     Args:
         app: the application behind.
@@ -90,7 +105,7 @@ class Guard:
         self,
         app: App,
         *,
-        tokens: TokenFile,
+        tokens: Verifier,
         allowed_hosts: Iterable[str],
         open_paths: Collection[str] = (),
         allowed_origins: Iterable[str] = (),
@@ -112,9 +127,9 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        refusal = self._check(scope)
-        if refusal is not None:
-            await self._refuse(refusal, scope, receive, send)
+        caller = self._check(scope)
+        if isinstance(caller, _Refusal):
+            await self._refuse(caller, scope, receive, send)
             return
 
         async def send_secured(message: Message) -> None:
@@ -123,9 +138,11 @@ class Guard:
             await send(message)
 
         headers = [pair for pair in scope["headers"] if pair[0].lower() != b"authorization"]
-        await self._app({**scope, "headers": headers}, receive, send_secured)
+        passed = {**scope, "headers": headers, CALLER: caller}
+        await self._app(passed, receive, send_secured)
 
-    def _check(self, scope: Scope) -> _Refusal | None:
+    def _check(self, scope: Scope) -> _Refusal | str | None:
+        """Give why the connection is refused, or the name of its token if it has one."""
         return self._check_host(scope) or self._check_origin(scope) or self._check_token(scope)
 
     def _check_host(self, scope: Scope) -> _Refusal | None:
@@ -160,7 +177,7 @@ class Guard:
             return True
         return same_origin(origin, _values(scope["headers"], b"host")[0])
 
-    def _check_token(self, scope: Scope) -> _Refusal | None:
+    def _check_token(self, scope: Scope) -> _Refusal | str | None:
         if (
             scope["type"] == "http"
             and scope["method"] in ("GET", "HEAD")
@@ -177,8 +194,9 @@ class Guard:
             )
         secret = _secret(authorizations[0]) if len(authorizations) == 1 else None
         try:
-            if secret is not None and self._tokens.verify(secret) is not None:
-                return None
+            name = self._tokens.verify(secret) if secret is not None else None
+            if name is not None:
+                return name
         except TokenFileError:
             logger.exception("no request can be let in: the token file is unusable")
             return _Refusal(503, "TOKENS_UNAVAILABLE", "the server cannot read its tokens now")

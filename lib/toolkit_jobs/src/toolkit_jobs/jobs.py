@@ -52,6 +52,7 @@ class Jobs:
         self._api = Api(connection, transport)
         self._path = f"/api/v1/namespaces/{options.namespace}/pods"
         self._jobs_path = f"/apis/batch/v1/namespaces/{options.namespace}/jobs"
+        self._secrets = f"/api/v1/namespaces/{options.namespace}/secrets"
         self._listeners: list[Listener] = []
         self._pods: dict[str, PodStatus] = {}
         self._published: dict[str, PodStatus] = {}
@@ -92,7 +93,7 @@ class Jobs:
         return dict(self._published)
 
     async def start(self, request: PodRequest) -> PodStatus:
-        """Create the pod (or the Job that makes it), or find the one of that name.
+        """Create the pod (or the Job that makes it) and what goes with it, or find them.
 
         Raises:
             RefusedError: the API does not take the pod (invalid, forbidden, over a quota), or has
@@ -100,7 +101,10 @@ class Jobs:
         """
         *before, made = manifests(request, self._options)
         for each in before:
-            await self._ensure_template(each)
+            if each["kind"] == "Secret":
+                await self._ensure_secret(each)
+            else:
+                await self._ensure_template(each)
         queued = made["kind"] == "Job"
         if queued:
             self._queueing.set()
@@ -115,6 +119,14 @@ class Jobs:
             return status.read(found)
         self._queue.objects.setdefault(request.name, found)
         return self._status(request.name)
+
+    async def _ensure_secret(self, secret: Mapping[str, Any]) -> None:
+        """Create the pod's own secret, unless it is there: its content follows from its name."""
+        try:
+            await self._api.call("POST", self._secrets, body=secret)
+        except RefusedError as error:
+            if error.reason != "AlreadyExists":
+                raise
 
     async def _ensure_template(self, template: Mapping[str, Any]) -> None:
         """Create what the pod's claim for GPUs is made of, unless it is there."""
@@ -149,7 +161,10 @@ class Jobs:
         return queue.read(found) if found else PodStatus(name, PodPhase.GONE)
 
     async def delete(self, name: str, *, grace: int | None = None) -> None:
-        """Delete the pod if it is there; `grace` 0 kills it at once, None leaves it its time."""
+        """Delete the pod and its secret if they are there.
+
+        `grace` 0 kills the pod at once, None leaves it its time.
+        """
         query = {} if grace is None else {"gracePeriodSeconds": str(grace)}
         own = name
         if name in self._queue.objects:
@@ -158,6 +173,8 @@ class Jobs:
             await self._api.drop(f"{self._jobs_path}/{name}", {"propagationPolicy": "Background"})
         if own:
             await self._api.drop(f"{self._path}/{own}", query)
+        if self._options.secrets:
+            await self._api.drop(f"{self._secrets}/{name}", {})
 
     async def logs(self, name: str, *, follow: bool = False) -> AsyncIterator[bytes]:
         """Give what the pod printed, in chunks; with `follow` until it ends.

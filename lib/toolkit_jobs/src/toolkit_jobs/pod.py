@@ -75,6 +75,8 @@ class PodRequest:
     Attributes:
         name: deterministic, so that asking twice gives one pod.
         env: values, or where they are read from.
+        secret_env: values that are kept in a secret of the pod's own, which bears its name and
+            goes with it (see `Jobs`): who may read pods does not see them.
         labels: among them perhaps Kueue's `kueue.x-k8s.io/queue-name`: the pod's own queue.
         deadline: seconds from the start until the pod is killed, or None.
         shm_size: the limit of `/dev/shm`, a quantity; "" for what the operator says.
@@ -89,6 +91,7 @@ class PodRequest:
     image: str
     command: tuple[str, ...]
     env: Mapping[str, Variable] = field(default_factory=dict)
+    secret_env: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
     resources: Resources = field(default_factory=Resources)
     gpus: GpuRequest = field(default_factory=GpuRequest)
@@ -111,6 +114,7 @@ class PodOptions:
     Attributes:
         namespace: where the pods go.
         labels: on every pod; they are also what pods are found by.
+        secrets: whether pods may have a secret of their own, which is deleted with them.
         resources: for what a request leaves open.
         queue: Kueue's local queue that pods wait in, or "".
         shm_size: the limit of `/dev/shm`, a quantity; "" for the container runtime's own.
@@ -125,6 +129,7 @@ class PodOptions:
     queue: str = ""
     shm_size: str = ""
     service_account: str = ""
+    secrets: bool = False
 
     @property
     def selector(self) -> str:
@@ -154,7 +159,10 @@ def manifest(request: PodRequest, options: PodOptions) -> dict[str, Any]:
         "name": CONTAINER,
         "image": request.image,
         "command": list(request.command),
-        "env": [_variable(name, value) for name, value in request.env.items()],
+        "env": [
+            *(_variable(name, value) for name, value in request.env.items()),
+            *(_variable(name, SecretKey(request.name, name)) for name in request.secret_env),
+        ],
         "volumeMounts": placed,
     }
     resources: dict[str, Any] = dict(request.resources.over(options.resources).manifest())

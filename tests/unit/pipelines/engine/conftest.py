@@ -132,7 +132,11 @@ class PlayedPods(FakePods):
 
     async def play(self, request: PodRequest) -> None:
         path = request.annotations["toolkit.canonical.com/task"]
-        task = json.loads(await asyncio.to_thread(Path(request.command[3]).read_text))
+        path_of_task = Path(request.command[3])
+        if request.command[2] == "remote":
+            salt = request.labels["toolkit.canonical.com/attempt"]
+            (path_of_task,) = self.root.folder.rglob(f"{salt}.json")
+        task = json.loads(await asyncio.to_thread(path_of_task.read_text))
         folder = Path(task["folder"])
         claim = folder / ".started"
         descriptor = os.open(claim, os.O_CREAT | os.O_EXCL)

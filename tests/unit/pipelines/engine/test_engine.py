@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from toolkit_jobs import GpuRequest, PodPhase, PodStatus, SecretKey
+from toolkit_jobs import ClaimMount, EmptyMount, GpuRequest, PodPhase, PodStatus, SecretKey
 from toolkit_pipelines import events
+from toolkit_pipelines.engine import Engine, Transfer
+from toolkit_pipelines.environments import EnvironmentOptions, Environments
 from toolkit_pipelines.events import RunPhase
 from toolkit_pipelines.runstate import TaskPhase
+from toolkit_pipelines.steps import Exchange, StepTokens
+from toolkit_pipelines.steps.routes import StartingError
 
 from .conftest import PlayedPods, Service
 from .specs import constant, container, output, parameters, pipeline, task
@@ -307,6 +312,116 @@ async def test_a_step_gets_its_own_folder_and_its_run_read_only(played: Service)
     assert request.env["MLFLOW_TRACKING_URI"] == "http://mlflow"
     assert request.env["MLFLOW_TRACKING_TOKEN"] == SecretKey("mlflow", "token")
     assert request.env["MLFLOW_EXPERIMENT_NAME"] == "Default"
+
+
+@pytest.fixture
+def remote(played: Service) -> Service:
+    """Its steps mount no volume."""
+    transfer = Transfer("http://here:1", StepTokens(b"key"), Exchange(played.root))
+    played.options = replace(played.options, transfer=transfer)
+    return played
+
+
+async def test_a_step_without_a_volume_has_a_token_instead(remote: Service) -> None:
+    pods = pods_of(remote)
+    known: list[object] = []
+
+    def behave(path: str, given: dict[str, Any]) -> dict[str, Any]:
+        assert remote.engine is not None
+        pod = next(reversed(pods.requests))
+        known.append(remote.engine.under_way(remote.runs[0], pod))
+        known.append(remote.engine.under_way("another", pod))
+        return add_one(path, given)
+
+    pods.behave = behave
+    engine = await remote.start()
+    run_id = remote.submit(CHAIN)
+    state = await remote.wait(run_id)
+    assert state.status.phase is RunPhase.SUCCEEDED
+    request = next(iter(pods.requests.values()))
+    assert not [m for m in request.mounts if isinstance(m, ClaimMount)]
+    assert EmptyMount(remote.root.mount) in request.mounts
+    assert request.command[2:] == ("remote", "http://here:1/steps/v1")
+    token = request.secret_env["TOOLKIT_STEP_TOKEN"]
+    assert StepTokens(b"key").verify(token) == f"{run_id}.{request.name}"
+    assert token not in str(request.env)
+    first = remote.root.attempt("", "test-pipeline", run_id, "a", 0)
+    assert known[:2] == [first, None]
+    assert engine.under_way(run_id, request.name) is None
+
+
+async def test_a_run_that_is_just_taken_up_asks_steps_to_come_again(remote: Service) -> None:
+    pods = pods_of(remote)
+    gate = asyncio.Event()
+
+    async def wait(path: str) -> None:
+        await gate.wait()
+
+    pods.behave, pods.gate = add_one, wait
+    engine = await remote.start()
+    run_id = remote.submit(CHAIN)
+    await remote.until(lambda: bool(pods.requests))
+    (pod,) = pods.requests
+    assert engine.under_way(run_id, pod) is not None
+    await remote.kill()
+    # As a new process finds it: first nothing, then the run, then its attempt.
+    engine = Engine(
+        remote.store.runs,
+        pods,
+        remote.root,
+        Environments(pods, EnvironmentOptions(remote.environments, "", "step")),
+        remote.options,
+    )
+    with pytest.raises(StartingError):
+        engine.under_way(run_id, pod)
+    engine = await remote.start()
+    with pytest.raises(StartingError):
+        engine.under_way(run_id, pod)
+    gate.set()
+    assert (await remote.wait(run_id)).status.phase is RunPhase.SUCCEEDED
+
+
+async def test_what_a_killed_step_had_sent_is_removed(remote: Service) -> None:
+    pods = pods_of(remote)
+    staged: list[Path] = []
+
+    def behave(path: str, given: dict[str, Any]) -> PodStatus:
+        folder = Path(given["folder"])
+        staged.append(folder.with_name(f"{folder.name}.part"))
+        staged[-1].mkdir()
+        return PodStatus("", PodPhase.FAILED, reason="OOMKilled")
+
+    pods.behave = behave
+    await remote.start()
+    state = await remote.wait(remote.submit(CHAIN))
+    assert state.tasks["a"].reason == "OOMKilled"
+    await remote.until(lambda: not staged[0].exists())
+
+
+async def test_packages_are_for_the_step_itself_without_a_volume(remote: Service) -> None:
+    pods = pods_of(remote)
+    seen: list[dict[str, Any]] = []
+
+    def behave(path: str, given: dict[str, Any]) -> dict[str, Any]:
+        seen.append(given)
+        return {}
+
+    pods.behave = behave
+    await remote.start()
+    script = (
+        'if ! [ -x "$(command -v pip)" ]; then\n    python3 -m ensurepip || echo\nfi\n'
+        'PIP_DISABLE_PIP_VERSION_CHECK=1 python3 -m pip install --quiet \'humanize\' && "$0" "$@"'
+    )
+    installing = pipeline(
+        {"a": task("comp")}, executors={"exec": container("sh", "-c", script, "true")}
+    )
+    state = await remote.wait(remote.submit(installing))
+    assert state.status.phase is RunPhase.SUCCEEDED, state.tasks["a"].message
+    assert list(pods.started) == [state.tasks["a"].pod]
+    assert seen[0]["environment"] == "/toolkit/environment/site"
+    assert seen[0]["install"]["groups"][0]["requirements"] == ["humanize"]
+    assert seen[0]["command"] == ["true"]
+    assert EmptyMount("/toolkit/environment") in pods.requests[state.tasks["a"].pod].mounts
 
 
 async def test_resources_and_image_take_placeholders(played: Service) -> None:

@@ -1,6 +1,7 @@
 """Runs one task attempt, or builds one environment, inside the user's image.
 
     python3 /toolkit/launcher run INPUT.json
+    python3 /toolkit/launcher remote http://HOST:PORT/steps/v1   without a shared volume
     python3 /toolkit/launcher build REQUEST.json
 
 Standard library only, Python 3.9 or later: it runs on whatever interpreter the image has.
@@ -28,12 +29,21 @@ def main() -> int:
     sys.path.insert(0, here)
     from toolkit_launcher import build, task
 
+    entry = os.path.join(here, "__main__.py")
+    if len(sys.argv) == 3 and sys.argv[1] == "remote":
+        # Not preloaded: only such a step needs HTTP.
+        from toolkit_launcher import remote
+
+        sys.path.remove(here)
+        return remote.run(sys.argv[2], entry)
     sys.path.remove(here)
     if len(sys.argv) == 3 and sys.argv[1] == "run":
-        return task.run(sys.argv[2], os.path.join(here, "__main__.py"))
+        return task.run(sys.argv[2], entry)
     if len(sys.argv) == 3 and sys.argv[1] == "build":
         return build.run(sys.argv[2])
-    sys.stderr.write("usage: launcher run INPUT.json | launcher build REQUEST.json\n")
+    sys.stderr.write(
+        "usage: launcher run INPUT.json | launcher remote URL | launcher build REQUEST.json\n"
+    )
     return 2
 
 

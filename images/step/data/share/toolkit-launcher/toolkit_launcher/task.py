@@ -62,29 +62,47 @@ def run(path: str, entry: str) -> int:
     except FileExistsError:
         sys.stderr.write("this attempt was started before; it does not run twice\n")
         return 125
-    code, message, found = _attempt(task, folder, environment)
-    result = {
+    result = attempt(task)
+    files.write_json(os.path.join(folder, RESULT), result)
+    return int(result["exit_code"])
+
+
+def attempt(task: dict[str, Any]) -> dict[str, Any]:
+    """Run a claimed attempt and give the record of how it ended."""
+    return record(*_attempt(task, task["folder"], task.get("environment")))
+
+
+def record(code: int, message: str, found: dict[str, Any]) -> dict[str, Any]:
+    """Give the record of an attempt."""
+    return {
         "version": "1",
         "exit_code": code,
         "message": message,
         "parameters": found["parameters"],
         "artifacts": found["artifacts"],
     }
-    files.write_json(os.path.join(folder, RESULT), result)
-    return code
+
+
+def failed(message: str) -> tuple[int, str, dict[str, Any]]:
+    """Print why an attempt failed before or after its command; give what its record holds."""
+    sys.stderr.write(message + "\n")
+    return 1, message, _nothing()
+
+
+def _nothing() -> dict[str, Any]:
+    return {"parameters": {}, "artifacts": {}}
 
 
 def _attempt(
     task: dict[str, Any], folder: str, environment: str | None
 ) -> tuple[int, str, dict[str, Any]]:
-    nothing: dict[str, Any] = {"parameters": {}, "artifacts": {}}
     executor_input = task["executor_input"]
     try:
         resolver = placeholders.Resolver(executor_input, task["constants"])
         resolver.resolve_inputs(task["written_inputs"])
         words = resolver.arguments(task["command"])
     except placeholders.PlaceholderError as error:
-        return _failed(str(error), nothing)
+        return failed(str(error))
     _make_folders(executor_input["outputs"])
     note = os.path.join(folder, NOTE)
     call = python_call.recognise(words)
@@ -94,18 +112,13 @@ def _attempt(
         try:
             code = _spawn(words, environment)
         except (OSError, ValueError) as error:
-            return _failed(f"the command cannot be started: {error}", nothing)
+            return failed(f"the command cannot be started: {error}")
     if code != 0:
-        return code, _message(note, code), nothing
+        return code, _message(note, code), _nothing()
     try:
         return 0, "", outputs.collect(task)
     except outputs.OutputError as error:
-        return _failed(str(error), nothing)
-
-
-def _failed(message: str, nothing: dict[str, Any]) -> tuple[int, str, dict[str, Any]]:
-    sys.stderr.write(message + "\n")
-    return 1, message, nothing
+        return failed(str(error))
 
 
 def _message(note: str, code: int) -> str:

@@ -32,6 +32,7 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kind", action="append", choices=[kind.plural for kind in KINDS])
+    parser.add_argument("--ignore", default="(?!)", help="a regular expression for paths")
     parsed = parser.parse_args()
     kinds = tuple(kind for kind in KINDS if not parsed.kind or kind.plural in parsed.kind)
     found: dict[tuple[object, ...], list[Difference]] = collections.defaultdict(list)
@@ -56,7 +57,8 @@ def main() -> int:
         @given(sequences(kinds))
         def explore(sequence):  # type: ignore[no-untyped-def]
             for difference in runner.run(sequence, whole=True):
-                found[_signature(difference)].append(difference)
+                if not re.search(parsed.ignore, difference.path):
+                    found[_signature(difference)].append(difference)
 
         began = time.monotonic()
         explore()

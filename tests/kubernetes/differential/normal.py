@@ -83,6 +83,18 @@ def listed(body: JSON) -> JSON:
     return body
 
 
+def settled(body: JSON) -> JSON:
+    """An error without the order of its causes, which has no meaning, and as causes alone."""
+    if not isinstance(body, dict) or body.get("kind") != "Status":
+        return body
+    details = body.get("details") or {}
+    causes = details.get("causes")
+    if body.get("reason") != "Invalid" or not causes:
+        return body
+    ordered = sorted(causes, key=lambda cause: (cause.get("field", ""), cause["message"]))
+    return {**body, "message": "<of the causes>", "details": {**details, "causes": ordered}}
+
+
 def differences(left: JSON, right: JSON, path: str = "") -> list[tuple[str, JSON, JSON]]:
     """Where two normal bodies differ: path, what the left has, what the right has.
 

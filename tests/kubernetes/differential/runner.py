@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import known
-from .normal import Normal, differences, listed
+from .normal import Normal, differences, listed, settled
 from .sequences import Request
 from .servers import Answer, Server
 
@@ -174,7 +174,7 @@ class Side:
 
     def plain(self, request: Request, answer: Answer) -> JSON:
         """An answer as it is compared."""
-        body = self._normal(_without(request, listed(answer.body)))
+        body = self._normal(_without(request, settled(listed(answer.body))))
         if isinstance(body, str):
             body = body.strip()
         warnings = [self._normal(warning) for warning in answer.warnings]

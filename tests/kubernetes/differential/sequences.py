@@ -58,9 +58,7 @@ _SELECTORS = st.sampled_from(
     ["app=one", "app!=one", "app in (one,two)", "!app", "tier", "app notin (one)", "app=="]
 )
 _BAD_SELECTORS = st.sampled_from(["app in one", "=", "a b", "app=one,,", "app in (", "x=-a-"])
-_FIELDS = st.sampled_from(
-    ["metadata.name=a", "metadata.name!=a", "metadata.namespace=nowhere", "spec.nothing=1", "x"]
-)
+_FIELDS = st.sampled_from(["metadata.name=a", "metadata.namespace=nowhere", "spec.nothing=1", "x"])
 _LIST_QUERY = st.fixed_dictionaries(
     {},
     optional={
@@ -72,6 +70,11 @@ _LIST_QUERY = st.fixed_dictionaries(
         "continue": st.just("nonsense"),
     },
 )
+
+
+# What a namespace has from the start, and its certificate, is each server's own.
+_FURNISHED = ("configmaps", "serviceaccounts")
+_OURS = "metadata.name!=kube-root-ca.crt,metadata.name!=default"
 
 
 def _few(query: st.SearchStrategy[dict[str, str]]) -> st.SearchStrategy[dict[str, str]]:
@@ -191,10 +194,13 @@ def _delete(draw: st.DrawFn, kind: Kind) -> Request:
 @st.composite
 def _delete_many(draw: st.DrawFn, kind: Kind) -> Request:
     selector = draw(st.one_of(_SELECTORS, _BAD_SELECTORS))
+    query = {"labelSelector": selector}
     if not kind.namespaced:
         # What a cluster has of itself stays.
-        selector = f"app,{selector}"
-    return Request(kind, "DELETE", query={"labelSelector": selector})
+        query["labelSelector"] = f"app,{selector}"
+    elif kind.plural in _FURNISHED:
+        query["fieldSelector"] = _OURS
+    return Request(kind, "DELETE", query=query)
 
 
 @st.composite
@@ -202,8 +208,8 @@ def _list(draw: st.DrawFn, kind: Kind) -> Request:
     query = dict(draw(_few(_LIST_QUERY)))
     if not kind.namespaced:
         query["labelSelector"] = f"app,{query.get('labelSelector', 'app')}"
-    elif kind.plural in ("configmaps", "serviceaccounts"):
-        query.setdefault("fieldSelector", "metadata.name!=kube-root-ca.crt,metadata.name!=default")
+    elif kind.plural in _FURNISHED:
+        query.setdefault("fieldSelector", _OURS)
     return Request(kind, "GET", query=query)
 
 

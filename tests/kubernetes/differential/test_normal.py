@@ -2,7 +2,7 @@
 
 import pytest
 
-from .normal import Normal, differences, listed
+from .normal import Normal, differences, listed, settled
 
 UID = "12345678-1234-1234-1234-1234567890ab"
 OTHER = "87654321-1234-1234-1234-1234567890ab"
@@ -70,3 +70,18 @@ def test_the_version_of_a_list_is_the_whole_servers():
 )
 def test_differences(left, right, found):
     assert differences(left, right) == found
+
+
+def test_the_order_of_causes_has_no_meaning():
+    def refused(*fields):
+        causes = [{"field": field, "message": "wrong", "reason": "r"} for field in fields]
+        details = {"name": "a", "causes": causes}
+        return {"kind": "Status", "reason": "Invalid", "message": str(fields), "details": details}
+
+    assert settled(refused("b", "a")) == settled(refused("a", "b"))
+    assert settled(refused("b")) != settled(refused("a"))
+
+
+def test_another_error_keeps_its_words():
+    body = {"kind": "Status", "reason": "NotFound", "message": "gone", "details": {"name": "a"}}
+    assert settled(body) == body

@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import json
 
 import httpx
 import pytest
@@ -711,3 +712,32 @@ async def test_status(http, pod):
     )
     assert answer.json()["status"]["phase"] == "Running"
     assert (await http.get(f"{CORE}/pods/one/status")).json()["status"]["phase"] == "Running"
+
+
+async def test_a_refusal_warns_as_well(http):
+    body = {"metadata": {"name": "s"}, "dada": {}}
+    answer = await http.put(f"{CORE}/secrets/s", json=body)
+    assert answer.status_code == 404
+    assert answer.headers["warning"] == '299 - "unknown field \\"dada\\""'
+
+
+async def test_jobs_that_leave_their_pods_are_warned_of(http):
+    path = "/apis/batch/v1/namespaces/default/jobs/j"
+    answer = await http.delete(path)
+    assert answer.status_code == 404
+    assert "child pods are preserved" in answer.headers["warning"]
+    answer = await http.delete(path, params={"propagationPolicy": "Background"})
+    assert "warning" not in answer.headers
+
+
+async def test_what_is_deleted_at_once_shows_no_deletion(http):
+    await http.post(f"{CORE}/secrets", json={"metadata": {"name": "s"}})
+    found = (await http.get(f"{CORE}/secrets/s")).json()
+    answer = await http.delete(f"{CORE}/secrets")
+    assert [item["metadata"] for item in answer.json()["items"]] == [found["metadata"]]
+    version = found["metadata"]["resourceVersion"]
+    query = {"watch": "1", "resourceVersion": version, "timeoutSeconds": "1"}
+    answer = await http.get(f"{CORE}/secrets", params=query)
+    (event,) = [json.loads(line) for line in answer.text.splitlines()]
+    assert event["type"] == "DELETED"
+    assert "deletionTimestamp" not in event["object"]["metadata"]

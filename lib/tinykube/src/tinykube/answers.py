@@ -32,9 +32,9 @@ def warn(response: Response, warning: str) -> None:
     response.headers.append("Warning", f'299 - "{quoted}"')
 
 
-def error(problem: ApiError) -> Response:
+def error(problem: ApiError, *, warnings: Sequence[str] = ()) -> Response:
     """An error's Status."""
-    response = raw(objects.dump(problem.status()), code=problem.code)
+    response = raw(objects.dump(problem.status()), code=problem.code, warnings=warnings)
     if problem.code == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if problem.code == 413:

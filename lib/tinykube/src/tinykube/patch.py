@@ -20,6 +20,15 @@ _ORDER = "$setElementOrder/"
 _DELETE_VALUES = "$deleteFromPrimitiveList/"
 
 
+def untaken() -> ApiError:
+    """What a patch of a type that a resource does not take is answered with."""
+    taken = ", ".join((JSON_PATCH, MERGE_PATCH, APPLY_PATCH))
+    message = (
+        f"the body of the request was in an unknown format - accepted media types include: {taken}"
+    )
+    return ApiError(415, "UnsupportedMediaType", message)
+
+
 def json_patch(obj: JSON, operations: Any) -> Any:
     """The object after a list of operations; the object itself is left alone.
 

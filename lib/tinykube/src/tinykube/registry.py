@@ -353,15 +353,7 @@ class Registry:
             case patch.STRATEGIC_PATCH if resource.strategic:
                 patched = patch.strategic_patch(old, _an_object(body), resource.shape)
             case _:
-                taken = [patch.JSON_PATCH, patch.MERGE_PATCH, patch.APPLY_PATCH]
-                if resource.strategic:
-                    taken.insert(2, patch.STRATEGIC_PATCH)
-                raise status.ApiError(
-                    415,
-                    "UnsupportedMediaType",
-                    "the body of the request was in an unknown format - accepted media types "
-                    f"include: {', '.join(taken)}",
-                )
+                raise patch.untaken()
         new, findings = self.read(resource, patched, options)
         if new["metadata"].get("name") != name:
             raise self._invalid(
@@ -577,7 +569,16 @@ class Registry:
             return Written(resource.shown(previous))
         if dry_run:
             return Written(objects.dump(obj), gone=_released(resource, obj))
+        if resource is not kinds.PODS and _released(resource, obj):
+            return self._remove(resource, previous)
         return self._write(resource, obj, previous)
+
+    def _remove(self, resource: Resource, previous: str) -> Written:
+        """Take out what nothing keeps; its last state says nothing of a deletion."""
+        obj: JSON = objects.load(resource.shown(previous))
+        with self.store.write() as transaction:
+            data = transaction.remove(resource.key, resource.stored(obj), previous)
+        return Written(resource.shown(data), gone=True)
 
     def _preconditions(self, resource: Resource, meta: JSON, deletion: Deletion) -> None:
         for label, wanted, found in (

@@ -109,9 +109,12 @@ def number(query: Mapping[str, str], name: str, *, least: int = 0) -> int | None
 
 
 def selector(query: Mapping[str, str], resource: Resource) -> Selector:
-    """The selectors of the query. Raises ApiError 400."""
+    """The selectors of the query. Raises ApiError: 400, 422 for options that contradict."""
+    labels = parse_labels(query.get("labelSelector", ""))
+    # Kubernetes reads the labels before it looks at other options, the fields after.
+    _check_list(query)
     return Selector(
-        labels=parse_labels(query.get("labelSelector", "")),
+        labels=labels,
         fields=parse_fields(
             query.get("fieldSelector", ""),
             resource.kind if resource.typed else "",
@@ -151,6 +154,9 @@ def options(request: Request) -> Options:
         faults.append(unsupported("fieldValidation", validation, _VALIDATION))
     if faults:
         raise invalid(_OPTIONS[request.method], "meta.k8s.io", "", faults)
+    warnings: list[str] = []
+    # An answer that refuses the request has them as well.
+    request.state.warnings = warnings
     if not manager:
         agent = request.headers.get("user-agent", "").partition("/")[0]
         manager = "".join(letter for letter in agent if letter.isprintable())[:128] or "unknown"
@@ -159,6 +165,7 @@ def options(request: Request) -> Options:
         validation=validation or "Warn",
         manager=manager,
         force=flag(query, "force"),
+        warnings=warnings,
     )
 
 
@@ -166,10 +173,10 @@ def _dry_run(values: Any) -> list[Cause]:
     return [] if values in ([], ["All"]) else [unsupported("dryRun", values, ("All",))]
 
 
-def check_list(query: Mapping[str, str]) -> None:
+def _check_list(query: Mapping[str, str]) -> None:
     """Check the options of a list that depend on each other. Raises ApiError 422."""
     match = query.get("resourceVersionMatch", "")
-    if not match:
+    if not match or "sendInitialEvents" in query:
         return
     field, version, faults = "resourceVersionMatch", query.get("resourceVersion", ""), []
     if not version:

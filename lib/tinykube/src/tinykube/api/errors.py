@@ -24,7 +24,7 @@ def guarded(handler: Handler) -> Handler:
         try:
             return await handler(http)
         except ApiError as error:
-            return answers.error(error)
+            return answers.error(error, warnings=getattr(http.state, "warnings", ()))
         except StorageError as error:
             log.error("%s %s: %s", http.method, http.url.path, error)
             return answers.error(status.internal(str(error)))
@@ -52,4 +52,5 @@ def not_allowed() -> ApiError:
         405,
         "MethodNotAllowed",
         "the server does not allow this method on the requested resource",
+        detailed=True,
     )

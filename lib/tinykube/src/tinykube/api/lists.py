@@ -34,9 +34,8 @@ class Lists:
         """The objects that match."""
         form = forms.asked(http)
         query = http.query_params
-        request.check_list(query)
-        selector = request.selector(query, resource)
         limit = request.number(query, "limit", least=0) or None
+        selector = request.selector(query, resource)
         version, after = self._version(query), ("", "")
         if token := query.get("continue"):
             place = request.place(token)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tinykube import answers, objects, request, status
+from tinykube import answers, objects, patch, request, status
 from tinykube.api import forms
 from tinykube.api.access import attributes, authorize, caller
 from tinykube.api.context import Context
@@ -16,7 +16,7 @@ from tinykube.api.errors import not_allowed
 from tinykube.api.forms import Form
 from tinykube.api.lists import matching
 from tinykube.kinds import Resource
-from tinykube.registry import Written
+from tinykube.registry import Deletion, Written
 from tinykube.request import Target
 from tinykube.status import ApiError
 from tinykube.store import Row
@@ -57,10 +57,13 @@ class Writes:
                     *place, body, who, options, subresource=target.subresource
                 )
         else:
+            kind = request.media_type(http)
+            if kind == patch.STRATEGIC_PATCH and not resource.strategic:
+                raise patch.untaken()
             body = await request.read_object(http)
             written = self._context.registry.patch(
                 *place,
-                request.media_type(http),
+                kind,
                 body,
                 who,
                 options,
@@ -79,10 +82,12 @@ class Writes:
         """Delete an object."""
         form = forms.asked(http)
         deletion, dry_run = await request.deletion(http)
+        _warn_of_orphans(http, resource, deletion)
         written = self._context.registry.delete(
             resource, target.namespace, target.name, deletion, dry_run=dry_run
         )
-        return answers.raw(_deleted(resource, written, form))
+        warnings = http.state.warnings
+        return answers.raw(_deleted(resource, written, form), warnings=warnings)
 
     async def delete_all(self, http: Request, target: Target, resource: Resource) -> Response:
         """Delete what matches."""
@@ -90,9 +95,10 @@ class Writes:
         if resource.namespaced and not target.namespace:
             raise not_allowed()
         deletion, dry_run = await request.deletion(http)
-        request.check_list(http.query_params)
-        selector = request.selector(http.query_params, resource)
-        limit = request.number(http.query_params, "limit", least=0) or None
+        _warn_of_orphans(http, resource, deletion)
+        query = http.query_params
+        limit = request.number(query, "limit", least=0) or None
+        selector = request.selector(query, resource)
         deleted: list[Row] = []
         for row in matching(
             resource, self._context.store.rows(resource.key, target.namespace), selector
@@ -100,19 +106,31 @@ class Writes:
             if limit is not None and len(deleted) == limit:
                 break
             try:
-                written = self._context.registry.delete(
+                self._context.registry.delete(
                     resource, target.namespace, row.name, deletion, dry_run=dry_run
                 )
             except ApiError as error:
                 if error.reason != "NotFound":
                     raise
                 continue
-            deleted.append(Row(row.namespace, row.name, written.data))
+            # The answer shows what was there, as Kubernetes' does.
+            deleted.append(row)
             if len(deleted) % 100 == 0:
                 # Many deletions must not hold all other requests up.
                 await asyncio.sleep(0)
         meta = {"resourceVersion": str(self._context.store.version)}
-        return answers.raw(form.many(resource, deleted, meta))
+        return answers.raw(form.many(resource, deleted, meta), warnings=http.state.warnings)
+
+
+def _warn_of_orphans(http: Request, resource: Resource, deletion: Deletion) -> None:
+    """Kubernetes' warning for Jobs that leave their pods behind when nothing else is asked."""
+    http.state.warnings = []
+    if resource.orphans and not deletion.propagation:
+        http.state.warnings.append(
+            f"child pods are preserved by default when {resource.plural} are deleted; set "
+            "propagationPolicy=Background to remove them or set propagationPolicy=Orphan to "
+            "suppress this warning"
+        )
 
 
 def _deleted(resource: Resource, written: Written, form: Form) -> str:

@@ -87,3 +87,25 @@ def test_listening_addresses_are_read_from_the_kernels_table(tmp_path):
 
 def test_names_are_those_of_the_clusters_dns():
     assert network.dns_names("a", "n") == ("a", "a.n", "a.n.svc", "a.n.svc.cluster.local")
+
+
+@given(st.integers(0, SUBNET.size - 1))
+def test_addresses_by_number(index):
+    address = SUBNET.nth(index)
+    assert SUBNET.runs(address)
+    assert not SUBNET.serves(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "runs", "serves"),
+    [
+        ("127.20.127.254", True, False),
+        ("127.20.128.1", False, True),
+        ("127.21.128.1", False, False),
+        ("127.20.128.0", False, False),
+        ("10.20.128.1", False, False),
+        ("None", False, False),
+    ],
+)
+def test_whose_an_address_is(address, runs, serves):
+    assert (SUBNET.runs(address), SUBNET.serves(address)) == (runs, serves)

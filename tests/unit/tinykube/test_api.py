@@ -207,7 +207,7 @@ async def test_warnings_are_headers(http):
     [
         ("GET", "/apis/apps/v1/namespaces/default/deployments", 404),
         ("GET", "/apis/autoscaling/v2/horizontalpodautoscalers", 404),
-        ("GET", "/api/v1/namespaces/default/services", 404),
+        ("GET", "/api/v1/namespaces/default/replicationcontrollers", 404),
         ("GET", "/api/v2/pods", 404),
         ("GET", f"{CORE}/nodes", 404),
         ("GET", "/api/v1/pods/x", 404),

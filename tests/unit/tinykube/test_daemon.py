@@ -19,6 +19,9 @@ class NoNode:
     async def logs(self, pod, container, options):
         yield b"nothing\n"
 
+    def rename(self, names):
+        pass
+
 
 @pytest.fixture
 def folder(tmp_path):

@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+_PER_HALF = 128 * 254
 FIRST, LAST = 16, 239
 """The second bytes that an owner may have; the rest of 127/8 is left to others."""
 
@@ -37,6 +38,32 @@ class Subnet:
                 f"127.{self.number}.0.0/16 is nobody's network: "
                 f"the second byte lies between {FIRST} and {LAST}"
             )
+
+    @property
+    def size(self) -> int:
+        """How many addresses each half has."""
+        return _PER_HALF
+
+    def nth(self, index: int) -> str:
+        """The address of this number, from 0, in the lower half."""
+        return f"127.{self.number}.{index // 254}.{index % 254 + 1}"
+
+    def runs(self, address: str) -> bool:
+        """True for an address of the lower half: of something that runs."""
+        return self._half(address) == 0
+
+    def serves(self, address: str) -> bool:
+        """True for an address of the upper half: a service's."""
+        return self._half(address) == 1
+
+    def _half(self, address: str) -> int | None:
+        try:
+            first, second, third, fourth = ipaddress.IPv4Address(address).packed
+        except ValueError:
+            return None
+        if (first, second) != (127, self.number) or fourth in (0, 255):
+            return None
+        return third // 128
 
     @classmethod
     def choose(cls, data: Path, *, listening: Iterable[str] | None = None) -> Subnet:

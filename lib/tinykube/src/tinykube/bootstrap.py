@@ -62,3 +62,35 @@ def _renew_authority(registry: Registry) -> None:
     for row in registry.store.rows(kinds.NAMESPACES.key):
         if not objects.terminating(objects.load(row.data)):
             registry.modify(kinds.CONFIG_MAPS, row.name, "kube-root-ca.crt", change)
+
+
+def announce(registry: Registry, address: str, port: int) -> None:
+    """The service by whose name pods find the API: at the server's own address and port.
+
+    Raises:
+        StorageError: the disk refused it.
+    """
+    name = "kubernetes"
+    ports = [{"name": "https", "protocol": "TCP", "port": port, "targetPort": port}]
+    meta = {"name": name, "labels": {"component": "apiserver", "provider": "kubernetes"}}
+    subset = {
+        "addresses": [{"ip": address}],
+        "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+    }
+
+    def move(service: JSON) -> bool:
+        altered = bool(service["spec"].get("ports") != ports)
+        service["spec"]["ports"] = ports
+        return altered
+
+    def point(endpoints: JSON) -> bool:
+        altered = bool(endpoints.get("subsets") != [subset])
+        endpoints["subsets"] = [subset]
+        return altered
+
+    if not registry.modify(kinds.SERVICES, "default", name, move):
+        spec = {"clusterIP": address, "ports": ports}
+        registry.ensure(kinds.SERVICES, "default", {"metadata": meta, "spec": spec})
+    if not registry.modify(kinds.ENDPOINTS, "default", name, point):
+        body = {"metadata": {"name": name}, "subsets": [subset]}
+        registry.ensure(kinds.ENDPOINTS, "default", body)

@@ -208,6 +208,7 @@ def _stop(parsed: argparse.Namespace) -> int:
         except TimeoutError as error:
             return _fail(str(error))
         print(f"ended {number} container{'' if number == 1 else 's'}")
+        ending.end_proxy(folder.proxy)
     return 0
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sandbox.network import FIRST, LAST, NetworkError, Subnet
 from tinykube import quantity
 from tinykube.node.gpus.plan import Settings
 
@@ -69,6 +70,16 @@ class Folder:
     def node(self) -> Path:
         """The node's own folder: pods, logs."""
         return self.root / "node"
+
+    @property
+    def proxy(self) -> Path:
+        """The folder of the process that listens on services' addresses."""
+        return self.root / "proxy"
+
+    @property
+    def network(self) -> Path:
+        """Which part of loopback is ours."""
+        return self.root / "network"
 
     @property
     def lock(self) -> Path:
@@ -221,3 +232,26 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def subnet(folder: Folder) -> Subnet:
+    """The part of loopback whose addresses pods and services have: chosen once, then kept.
+
+    Raises:
+        ConfigError: the file that says so is damaged, or every part has a listener.
+    """
+    try:
+        return Subnet(int(folder.network.read_text(encoding="ascii")))
+    except FileNotFoundError:
+        pass
+    except ValueError as error:
+        raise ConfigError(
+            f"{folder.network} must hold a number from {FIRST} to {LAST}, the second byte of our "
+            "addresses; remove it to have one chosen anew, while no pod runs"
+        ) from error
+    try:
+        chosen = Subnet.choose(folder.root)
+    except NetworkError as error:
+        raise ConfigError(str(error)) from error
+    folder.network.write_text(f"{chosen.number}\n", encoding="ascii")
+    return chosen

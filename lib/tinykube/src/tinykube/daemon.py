@@ -24,11 +24,15 @@ from tinykube.controllers.nodes.eviction import TaintEviction
 from tinykube.controllers.nodes.lifecycle import NodeLifecycle
 from tinykube.controllers.nodes.orphans import OrphanCollector
 from tinykube.controllers.quotas import QuotaController
+from tinykube.controllers.services.controller import EndpointsController
+from tinykube.controllers.services.naming import Naming
+from tinykube.controllers.services.proxy import ServiceProxy
 from tinykube.controllers.volumes import Binder
 from tinykube.crd.establisher import Establisher
 from tinykube.kubeconfig import write_kubeconfig
 from tinykube.local import LocalClient
 from tinykube.node.client import Endpoint, LogOptions, NodeClient
+from tinykube.node.neighbours import Names
 from tinykube.objects import JSON
 from tinykube.registry import Registry
 from tinykube.scheduler import Scheduler
@@ -54,6 +58,10 @@ class Node:
 
     def offer(self, capacity: Mapping[str, str]) -> None:
         """Offer another capacity from now on."""
+        raise NotImplementedError
+
+    def rename(self, names: Names) -> None:
+        """Tell the pods of these services."""
         raise NotImplementedError
 
     def logs(self, pod: JSON, container: str, options: LogOptions) -> AsyncIterator[bytes]:
@@ -149,7 +157,9 @@ class Daemon:
         keys = pki.prepare(self._folder.keys, ADDRESS)
         registry = Registry(self.store)
         registry.root_ca = keys.authority.read_text(encoding="ascii")
+        registry.subnet = self._subnet = config.subnet(self._folder)
         bootstrap.run(registry)
+        bootstrap.announce(registry, ADDRESS, self._port)
         hub = Hub(self.store)
         registry.catalog.listen(hub.end)
         tokens = Tokens(self.store, keys.signer, keys.admin_token)
@@ -170,11 +180,15 @@ class Daemon:
             NodeLifecycle(registry),
             TaintEviction(registry),
             OrphanCollector(registry),
+            EndpointsController(registry),
+            Naming(registry, node.rename),
         ]
         work = {asyncio.create_task(loop.run(), name=loop.name) for loop in loops}
         work.add(asyncio.create_task(events.forget(registry), name="old events"))
         work.add(asyncio.create_task(self._follow_config(node), name="config"))
         work.add(asyncio.create_task(node.run(), name="node"))
+        serving_ = ServiceProxy(registry, self._folder.proxy)
+        work.add(asyncio.create_task(serving_.run(), name=serving_.name))
         copying = backup.keep(self.store, self._folder.backup, self._tell_backup)
         work.add(asyncio.create_task(copying, name="backup"))
         accepting = asyncio.create_task(server.serve(sockets=[self._listener]), name="server")
@@ -229,6 +243,7 @@ class Daemon:
             address=ADDRESS,
             gpus=self._settings.gpus,
             nvml=inventory.library(),
+            subnet=self._subnet,
         )
         return agent
 

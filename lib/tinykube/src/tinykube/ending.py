@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
 from sandbox.container import Container
+from sandbox.proxy import Proxy
 
 _SECONDS = 5.0
 _PAUSE = 0.02
@@ -37,3 +39,8 @@ def end_all(node: Path) -> int:
                 raise TimeoutError(f"process {container.pid} does not end")
             time.sleep(_PAUSE)
     return len(running)
+
+
+def end_proxy(folder: Path) -> None:
+    """End the process that listens on services' addresses, if it runs."""
+    asyncio.run(Proxy(folder).stop())

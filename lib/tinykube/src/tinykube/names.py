@@ -94,6 +94,22 @@ def label_value_fault(value: str) -> str:
     return "" if not value or _QUALIFIED.fullmatch(value) else VALUE_RULE
 
 
+def port_faults(name: str) -> list[str]:
+    """What is wrong with the name of a port; nothing if it is one."""
+    faults = []
+    if len(name) > 15:
+        faults.append("must be no more than 15 characters")
+    if not re.fullmatch(r"[-a-z0-9]+", name):
+        faults.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
+    if not re.search(r"[a-z]", name):
+        faults.append("must contain at least one letter (a-z)")
+    if "--" in name:
+        faults.append("must not contain consecutive hyphens")
+    if name.startswith("-") or name.endswith("-"):
+        faults.append("must not begin or end with a hyphen")
+    return faults
+
+
 def config_key_fault(key: str) -> str:
     """What is wrong with a key of a Secret or ConfigMap; empty if nothing."""
     if len(key) > 253:

@@ -216,9 +216,26 @@ def spell(rule: Mapping[str, Any]) -> str:
 
 _READ = ["get", "list", "watch"]
 _WRITE = ["create", "delete", "deletecollection", "patch", "update"]
-_OPEN = ["configmaps", "events", "persistentvolumeclaims", "pods", "pods/log", "pods/status"]
+_OPEN = [
+    "configmaps",
+    "endpoints",
+    "events",
+    "persistentvolumeclaims",
+    "pods",
+    "pods/log",
+    "pods/status",
+    "services",
+    "services/status",
+]
 _LIMITS = ["limitranges", "resourcequotas", "resourcequotas/status"]
-_EDITED = ["configmaps", "persistentvolumeclaims", "pods", "secrets", "serviceaccounts"]
+_EDITED = [
+    "configmaps",
+    "persistentvolumeclaims",
+    "pods",
+    "secrets",
+    "serviceaccounts",
+    "services",
+]
 
 
 def _rule(verbs: list[str], resources: list[str], group: str = "") -> JSON:
@@ -228,6 +245,7 @@ def _rule(verbs: list[str], resources: list[str], group: str = "") -> JSON:
 _VIEW = [
     _rule(_READ, [*_OPEN, "namespaces", "serviceaccounts", *_LIMITS]),
     _rule(_READ, ["jobs", "jobs/status"], kinds.BATCH),
+    _rule(_READ, ["endpointslices"], kinds.SLICES.group),
 ]
 _EDIT = [
     *_VIEW,

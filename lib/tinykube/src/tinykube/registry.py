@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sandbox.network import FIRST, Subnet
 from tinykube import fieldsets, kinds, names, objects, patch, rules, status
 from tinykube.admission import quotas
 from tinykube.catalog import Catalog
@@ -90,6 +91,8 @@ class Registry:
         self.catalog = Catalog()
         Definitions(store, self.catalog)
         self.authorizer = Authorizer(store)
+        # Where services have their addresses; the daemon's own choice is set before serving.
+        self.subnet = Subnet(FIRST)
         # What every namespace gets as the config map kube-root-ca.crt; set before serving.
         self.root_ca = ""
 

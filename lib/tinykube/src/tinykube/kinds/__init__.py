@@ -27,6 +27,7 @@ from tinykube.kinds.rbac import (
 )
 from tinykube.kinds.resource import ALL_VERBS, Column, Resource, body, field_of
 from tinykube.kinds.scheduling import PRIORITY_CLASSES, RUNTIME_CLASSES
+from tinykube.kinds.services import ENDPOINTS, SERVICES, SLICES
 from tinykube.kinds.storage import STORAGE_CLASSES
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "CLUSTER_ROLE_BINDINGS",
     "CONFIG_MAPS",
     "DEFINITIONS",
+    "ENDPOINTS",
     "EVENTS",
     "JOBS",
     "LEASES",
@@ -54,7 +56,9 @@ __all__ = [
     "ROLE_BINDINGS",
     "RUNTIME_CLASSES",
     "SECRETS",
+    "SERVICES",
     "SERVICE_ACCOUNTS",
+    "SLICES",
     "STORAGE_CLASSES",
     "STORED",
     "VOLUMES",
@@ -72,6 +76,9 @@ STORED = (
     VOLUMES,
     CLAIMS,
     PODS,
+    SERVICES,
+    ENDPOINTS,
+    SLICES,
     JOBS,
     EVENTS,
     NODES,

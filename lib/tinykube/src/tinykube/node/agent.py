@@ -20,8 +20,10 @@ from sandbox import tree
 from sandbox.container import Container
 from sandbox.images import ImageStore
 from sandbox.limits import LimitKeeper
+from sandbox.network import Subnet
 from tinykube import objects
 from tinykube.node import logs, status
+from tinykube.node.addresses import Addresses
 from tinykube.node.client import JSON, LogOptions, LogsError, NodeClient
 from tinykube.node.clock import Clock
 from tinykube.node.env import Host
@@ -29,6 +31,7 @@ from tinykube.node.gpus.manager import Gpus
 from tinykube.node.gpus.plan import Settings
 from tinykube.node.growth import Growth
 from tinykube.node.images import ImageMap
+from tinykube.node.neighbours import Names
 from tinykube.node.pod import Node, Pod
 from tinykube.node.runs import Runs
 
@@ -52,7 +55,8 @@ class Agent:
         config: the file whose `images` map names to process images.
         capacity: what the node offers: quantities by resource, `cpu`, `memory`, `pods` at least.
         version: what to report as the kubelet's version.
-        address: the node's and its pods' address.
+        address: the node's address, and its pods' if they have none of their own.
+        subnet: where pods have addresses of their own.
         port: where the node serves logs over HTTPS; 0 where nobody asks it.
         labels, taints: of the Node when it is made; labels are kept up, taints are its owner's.
         folders: those of the machine that pods may mount as hostPath; None for all of them,
@@ -73,6 +77,7 @@ class Agent:
         capacity: Mapping[str, str],
         version: str,
         address: str = "127.0.0.1",
+        subnet: Subnet | None = None,
         port: int = 0,
         labels: Mapping[str, str] | None = None,
         taints: Sequence[JSON] = (),
@@ -106,6 +111,7 @@ class Agent:
             folder=folder.absolute(),
             post=self._post,
             clock=clock or Clock(),
+            addresses=Addresses(folder.absolute() / "pods", subnet, address),
             growth=Growth(),
             gpus=self._gpus,
         )
@@ -135,6 +141,16 @@ class Agent:
         self._capacity.clear()
         self._capacity.update(capacity)
         self._changed.set()
+
+    def rename(self, names: Names) -> None:
+        """Tell every pod, from now on, of these services."""
+        neighbours = self._node.host.neighbours
+        before, neighbours.names = neighbours.names, names
+        spaces = {objects.namespace(pod.body) for pod in self._pods.values()}
+        changed = {space for space in spaces if before.hosts(space) != names.hosts(space)}
+        for pod in self._pods.values():
+            if objects.namespace(pod.body) in changed:
+                pod.rename()
 
     def pod(self, namespace: str, name: str) -> JSON | None:
         """A pod that is on this node, as the API last had it."""

@@ -6,11 +6,13 @@ import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field as attribute
 from pathlib import Path
 from typing import Any
 
 from tinykube import quantity
 from tinykube.node.client import JSON, Endpoint, NodeClient, NotFoundError
+from tinykube.node.neighbours import Neighbours
 
 _REFERENCE = re.compile(r"\$\$|\$\(([^()$\s]+)\)")
 _KEYED = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
@@ -27,12 +29,21 @@ class Host:
     Attributes:
         allocatable: what the node offers, quantities by resource.
         folders: those that a hostPath may be in; None for any.
+        pod_address: the pod's own; empty where it is the node's.
+        neighbours: the services there are.
     """
 
     name: str
     address: str
     allocatable: Mapping[str, str]
     folders: tuple[Path, ...] | None = None
+    pod_address: str = ""
+    neighbours: Neighbours = attribute(default_factory=Neighbours)
+
+    @property
+    def serving(self) -> str:
+        """The address on which the pod is reached."""
+        return self.pod_address or self.address
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
@@ -82,7 +93,10 @@ class _Builder:
         self._read: dict[tuple[str, str], dict[str, str] | None] = {}
 
     async def build(self) -> dict[str, str]:
-        found = services(self._client.endpoint)
+        found: dict[str, str] = {}
+        if self._pod["spec"].get("enableServiceLinks", True):
+            found |= self._host.neighbours.names.links(self._namespace)
+        found |= services(self._client.endpoint)
         found["HOSTNAME"] = hostname(self._pod)
         for source in self._container.get("envFrom") or ():
             found |= await self._whole(source)
@@ -172,6 +186,20 @@ def hostname(pod: JSON) -> str:
     return name[:63].rstrip("-.")
 
 
+def own_names(pod: JSON, host: Host) -> dict[str, tuple[str, ...]]:
+    """The lines of a pod's hosts file that are its own: its name, and the aliases it asks for."""
+    spec, names = pod["spec"], hostname(pod)
+    found: dict[str, tuple[str, ...]] = {}
+    if host.pod_address:
+        found[host.pod_address] = (names,)
+        if spec.get("subdomain"):
+            domain = f"{spec['subdomain']}.{pod['metadata']['namespace']}.svc.cluster.local"
+            found[host.pod_address] = (f"{names}.{domain}", names)
+    for alias in spec.get("hostAliases") or ():
+        found[alias["ip"]] = (*found.get(alias["ip"], ()), *(alias.get("hostnames") or ()))
+    return found
+
+
 def field(pod: JSON, path: str, host: Host) -> str:
     """A field of the pod by its path. Raises ConfigError for one that pods cannot ask for."""
     meta = pod["metadata"]
@@ -188,8 +216,8 @@ def field(pod: JSON, path: str, host: Host) -> str:
         "spec.serviceAccountName": pod["spec"].get("serviceAccountName", ""),
         "status.hostIP": host.address,
         "status.hostIPs": host.address,
-        "status.podIP": host.address,
-        "status.podIPs": host.address,
+        "status.podIP": host.serving,
+        "status.podIPs": host.serving,
     }
     if path not in values:
         raise ConfigError(f"field {path} is not one that a pod can ask for")

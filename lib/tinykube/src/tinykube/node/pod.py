@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -14,6 +15,7 @@ from sandbox import tree
 from sandbox.limits import LimitKeeper
 from tinykube import objects
 from tinykube.node import status
+from tinykube.node.addresses import Addresses
 from tinykube.node.client import JSON, NodeClient
 from tinykube.node.clock import Clock
 from tinykube.node.env import Host
@@ -52,6 +54,7 @@ class Node:
     clock: Clock
     growth: Growth
     gpus: Gpus
+    addresses: Addresses
 
     def pod_folder(self, uid: str) -> Path:
         """The folder of a pod."""
@@ -76,6 +79,7 @@ class Pod:
         self._deleted = asyncio.Event()
         self._gone = False
         self._stopping = False
+        self._host = node.host
         self._ended = objects.finished(body)
         self._failure: tuple[str, str] | None = None
         self._sent: JSON = {}
@@ -94,6 +98,11 @@ class Pod:
         self.body = body
         if objects.terminating(body):
             self._deleted.set()
+
+    def rename(self) -> None:
+        """Bring its containers' names up to the services there are."""
+        for workload in self.workloads:
+            workload.rename()
 
     def vanish(self) -> None:
         """The API has removed it: end it at once, there is nothing to report to."""
@@ -159,9 +168,12 @@ class Pod:
             moment = objects.when(known).timestamp() if known else time.time()
             mark.write_text(repr(moment))
         self._started = float(mark.read_text() or time.time())
-        self._volumes = Volumes(
-            self.body, self.folder, self._node.client, self._node.images, self._node.host
-        )
+        address = self._node.addresses.of(self.uid)
+        host = self._node.host
+        if address != host.address:
+            host = dataclasses.replace(host, pod_address=address)
+        self._host = host
+        self._volumes = Volumes(self.body, self.folder, self._node.client, self._node.images, host)
         context = Context(
             pod=self.body,
             folder=self.folder,
@@ -169,7 +181,7 @@ class Pod:
             images=self._node.images,
             keeper=self._node.keeper,
             volumes=self._volumes,
-            host=self._node.host,
+            host=host,
             event=self._post,
             clock=self._clock,
             growth=self._node.growth,
@@ -305,6 +317,7 @@ class Pod:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_RETRY)
         await asyncio.to_thread(tree.remove, self.folder)
+        self._node.addresses.release(self.uid)
 
     async def _publish_changes(self) -> None:
         while True:
@@ -326,7 +339,8 @@ class Pod:
                 [workload.view for workload in self._init],
                 [workload.view for workload in self._main],
                 started=self._started,
-                address=self._node.host.address,
+                address=self._host.serving,
+                host=self._host.address,
                 ended=self._ended,
                 failure=self._failure if self._ended else None,
             )

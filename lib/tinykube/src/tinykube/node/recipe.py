@@ -114,7 +114,6 @@ class Recipe:
             pause = min(pause * 2, _LONGEST_RETRY)
 
     def _describe(self, resolved: Resolved, variables: dict[str, str], attempt: int) -> Spec:
-        pod_spec = self._context.pod["spec"]
         # Images have no entry point on this node, so that arguments alone are the command.
         command, arguments = self._body.get("command") or (), self._body.get("args") or ()
         words = [env.expand(word, variables) for word in (*command, *arguments)]
@@ -140,15 +139,18 @@ class Recipe:
             user=user,
             group=group,
             read_only_root=bool(self._security("readOnlyRootFilesystem")),
-            hosts={
-                alias["ip"]: tuple(alias.get("hostnames") or ())
-                for alias in pod_spec.get("hostAliases") or ()
-            },
+            hosts=self.hosts(),
             hostname=env.hostname(self._context.pod),
             limits=Limits(memory=memory),
             output=self._runs.log(attempt),
             warm=True,
         )
+
+    def hosts(self) -> dict[str, tuple[str, ...]]:
+        """Names by address, as they are now."""
+        pod, host = self._context.pod, self._context.host
+        own = env.own_names(pod, host)
+        return host.neighbours.hosts(pod["metadata"]["namespace"], own)
 
     def _security(self, name: str) -> Any:
         """A field of the container's security context, else of the pod's."""

@@ -171,6 +171,7 @@ def compute(
     *,
     started: float,
     address: str,
+    host: str = "",
     ended: bool = False,
     failure: tuple[str, str] | None = None,
 ) -> JSON:
@@ -181,7 +182,8 @@ def compute(
         init: the containers that initialise the pod, in order.
         main: its containers.
         started: when the node took the pod up, in seconds since the epoch.
-        address: the pod's and the node's address.
+        address: the pod's address.
+        host: the node's, where it is another.
         ended: True once no container will be started any more.
         failure: reason and message of a pod that the node itself has failed.
     """
@@ -191,8 +193,8 @@ def compute(
         "reason": failure[0] if failure else None,
         "message": failure[1] if failure else None,
         "startTime": stamp(started),
-        "hostIP": address,
-        "hostIPs": [{"ip": address}],
+        "hostIP": host or address,
+        "hostIPs": [{"ip": host or address}],
         "podIP": address,
         "podIPs": [{"ip": address}],
         "conditions": objects.copy((pod.get("status") or {}).get("conditions") or []),

@@ -6,6 +6,7 @@ See `tinykube.node.runs` for what of it is on disk.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 from collections.abc import Callable, Mapping
@@ -131,6 +132,13 @@ class Workload:
                 self._set(self._last)
             return
         await self._end(container, await self._terminate(container, until))
+
+    def rename(self) -> None:
+        """Bring a running container's names up to the services there are."""
+        if self._current is not None and self.running:
+            # It may end, and its files go, at any moment.
+            with contextlib.suppress(FileNotFoundError):
+                self._current.set_hosts(self._recipe.hosts())
 
     def kill(self) -> None:
         """End it at once."""
@@ -269,12 +277,12 @@ class Workload:
     async def _look(self, probe: Mapping[str, Any], seconds: float) -> Outcome:
         if self._current is None:
             raise TypeError(f"container {self.name} is probed and does not run")
-        address = self._context.host.address
+        address = self._context.host.serving
         return await handlers.probe(probe, self._body, self._current, address, seconds)
 
     async def _hook(self, hook: Mapping[str, Any], container: Container) -> None:
         await handlers.hook(
-            hook, self._body, container, self._context.host.address, self._clock.sleep
+            hook, self._body, container, self._context.host.serving, self._clock.sleep
         )
 
     async def _terminate(self, container: Container, until: float) -> Exit:

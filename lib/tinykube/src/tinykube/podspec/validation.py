@@ -90,6 +90,8 @@ def _pod_level(spec: Mapping[str, Any]) -> Iterator[Cause]:
         yield wrong("spec.serviceAccountName", spec["serviceAccountName"], fault)
     if spec.get("hostname") and (fault := names.label_fault(spec["hostname"])):
         yield wrong("spec.hostname", spec["hostname"], fault)
+    if spec.get("subdomain") and (fault := names.label_fault(spec["subdomain"])):
+        yield wrong("spec.subdomain", spec["subdomain"], fault)
     yield from placement.validate(spec)
     yield from _identity("spec.securityContext", spec["securityContext"])
     for index, gate in enumerate(spec.get("readinessGates") or ()):

@@ -21,6 +21,7 @@ from tinykube.rules.nodes import NodeRules
 from tinykube.rules.pods import PodRules
 from tinykube.rules.quotas import LimitRangeRules, ResourceQuotaRules
 from tinykube.rules.roles import BindingRules, RoleRules
+from tinykube.rules.services import EndpointsRules, ServiceRules, SliceRules
 from tinykube.rules.volumes import (
     CLAIM_FINALIZER,
     DEFAULT_CLASS,
@@ -51,6 +52,9 @@ _RULES: Mapping[str, Rules] = {
     kinds.NODES.key: NodeRules(),
     kinds.PODS.key: PodRules(),
     kinds.JOBS.key: JobRules(),
+    kinds.SERVICES.key: ServiceRules(),
+    kinds.ENDPOINTS.key: EndpointsRules(),
+    kinds.SLICES.key: SliceRules(),
     kinds.QUOTAS.key: ResourceQuotaRules(),
     kinds.LIMIT_RANGES.key: LimitRangeRules(),
     kinds.PRIORITY_CLASSES.key: PriorityClassRules(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import subprocess
@@ -99,14 +98,13 @@ async def test_a_terminal(container: Container) -> None:
     execution = await execute(container, ["sh", "-c", script], terminal=True)
     assert execution.terminal is not None
     execution.resize(40, 120)
-    os.write(execution.terminal, b"go\n")
+    assert execution.stdin
+    assert execution.stdout
+    execution.stdin.write(b"go\n")
 
     code = await asyncio.wait_for(execution.wait(), 30)
 
-    text = ""
-    with contextlib.suppress(OSError):  # EIO: everything was read.
-        while chunk := os.read(execution.terminal, 4096):
-            text += chunk.decode()
+    text = (await execution.stdout.read()).decode()
     await execution.close()
     assert code == 0
     assert "/dev/pts/0" in text

@@ -211,7 +211,7 @@ async def test_warnings_are_headers(http):
         ("GET", "/api/v2/pods", 404),
         ("GET", f"{CORE}/nodes", 404),
         ("GET", "/api/v1/pods/x", 404),
-        ("GET", f"{CORE}/pods/x/exec", 404),
+        ("GET", f"{CORE}/pods/x/exec", 400),
         ("GET", f"{CORE}/secrets/x/status", 404),
         ("GET", f"{CORE}/pods/x/log/y", 404),
         ("GET", f"{CORE}/pods//x", 404),

@@ -47,10 +47,10 @@ class Execution:
     """A command that runs in a container; made by `execute` alone.
 
     Attributes:
-        stdin, stdout, stderr: its streams where they were asked for; None with a terminal. What
-            the command leaves running may hold an output open after its end.
-        terminal: the descriptor of its terminal's outer end (non-blocking), None without one.
-            `close` closes it.
+        stdin, stdout, stderr: its streams where they were asked for; with a terminal, stdin and
+            stdout are its two directions. What the command leaves running may hold an output open
+            after its end.
+        terminal: the descriptor of its terminal's outer end, None without one.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], directory: Path) -> None:
@@ -114,11 +114,19 @@ class Execution:
                 continue
             reader = asyncio.StreamReader()
             incoming, _ = await loop.connect_read_pipe(
-                lambda reader=reader: asyncio.StreamReaderProtocol(reader),  # type: ignore[misc]
+                lambda reader=reader: _Output(reader),  # type: ignore[misc]
                 pipe,
             )
             self._transports.append(incoming)
             setattr(self, name, reader)
+
+
+class _Output(asyncio.StreamReaderProtocol):
+    """An output whose end is no error: that of a terminal is EIO to the kernel."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end."""
+        super().connection_lost(None)
 
 
 async def execute(
@@ -169,7 +177,9 @@ async def execute(
         execution = Execution(process, container.directory)
         try:
             await execution.attach(streams)
-            execution.terminal = await _started(control)
+            outer = execution.terminal = await _started(control)
+            if outer is not None:
+                await execution.attach({"stdin": os.dup(outer), "stdout": os.dup(outer)})
         except BaseException:
             await execution.close()
             raise

@@ -11,9 +11,10 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from sandbox.execution import Execution
 from tinykube import backup, bootstrap, config, discovery, events, pki, serving
 from tinykube.api import Api, Context
 from tinykube.config import Config, ConfigError, Folder
@@ -31,7 +32,7 @@ from tinykube.controllers.volumes import Binder
 from tinykube.crd.establisher import Establisher
 from tinykube.kubeconfig import write_kubeconfig
 from tinykube.local import LocalClient
-from tinykube.node.client import Endpoint, LogOptions, NodeClient
+from tinykube.node.client import Endpoint, LogOptions, NodeClient, Streams
 from tinykube.node.neighbours import Names
 from tinykube.objects import JSON
 from tinykube.registry import Registry
@@ -62,6 +63,18 @@ class Node:
 
     def rename(self, names: Names) -> None:
         """Tell the pods of these services."""
+        raise NotImplementedError
+
+    async def execute(
+        self, pod: JSON, container: str, command: Sequence[str], wanted: Streams
+    ) -> Execution:
+        """Run a command in a container."""
+        raise NotImplementedError
+
+    async def connect(
+        self, pod: JSON, port: int
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to a port of a pod."""
         raise NotImplementedError
 
     def logs(self, pod: JSON, container: str, options: LogOptions) -> AsyncIterator[bytes]:

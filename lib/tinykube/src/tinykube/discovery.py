@@ -103,6 +103,14 @@ def resource_list(catalog: Catalog, name: str, version_: str) -> JSON | None:
     }
 
 
+_SUB_VERBS = {
+    "TokenRequest": ["create"],
+    "PodExecOptions": ["create", "get"],
+    "PodAttachOptions": ["create", "get"],
+    "PodPortForwardOptions": ["create", "get"],
+}
+
+
 def _entries(item: Resource) -> list[JSON]:
     main: JSON = {
         "name": item.plural,
@@ -123,7 +131,7 @@ def _entries(item: Resource) -> list[JSON]:
             entry = _sub(item, name, kind, ["get", "patch", "update"])
             found.append({**entry, "group": "autoscaling", "version": "v1"})
         else:
-            found.append(_sub(item, name, kind, ["create" if kind == "TokenRequest" else "get"]))
+            found.append(_sub(item, name, kind, _SUB_VERBS.get(kind, ["get"])))
     return found
 
 

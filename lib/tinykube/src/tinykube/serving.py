@@ -65,7 +65,8 @@ def settings(
     made = uvicorn.Config(
         app,
         http=_Protocol,
-        ws="none",
+        ws="wsproto",
+        ws_max_size=4 << 20,
         loop="asyncio",
         lifespan="off",
         interface="asgi3",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from tinykube import answers, kinds, objects, podlog, request, status, unserved
@@ -19,6 +19,7 @@ from tinykube.api.lists import Lists
 from tinykube.api.reviews import Reviews
 from tinykube.api.roots import Roots
 from tinykube.api.scales import Scales
+from tinykube.api.visits import ACTIONS, Visits
 from tinykube.api.watches import Watches
 from tinykube.api.writes import Writes
 from tinykube.kinds import Resource
@@ -38,6 +39,7 @@ class Api:
         self._writes = Writes(context)
         self._reviews = Reviews(context)
         self._roots = Roots(context)
+        self._visits = Visits(context)
         self._scales = Scales(context)
         self._documents = OpenApi(context)
 
@@ -68,6 +70,9 @@ class Api:
             ),
             route("/openapi/v3", documents.index),
             route("/openapi/v3/{name:path}", documents.document),
+            WebSocketRoute(
+                "/api/v1/namespaces/{namespace}/pods/{name}/{action}", self._visits.serve
+            ),
             route("/api/v1/{rest:path}", self.serve),
             route("/apis/{group}/{version}/{rest:path}", self.serve),
             route("/{rest:path}", self.unknown),
@@ -150,6 +155,8 @@ class Api:
             return await self._reviews.issue(http, target)
         if target.subresource == "scale" and isinstance(resource, Scalable) and resource.scale:
             return await self._scales.answer(http, target, resource, resource.scale, asked)
+        if target.subresource in ACTIONS:
+            return await self._visits.refuse(http)
         if asked != "get":
             raise not_allowed()
         registry = self._context.registry

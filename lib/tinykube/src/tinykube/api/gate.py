@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tinykube import answers, status
@@ -24,9 +26,8 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
-            # No WebSockets are served; uvicorn runs without lifespan events.
-            return
+        if scope["type"] not in ("http", "websocket"):
+            return  # uvicorn runs without lifespan events.
         problem = self._check(scope)
         if problem is not None:
             await answers.error(problem)(scope, receive, send)
@@ -36,7 +37,7 @@ class Gate:
     def _check(self, scope: Scope) -> ApiError | None:
         token = ""
         for name, value in scope["headers"]:
-            if name == b"origin":
+            if name == b"origin" and not _own(value, scope):
                 # Programs send none; a page of another site that found this port does.
                 shown = value.decode("latin-1")[:80]
                 return status.ApiError(
@@ -55,3 +56,17 @@ class Gate:
             return status.unauthorized()
         scope["caller"] = caller
         return None
+
+
+def _own(origin: bytes, scope: Scope) -> bool:
+    """True for the Origin that clients for WebSockets send by themselves: this very server.
+
+    By an address, not by a name: a page of another site can have its name lead here.
+    """
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    name = host.decode("latin-1").rpartition(":")[0].strip("[]")
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return scope["type"] == "websocket" and origin == b"https://" + host

@@ -153,7 +153,12 @@ PODS = Resource(
     namespaced=True,
     short=("po",),
     status=True,
-    subresources={"log": "Pod"},
+    subresources={
+        "log": "Pod",
+        "exec": "PodExecOptions",
+        "attach": "PodAttachOptions",
+        "portforward": "PodPortForwardOptions",
+    },
     selectable=(
         "spec.nodeName",
         "spec.restartPolicy",

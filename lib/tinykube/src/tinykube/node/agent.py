@@ -18,13 +18,14 @@ from typing import Any, Literal
 
 from sandbox import tree
 from sandbox.container import Container
+from sandbox.execution import Execution
 from sandbox.images import ImageStore
 from sandbox.limits import LimitKeeper
 from sandbox.network import Subnet
 from tinykube import objects
-from tinykube.node import logs, status
+from tinykube.node import logs, status, visits
 from tinykube.node.addresses import Addresses
-from tinykube.node.client import JSON, LogOptions, LogsError, NodeClient
+from tinykube.node.client import JSON, LogOptions, LogsError, NodeClient, Streams
 from tinykube.node.clock import Clock
 from tinykube.node.env import Host
 from tinykube.node.gpus.manager import Gpus
@@ -158,6 +159,19 @@ class Agent:
             if (objects.namespace(pod.body), objects.name(pod.body)) == (namespace, name):
                 return pod.body
         return None
+
+    async def execute(
+        self, pod: JSON, container: str, command: Sequence[str], wanted: Streams
+    ) -> Execution:
+        """Run a command in a container; see `tinykube.node.client.NodeLogs`."""
+        folder = self._node.pod_folder(objects.uid(pod))
+        return await visits.run(folder, container, command, wanted)
+
+    async def connect(
+        self, pod: JSON, port: int
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to a port of the pod; see `tinykube.node.client.NodeLogs`."""
+        return await visits.connect(self._node.pod_folder(objects.uid(pod)), pod, port)
 
     async def logs(self, pod: JSON, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         """Stream a container's log; see `tinykube.node.client.NodeLogs`."""

@@ -6,9 +6,12 @@ same protocol over HTTP serves a control plane elsewhere.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+
+from sandbox.execution import Execution
 
 JSON = dict[str, Any]
 
@@ -118,6 +121,18 @@ class LogOptions:
 class NodeLogs(Protocol):
     """What the API server asks of the node (`tinykube.node.agent.Agent` has it)."""
 
+    async def execute(
+        self, pod: JSON, container: str, command: Sequence[str], wanted: Streams
+    ) -> Execution:
+        """Run a command in a container. Raises VisitError when it does not run."""
+        ...
+
+    async def connect(
+        self, pod: JSON, port: int
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to a port that the pod listens on. Raises VisitError when it does not."""
+        ...
+
     def logs(self, pod: JSON, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         """Stream a container's log; it has no lines yet while the container is waiting.
 
@@ -125,6 +140,20 @@ class NodeLogs(Protocol):
         container has not started.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """Which streams of a command its caller wants; with a terminal, both outputs are one."""
+
+    stdin: bool = False
+    stdout: bool = False
+    stderr: bool = False
+    terminal: bool = False
+
+
+class VisitError(Exception):
+    """A container cannot be entered, or a port not reached; the message says why."""
 
 
 class LogsError(Exception):

@@ -1,0 +1,1 @@
+"""exec, attach and port-forward: WebSockets whose messages belong to numbered streams."""

@@ -45,6 +45,8 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
     def __init__(self, framework: ops.Framework) -> None:
         super().__init__(framework)
         self.metadata = MetadataRequirer(self, METADATA)
+        # Why the unit's own container has no limits although some are asked for.
+        self._unlimited = ""
         framework.observe(self.on.remove, self._on_remove)
         framework.observe(self.on.show_pod_template_action, self._on_show_pod_template)
 
@@ -55,6 +57,8 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
                 raise Waiting(f"the storage {storage} is not attached yet")
         addresses = Addresses.load(self.model, ENDPOINT)
         cluster = Cluster(self.model.name, self.unit.name)
+        cluster.keep_manifests(options)
+        self._unlimited = cluster.limit(options, self.container_name)
         settings: dict[str, object] = {
             "name": self.app.name,
             "host": str(addresses.bind),
@@ -71,7 +75,10 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
             "step_image": self._step_image(),
             "default_cpu": options.default_cpu,
             "default_memory": options.default_memory,
-            "pods": options.pods(),
+            "pods": options.pods(
+                service_account=cluster.service_account,
+                priority_class=cluster.priority_class(options),
+            ),
             "index_url": options.package_index,
         }
         if options.artifact_transfer == "volume":
@@ -176,6 +183,9 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
 
     def remark(self, token: Token) -> str:
         """Tell how many steps wait for their pod to start, and the commonest reason."""
+        return "; ".join(part for part in (self._waiting(token), self._unlimited) if part)
+
+    def _waiting(self, token: Token) -> str:
         answer = probe.get(f"{self._listening()}/apis/v2beta1/waiting", token=token.value)
         if answer is None or answer[0] != 200:
             return ""
@@ -211,9 +221,9 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
         if self.app.planned_units() > 0:
             return
         try:
-            Cluster(self.model.name, self.unit.name).drop_token()
+            Cluster(self.model.name, self.unit.name).clear()
         except Unready as reason:
-            logger.warning("the secret for steps stays behind: %s", reason)
+            logger.warning("what the application made in Kubernetes stays behind: %s", reason)
 
 
 if __name__ == "__main__":

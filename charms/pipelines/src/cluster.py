@@ -1,18 +1,28 @@
-"""What the charm has and keeps in Kubernetes: its claims, and the secret that steps read."""
+"""What the charm has and keeps in Kubernetes: claims, the secret that steps read, manifests."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import lightkube
 from lightkube import ApiError
 from lightkube.core.exceptions import ConfigError
 from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.resources.core_v1 import Secret
+from lightkube.resources.batch_v1 import Job
+from lightkube.resources.core_v1 import Pod, ResourceQuota, Secret, ServiceAccount
+from lightkube.resources.resource_v1 import ResourceClaimTemplate
+from lightkube.resources.scheduling_v1 import PriorityClass
 
-from toolkit_charm import Blocked
+from options import PipelinesOptions
+from toolkit_charm import Blocked, compute, manifests
+from toolkit_charm.manifests import Manifests
 from toolkit_charm.status import untrusted
 from toolkit_charm.storage import claim_name
 
 KEY = "token"
+TEMPLATES = Path(__file__).parent / "templates"
+# The label by which the service finds what it made; its value is the application's name.
+STEPS = "toolkit.canonical.com/pipelines"
 
 
 class Cluster:
@@ -41,6 +51,55 @@ class Cluster:
     def secret_name(self) -> str:
         """The name of the secret that holds the token for MLflow."""
         return f"{self._application}-metadata"
+
+    @property
+    def service_account(self) -> str:
+        """The name of the account of steps' pods."""
+        return f"{self._application}-steps"
+
+    def priority_class(self, options: PipelinesOptions) -> str:
+        """Give the name of the priority class that is made for steps; its value never changes."""
+        return f"{self._namespace}-{self._application}-{options.priority}"
+
+    def keep_manifests(self, options: PipelinesOptions) -> None:
+        """Bring what steps need in Kubernetes to what the options say.
+
+        Raises:
+            Blocked: the application is not trusted.
+        """
+        priority = None
+        if options.priority and not options.priority_class:
+            priority = {"name": self.priority_class(options), "value": options.priority}
+        self._manifests.apply({"quota": options.quota(), "priority": priority})
+
+    def limit(self, options: PipelinesOptions, container: str) -> str:
+        """Set what the unit's own container may take; give why that cannot be, or ""."""
+        return compute.apply(
+            self._client,
+            options.compute(),
+            application=self._application,
+            model=self._namespace,
+            container=container,
+        )
+
+    def clear(self) -> None:
+        """Delete all that the application made: what is here, and pods and Jobs of steps.
+
+        Raises:
+            Blocked: the application is not trusted any more.
+        """
+        self.drop_token()
+        self._manifests.remove()
+        try:
+            for kind in (Job, Pod, ResourceClaimTemplate):
+                manifests.delete(self._client, kind, self._namespace, {STEPS: self._application})
+        except ApiError as error:
+            raise self._refused(error) from error
+
+    @property
+    def _manifests(self) -> Manifests:
+        kinds = (ServiceAccount, ResourceQuota, PriorityClass)
+        return Manifests(self._client, self._application, self._namespace, TEMPLATES, kinds)
 
     def claim(self, storage: str) -> str:
         """Give the claim behind a storage of this unit; Unready if it cannot be told."""

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pydantic
 
+from toolkit_charm.compute import ComputeOptions
 from toolkit_charm.options import AllowedHosts, LogLevel
 from toolkit_charm.pods import PodOptions
 from toolkit_charm.quantities import Quantity
@@ -37,7 +38,7 @@ def _bare(text: str) -> str:
     return text.rstrip("/")
 
 
-class PipelinesOptions(PodOptions):
+class PipelinesOptions(PodOptions, ComputeOptions):
     """See `charmcraft.yaml` for what each one means."""
 
     log_level: LogLevel

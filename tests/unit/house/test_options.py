@@ -16,9 +16,12 @@ def shared(module, name):
     return next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name)
 
 
-# The classes of options that charms share, each with the method that gives what it holds.
-SHARED = {"PodOptions": (shared("pods", "PodOptions"), "pods")}
-TEXTS = {"PodOptions": LIBRARY / "pods.yaml"}
+# The classes of options that charms share; their methods give what they hold.
+SHARED = {
+    "ComputeOptions": shared("compute", "ComputeOptions"),
+    "PodOptions": shared("pods", "PodOptions"),
+}
+TEXTS = {"ComputeOptions": LIBRARY / "compute.yaml", "PodOptions": LIBRARY / "pods.yaml"}
 
 
 def declared(charm):
@@ -53,7 +56,7 @@ def fields(charm):
     for node, shared in bases(charm):
         yield from annotated(node)
         for name in shared:
-            yield from annotated(SHARED[name][0])
+            yield from annotated(SHARED[name])
 
 
 def attributes(tree, variable):
@@ -68,17 +71,13 @@ def attributes(tree, variable):
 
 
 def read(charm):
-    """The options that the charm reads: by name, or by the method that gives those it shares."""
+    """The options that the charm reads: by name, or by the methods that give those it shares."""
     names = {name for tree in trees(charm) for name in attributes(tree, "options")}
-    for node, method in SHARED.values():
-        if method in names:
-            names.remove(method)
-            (giving,) = (
-                each
-                for each in node.body
-                if isinstance(each, ast.FunctionDef) and each.name == method
-            )
-            names |= set(attributes(giving, "self"))
+    for node in SHARED.values():
+        for each in node.body:
+            if isinstance(each, ast.FunctionDef) and each.name in names:
+                names.remove(each.name)
+                names |= set(attributes(each, "self"))
     return {name.replace("_", "-") for name in names}
 
 
@@ -123,4 +122,4 @@ def test_what_charms_share_has_one_text():
 
 @pytest.mark.parametrize("name", SHARED)
 def test_the_text_and_the_class_have_the_same_options(name):
-    assert set(yaml.safe_load(TEXTS[name].read_text())) == set(annotated(SHARED[name][0]))
+    assert set(yaml.safe_load(TEXTS[name].read_text())) == set(annotated(SHARED[name]))

@@ -13,7 +13,9 @@ import lightkube
 import pytest
 import yaml
 from lightkube import ApiError
+from lightkube.resources.apps_v1 import StatefulSet
 from lightkube.resources.core_v1 import PersistentVolumeClaim, Secret
+from lightkube.types import PatchType
 from ops import testing
 
 from toolkit_charm import probe
@@ -39,7 +41,7 @@ def load_charm(folder):
 
 
 class Cluster:
-    """Stands in for the API: claims by storage, secrets by name."""
+    """Stands in for the API: claims by storage, secrets by name, what else is kept by kind."""
 
     def __init__(self):
         self.trusted = True
@@ -49,6 +51,9 @@ class Cluster:
             for storage in ("state", "pipeline-root", "environments")
         }
         self.secrets = {}
+        self.kept = {}
+        self.stateful_set = None
+        self.patches = []
         self.calls = []
 
     def client(self, **options):
@@ -67,24 +72,47 @@ class Cluster:
         if not self.trusted:
             raise self._answer(403)
 
-    def list(self, resource, *, namespace, labels):
+    def list(self, resource, *, labels, namespace=None):
         self._check()
-        assert resource is PersistentVolumeClaim
+        if resource is not PersistentVolumeClaim:
+            return [
+                each
+                for (kind, _), each in self.kept.items()
+                if kind is resource and labels.items() <= each.metadata.labels.items()
+            ]
         assert namespace == "ml"
         assert labels["app.kubernetes.io/name"] == "pipelines"
         name = self.claims.get(labels["storage.juju.is/name"])
         names = [name] if name else []
         return [SimpleNamespace(metadata=SimpleNamespace(name=each)) for each in names]
 
-    def apply(self, secret, *, force):
+    def get(self, resource, name, *, namespace):
+        self._check()
+        assert (resource, name, namespace) == (StatefulSet, "pipelines", "ml")
+        if self.stateful_set is None:
+            raise self._answer(404)
+        return self.stateful_set
+
+    def patch(self, resource, name, body, *, namespace, patch_type, field_manager, force):
+        self._check()
+        assert (resource, name, namespace, force) == (StatefulSet, "pipelines", "ml", True)
+        assert patch_type is PatchType.APPLY
+        self.patches.append(body)
+
+    def apply(self, made, *, force):
         self._check()
         assert force
-        assert secret.metadata.namespace == "ml"
-        self.secrets[secret.metadata.name] = secret.stringData
+        if isinstance(made, Secret):
+            assert made.metadata.namespace == "ml"
+            self.secrets[made.metadata.name] = made.stringData
+            return
+        self.kept[type(made), made.metadata.name] = made
 
-    def delete(self, resource, name, *, namespace):
+    def delete(self, resource, name, *, namespace=None, cascade=None):
         self._check()
-        assert resource is Secret
+        if resource is not Secret:
+            del self.kept[resource, name]
+            return
         if self.secrets.pop(name, None) is None:
             raise self._answer(404)
 

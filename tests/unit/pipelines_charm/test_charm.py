@@ -6,6 +6,10 @@ import dataclasses
 
 import ops
 import pytest
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.batch_v1 import Job
+from lightkube.resources.core_v1 import Pod, ResourceQuota
+from lightkube.resources.scheduling_v1 import PriorityClass
 from ops import pebble, testing
 
 from toolkit_pipelines import app
@@ -97,6 +101,10 @@ def test_every_option_reaches_the_workload(context, running, settings, meta):
         priority_class="batch",
         queue="ml",
         shm_size="1Gi",
+        priority=-10,
+        quota_gpu=4,
+        cpu="2",
+        memory="1Gi",
         artifact_transfer="endpoint",
         artifact_address="http://ml.example.com:8080/",
     )
@@ -117,6 +125,7 @@ def test_every_option_reaches_the_workload(context, running, settings, meta):
     assert options.placement.runtime_class == "nvidia"
     assert options.placement.priority_class == "batch"
     assert (options.queue, options.shm_size) == ("ml", "1Gi")
+    assert options.service_account == "pipelines-steps"
     assert found["artifact_transfer"] == "endpoint"
     assert found["artifact_address"] == "http://ml.example.com:8080"
     assert "ml.example.com:8080" in found["allowed_hosts"]
@@ -152,6 +161,10 @@ def test_without_a_shared_volume_no_claim_is_named(context, running, settings):
         ({"package_index": "http://[::1"}, "package-index"),
         ({"gpu_resource": "gpu"}, "gpu-resource"),
         ({"tolerations": "nvidia.com/gpu"}, "tolerations"),
+        ({"cpu": "two"}, "cpu"),
+        ({"memory": "1"}, "memory"),
+        ({"quota_gpu": -2}, "quota-gpu"),
+        ({"priority": 2_000_000_000}, "priority"),
     ],
 )
 def test_wrong_config_blocks_and_names_the_option(context, running, settings, options, named):
@@ -307,6 +320,66 @@ def test_steps_that_wait_are_in_the_status(context, running, service):
     assert len(message) <= 200
     service.waiting = {"steps": 0, "reasons": []}
     assert context.run(context.on.update_status(), after).unit_status == ops.ActiveStatus()
+
+
+def kept(cluster):
+    return {(kind.__name__, name) for kind, name in cluster.kept}
+
+
+def test_steps_have_an_account_without_rights(running, cluster, settings):
+    assert kept(cluster) == {("ServiceAccount", "pipelines-steps")}
+    (account,) = cluster.kept.values()
+    assert account.automountServiceAccountToken is False
+    assert account.metadata.namespace == "ml"
+    assert settings()["pods"]["service_account"] == "pipelines-steps"
+    assert "priority_class" not in settings()["pods"]
+
+
+def test_a_quota_and_a_priority_come_and_go_with_their_options(
+    context, running, cluster, settings
+):
+    after = context.run(
+        context.on.config_changed(), with_config(running, quota_gpu=4, priority=-10)
+    )
+    assert kept(cluster) == {
+        ("ServiceAccount", "pipelines-steps"),
+        ("ResourceQuota", "pipelines-gpus"),
+        ("PriorityClass", "ml-pipelines--10"),
+    }
+    quota = next(each for (kind, _), each in cluster.kept.items() if kind is ResourceQuota)
+    assert quota.spec.hard == {"requests.nvidia.com/gpu": "4"}
+    priority = next(each for (kind, _), each in cluster.kept.items() if kind is PriorityClass)
+    assert (priority.value, priority.metadata.namespace) == (-10, None)
+    assert settings()["pods"]["priority_class"] == "ml-pipelines--10"
+    changed = with_config(after, quota_gpu=0, gpu_mode="dra", priority=5, priority_class="another")
+    after = context.run(context.on.config_changed(), changed)
+    assert kept(cluster) == {
+        ("ServiceAccount", "pipelines-steps"),
+        ("ResourceQuota", "pipelines-gpus"),
+    }
+    quota = next(each for (kind, _), each in cluster.kept.items() if kind is ResourceQuota)
+    assert quota.spec.hard == {"gpu.nvidia.com.deviceclass.resource.k8s.io/devices": "0"}
+    assert settings()["pods"]["priority_class"] == "another"
+    context.run(context.on.config_changed(), with_config(after, quota_gpu=-1))
+    assert kept(cluster) == {("ServiceAccount", "pipelines-steps")}
+
+
+def test_the_last_unit_clears_up(context, running, cluster):
+    labels = {"toolkit.canonical.com/pipelines": "pipelines"}
+    other = {"toolkit.canonical.com/pipelines": "another"}
+    for kind, name, marks in ((Pod, "step", labels), (Pod, "theirs", other), (Job, "q", labels)):
+        cluster.kept[kind, name] = kind(metadata=ObjectMeta(name=name, labels=marks))
+    context.run(context.on.remove(), dataclasses.replace(running, planned_units=1))
+    assert len(cluster.kept) == 4
+    context.run(context.on.remove(), dataclasses.replace(running, planned_units=0))
+    assert kept(cluster) == {("Pod", "theirs")}
+
+
+def test_limits_where_no_stateful_set_is_seen(context, running, cluster):
+    after = context.run(context.on.config_changed(), with_config(running, memory="1Gi"))
+    assert isinstance(after.unit_status, ops.ActiveStatus)
+    assert after.unit_status.message.startswith("cpu and memory are not applied")
+    assert not cluster.patches
 
 
 def with_exec(state, prefix, **answer):

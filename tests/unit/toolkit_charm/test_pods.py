@@ -21,8 +21,12 @@ def load(**options):
     return PodOptions.load(DEFAULTS | named)
 
 
+def given(options):
+    return options.pods(service_account="", priority_class="made")
+
+
 def test_the_defaults_change_nothing():
-    assert workload_options.read(load().pods(), BASE) == workload_options.read(
+    assert workload_options.read(given(load()), BASE) == workload_options.read(
         {"gpu": {"device_class": "gpu.nvidia.com"}}, BASE
     )
 
@@ -42,7 +46,8 @@ def test_everything_reaches_the_workload():
             priority_class="batch",
             queue="ml",
             shm_size="2Gi",
-        ).pods(),
+            priority=7,
+        ).pods(service_account="steps", priority_class="made"),
         BASE,
     )
     assert (found.gpus.mode, found.gpus.count, found.gpus.memory) == ("dra", 2, "8Gi")
@@ -55,7 +60,20 @@ def test_everything_reaches_the_workload():
     }
     assert found.placement.runtime_class == "nvidia"
     assert found.placement.priority_class == "batch"
-    assert (found.queue, found.shm_size) == ("ml", "2Gi")
+    assert (found.queue, found.shm_size, found.service_account) == ("ml", "2Gi", "steps")
+
+
+def test_a_priority_of_its_own():
+    assert given(load(priority=-10))["priority_class"] == "made"
+    assert given(load(priority=-10, priority_class="batch"))["priority_class"] == "batch"
+
+
+def test_quotas():
+    assert load().quota() == {}
+    assert load(quota_gpu=0, gpu_resource="amd.com/gpu").quota() == {"requests.amd.com/gpu": "0"}
+    assert load(quota_gpu=2, gpu_mode="dra").quota() == {
+        "gpu.nvidia.com.deviceclass.resource.k8s.io/devices": "2"
+    }
 
 
 @pytest.mark.parametrize(
@@ -71,7 +89,7 @@ def test_everything_reaches_the_workload():
     ],
 )
 def test_resources_of_all_vendors(resource):
-    assert load(gpu_resource=resource).pods()["gpu"]["resource"] == resource
+    assert given(load(gpu_resource=resource))["gpu"]["resource"] == resource
 
 
 @pytest.mark.parametrize(

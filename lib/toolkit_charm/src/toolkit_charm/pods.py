@@ -161,6 +161,8 @@ class PodOptions(Options):
     priority_class: Name
     queue: Annotated[str, pydantic.AfterValidator(_queue)]
     shm_size: Size
+    priority: Annotated[int, pydantic.Field(ge=-1_000_000_000, le=1_000_000_000)]
+    quota_gpu: Annotated[int, pydantic.Field(ge=-1, le=100_000)]
 
     @pydantic.field_validator("gpu_memory")
     @classmethod
@@ -181,10 +183,24 @@ class PodOptions(Options):
             raise ValueError("gpu-mode=dra needs one, such as gpu.nvidia.com")
         return name
 
-    def pods(self) -> dict[str, Any]:
+    def quota(self) -> dict[str, str]:
+        """Give what a ResourceQuota of the namespace allows, {} for no quota."""
+        if self.quota_gpu < 0:
+            return {}
+        if self.gpu_mode == "dra":
+            name = f"{self.device_class}.deviceclass.resource.k8s.io/devices"
+        else:
+            name = f"requests.{self.gpu_resource}"
+        return {name: str(self.quota_gpu)}
+
+    def pods(self, *, service_account: str, priority_class: str) -> dict[str, Any]:
         """Give the options as plain data, for the settings of a workload that runs pods.
 
         What is empty is left out. The shape is `toolkit_jobs.options`'.
+
+        Args:
+            service_account: the account of the pods.
+            priority_class: the name of the class that the charm made for `priority`.
         """
         found: dict[str, Any] = {
             "gpu": {
@@ -198,8 +214,9 @@ class PodOptions(Options):
             "tolerations": [dict(each) for each in self.tolerations],
             "affinity": dict(self.affinity),
             "runtime_class": self.runtime_class,
-            "priority_class": self.priority_class,
+            "priority_class": self.priority_class or (priority_class if self.priority else ""),
             "queue": self.queue,
             "shm_size": self.shm_size,
+            "service_account": service_account,
         }
         return {name: value for name, value in found.items() if value}

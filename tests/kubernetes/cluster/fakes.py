@@ -64,7 +64,7 @@ NODES = (
         "nvidia",
         {"nvidia.com/gpu": "8"},
         (GPU_TAINT,),
-        {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
+        {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3", "nvidia.com/gpu.memory": "81559"},
     ),
     node("mig", {"nvidia.com/mig-1g.10gb": "7"}),
     node("amd", {"amd.com/gpu": "4"}),

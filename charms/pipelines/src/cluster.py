@@ -91,7 +91,7 @@ class Cluster:
         self.drop_token()
         self._manifests.remove()
         try:
-            for kind in (Job, Pod, ResourceClaimTemplate):
+            for kind in (Job, Pod, Secret, ResourceClaimTemplate):
                 manifests.delete(self._client, kind, self._namespace, {STEPS: self._application})
         except ApiError as error:
             raise self._refused(error) from error

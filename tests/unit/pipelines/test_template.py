@@ -62,6 +62,12 @@ def test_a_step_that_asks_itself(shown: Any) -> None:
     }
 
 
+def test_a_step_without_a_shared_volume(shown: Any) -> None:
+    (pod,) = shown(artifact_transfer="endpoint", artifact_address="http://here:8888")
+    assert "persistentVolumeClaim" not in str(pod)
+    assert pod["spec"]["containers"][0]["command"][2:] == ["remote", "http://here:8888"]
+
+
 def test_a_queue_and_devices(shown: Any) -> None:
     gpu = {"mode": "dra", "count": 1, "device_class": "gpu.nvidia.com"}
     claim, job = shown(pods={"gpu": gpu, "queue": "ml"})

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from toolkit_jobs import ClaimMount, GpuRequest, PodRequest, Resources
+from toolkit_jobs import ClaimMount, EmptyMount, GpuRequest, Mount, PodRequest, Resources
 from toolkit_jobs.manifests import manifests
 
 from .app import pod_options
@@ -32,17 +32,23 @@ def documents(settings: Settings, arguments: argparse.Namespace) -> list[dict[st
         accelerators.check_type(arguments.gpu_resource, "gpu-resource")
     if arguments.gpu_count is not None:
         accelerators.count(str(arguments.gpu_count), "gpu-count")
-    mount = PipelineRoot(settings.pipeline_root).mount
-    claim = settings.pipeline_root_claim
+    mount, claim = PipelineRoot(settings.pipeline_root).mount, settings.pipeline_root_claim
+    mounts: list[Mount] = list(launcher_mounts(settings.step_image))
+    if settings.artifact_transfer == "volume":
+        run, attempt = "PIPELINE/RUN", "PIPELINE/RUN/STEP/ATTEMPT"
+        mounts += [
+            ClaimMount(f"{mount}/{run}", claim, run, read_only=True),
+            ClaimMount(f"{mount}/{attempt}", claim, attempt),
+        ]
+        words = ["run", f"{mount}/{attempt}.json"]
+    else:
+        mounts.append(EmptyMount(mount))
+        words = ["remote", settings.artifact_address]
     request = PodRequest(
         name="pipeline-step",
         image=arguments.image,
-        command=("python3", LAUNCHER, "run", f"{mount}/PIPELINE/RUN/STEP/ATTEMPT.json"),
-        mounts=(
-            *launcher_mounts(settings.step_image),
-            ClaimMount(f"{mount}/PIPELINE/RUN", claim, "PIPELINE/RUN", read_only=True),
-            ClaimMount(f"{mount}/PIPELINE/RUN/STEP/ATTEMPT", claim, "PIPELINE/RUN/STEP/ATTEMPT"),
-        ),
+        command=("python3", LAUNCHER, *words),
+        mounts=tuple(mounts),
         resources=Resources(
             cpu_request=arguments.cpu,
             memory_request=arguments.memory,

@@ -31,6 +31,7 @@ from tinykube.controllers.services.proxy import ServiceProxy
 from tinykube.controllers.volumes import Binder
 from tinykube.crd.establisher import Establisher
 from tinykube.kubeconfig import write_kubeconfig
+from tinykube.kubelets import Kubelets
 from tinykube.local import LocalClient
 from tinykube.node.client import Endpoint, LogOptions, NodeClient, Streams
 from tinykube.node.neighbours import Names
@@ -178,9 +179,14 @@ class Daemon:
         tokens = Tokens(self.store, keys.signer, keys.admin_token)
         endpoint = Endpoint(ADDRESS, self._port, registry.root_ca)
         node = self.make_node(LocalClient(registry, hub, tokens, endpoint))
-        context = Context(registry, hub, tokens, node, f"{ADDRESS}:{self._port}", self._health)
+        logs = Kubelets(
+            self.store, node_name(), node, keys.authority, keys.client, keys.client_key
+        )
+        context = Context(registry, hub, tokens, logs, f"{ADDRESS}:{self._port}", self._health)
         api = Api(context)
-        server = serving.Server(serving.settings(api.app(), keys.certificate, keys.key))
+        server = serving.Server(
+            serving.settings(api.app(), keys.certificate, keys.key, keys.authority)
+        )
         write_kubeconfig(self._folder.kubeconfig, self._port, keys)
         loops: list[Loop] = [
             Scheduler(registry),

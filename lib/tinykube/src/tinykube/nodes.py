@@ -1,4 +1,4 @@
-"""The command `tinykube node`: this machine as a node of a control plane elsewhere."""
+"""The commands for nodes: to be one of another control plane, and to let others be of this one."""
 
 from __future__ import annotations
 
@@ -39,6 +39,11 @@ def add_parser(
     sub.add_argument("--labels", default="", help="KEY=VALUE,... of its Node")
     sub.add_argument("--taints", default="", help="KEY[=VALUE]:EFFECT,... of its new Node")
 
+    sub = command("node-credentials", "let another node join this control plane", _credentials)
+    sub.add_argument("name", help="the node's name")
+    sub.add_argument("--out", type=Path, required=True, help="a new folder for its files")
+    sub.add_argument("--address", default="127.0.0.1", help="where this control plane asks it")
+
 
 def labels(text: str) -> dict[str, str]:
     """Read `KEY=VALUE,...`. Raises ValueError."""
@@ -61,6 +66,70 @@ def taints(text: str) -> list[JSON]:
             raise ValueError(f"--taints: {part!r} is not KEY=VALUE:EFFECT or KEY:EFFECT")
         found.append({"key": key, "value": value, "effect": effect})
     return found
+
+
+def _credentials(parsed: argparse.Namespace) -> int:
+    # Only here: the other commands need none of it and stay quick.
+    import base64
+
+    from tinykube import names, pki
+    from tinykube.node import connection
+
+    folder = Folder.default()
+    if fault := names.subdomain_fault(parsed.name):
+        raise ConfigError(f"{parsed.name!r} names no node: {fault}")
+    if not folder.kubeconfig.exists():
+        raise ConfigError(f"there is no {folder.kubeconfig} yet: `tinykube start` writes it")
+    out: Path = parsed.out.absolute()
+    try:
+        out.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        raise ConfigError(f"{out} is there already; name a new folder") from None
+    server = connection.read(folder.kubeconfig, out).server
+    identity = f"system:node:{parsed.name}"
+    client = out / "client.crt", out / "client.key"
+    pki.issue(*client, folder.keys, identity, ("system:nodes",))
+    hosts = (parsed.name, parsed.address)
+    pki.issue(out / "serving.crt", out / "serving.key", folder.keys, identity, (), hosts)
+    authority = (folder.keys / "ca.crt").read_bytes()
+    pki.write_private(out / "ca.crt", authority)
+    certificate, key, trusted = (
+        base64.b64encode(data).decode("ascii")
+        for data in (client[0].read_bytes(), client[1].read_bytes(), authority)
+    )
+    text = f"""\
+apiVersion: v1
+kind: Config
+clusters:
+- name: tinykube
+  cluster:
+    certificate-authority-data: {trusted}
+    server: {server}
+contexts:
+- name: tinykube
+  context: {{cluster: tinykube, user: "{identity}"}}
+current-context: tinykube
+users:
+- name: "{identity}"
+  user:
+    client-certificate-data: {certificate}
+    client-key-data: {key}
+"""
+    pki.write_private(out / "kubeconfig", text.encode("ascii"))
+    for file in client:
+        file.unlink()
+    _say(
+        f"{out} lets node {parsed.name} join; keep it secret. There:\n"
+        f"  tinykube node --name {parsed.name} --address {parsed.address} "
+        f"--kubeconfig {out}/kubeconfig \\\n"
+        f"    --client-ca-file {out}/ca.crt --tls-cert-file {out}/serving.crt "
+        f"--tls-private-key-file {out}/serving.key"
+    )
+    return 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
 
 
 def _run(parsed: argparse.Namespace) -> int:

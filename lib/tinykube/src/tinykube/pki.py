@@ -6,6 +6,7 @@ import contextlib
 import ipaddress
 import os
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 _AUTHORITY_YEARS = 20
 _SERVER_YEARS = 2
 _RENEW = timedelta(days=365)
+_MASTERS = "system:masters"
 _NAMES = (
     "localhost",
     "kubernetes",
@@ -37,6 +39,7 @@ class Pki:
         key: the server's private key.
         signer: the private key that signs service accounts' tokens.
         admin_token: the administrator's token.
+        client, client_key: what the API server shows to nodes that it asks for logs.
     """
 
     authority: Path
@@ -44,6 +47,8 @@ class Pki:
     key: Path
     signer: Path
     admin_token: Path
+    client: Path
+    client_key: Path
 
 
 def write_private(path: Path, data: bytes) -> None:
@@ -69,15 +74,20 @@ def prepare(folder: Path, address: str) -> Pki:
         write_private(authority, _authority(key).public_bytes(serialization.Encoding.PEM))
         # A server certificate of an older authority would not be trusted.
         (folder / "server.crt").unlink(missing_ok=True)
+        (folder / "kubelet-client.crt").unlink(missing_ok=True)
     pki = Pki(
         authority=authority,
         certificate=folder / "server.crt",
         key=folder / "server.key",
         signer=folder / "tokens.key",
         admin_token=folder / "admin.token",
+        client=folder / "kubelet-client.crt",
+        client_key=folder / "kubelet-client.key",
     )
     if not _good(pki.certificate, pki.key, address):
         _serve(pki, authority_key, address)
+    if not _fresh(pki.client, pki.client_key):
+        issue(pki.client, pki.client_key, folder, "kube-apiserver-kubelet-client", (_MASTERS,))
     if not pki.signer.exists():
         write_private(pki.signer, _pem(ec.generate_private_key(ec.SECP256R1())))
     if not pki.admin_token.exists():
@@ -165,6 +175,70 @@ def _serve(pki: Pki, authority_key: Path, address: str) -> None:
     pki.certificate.unlink(missing_ok=True)
     write_private(pki.key, _pem(key))
     write_private(pki.certificate, certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def issue(
+    certificate: Path,
+    key_file: Path,
+    folder: Path,
+    name: str,
+    groups: Sequence[str] = (),
+    hosts: Sequence[str] = (),
+) -> None:
+    """Have the authority in `folder` vouch for a client, or for a server with `hosts`.
+
+    Args:
+        certificate: the file to write.
+        key_file: the file to write its private key to.
+        folder: where the authority's certificate and key are.
+        name: of the client.
+        groups: of the client.
+        hosts: names and addresses of the server.
+    """
+    authority_key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+    if not isinstance(authority_key, ec.EllipticCurvePrivateKey):
+        raise TypeError(f"{folder / 'ca.key'} holds no elliptic-curve key")
+    authority = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name(
+        [
+            *(x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups),
+            x509.NameAttribute(NameOID.COMMON_NAME, name),
+        ]
+    )
+    usage = ExtendedKeyUsageOID.SERVER_AUTH if hosts else ExtendedKeyUsageOID.CLIENT_AUTH
+    builder = (
+        _builder(subject, authority.subject, key.public_key(), _SERVER_YEARS)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()),
+            critical=False,
+        )
+    )
+    if hosts:
+        names = x509.SubjectAlternativeName([_host(host) for host in hosts])
+        builder = builder.add_extension(names, critical=False)
+    made = builder.sign(authority_key, hashes.SHA256())
+    # The certificate last: with it in place both are whole.
+    certificate.unlink(missing_ok=True)
+    write_private(key_file, _pem(key))
+    write_private(certificate, made.public_bytes(serialization.Encoding.PEM))
+
+
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _fresh(certificate: Path, key: Path) -> bool:
+    if not (certificate.exists() and key.exists()):
+        return False
+    found = x509.load_pem_x509_certificate(certificate.read_bytes())
+    return found.not_valid_after_utc - datetime.now(UTC) > _RENEW
 
 
 def self_signed(folder: Path, name: str, address: str) -> tuple[Path, Path]:

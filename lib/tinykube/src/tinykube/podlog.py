@@ -16,8 +16,8 @@ from tinykube.node.client import LogOptions, LogsError, NodeLogs
 from tinykube.objects import JSON
 
 _TEXT = "text/plain"
-# An error comes at once; a log that is followed may say nothing for hours.
-_FIRST_SECONDS = 0.3
+# What can be read says so by a first chunk, which may be empty; a node elsewhere may take a while.
+_FIRST_SECONDS = 15.0
 _OPTIONS = frozenset(
     {
         "container",

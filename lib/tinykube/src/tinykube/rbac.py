@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tinykube import kinds, objects
+from tinykube import kinds, nodeauthorizer, objects
 from tinykube.objects import JSON
 from tinykube.store import Change, Store
 
@@ -68,6 +68,7 @@ class Authorizer:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._nodes = nodeauthorizer.NodeAuthorizer(store)
         self._roles: dict[tuple[str, str], list[JSON]] = {}
         self._bindings: dict[str, list[JSON]] = {}
         store.listen(self._changed)
@@ -80,6 +81,8 @@ class Authorizer:
     def allowed(self, caller: Caller, asked: Attributes) -> bool:
         """True if any rule of the caller allows it."""
         if MASTERS in caller.groups:
+            return True
+        if (node := nodeauthorizer.name_of(caller)) and self._nodes.allowed(node, asked):
             return True
         return any(_permits(rule, asked) for rule in self.rules(caller, asked.namespace))
 

@@ -6,7 +6,8 @@ import ipaddress
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tinykube import answers, status
+from tinykube import answers, identity, status
+from tinykube.serving import PEER
 from tinykube.status import ApiError
 from tinykube.store import StorageError
 from tinykube.tokens import Tokens
@@ -15,9 +16,9 @@ OPEN = frozenset({"/healthz", "/readyz", "/livez", "/version"})
 
 
 class Gate:
-    """Lets in only who has a token, on every path but the open ones; refuses foreign origins.
+    """Lets in only who has a token or a client certificate; refuses foreign origins.
 
-    The caller is found in `scope["caller"]`.
+    A few paths are open to all. The caller is found in `scope["caller"]`.
     """
 
     def __init__(self, app: ASGIApp, tokens: Tokens) -> None:
@@ -48,6 +49,11 @@ class Gate:
                 token = rest.strip() if scheme.lower() == "bearer" else ""
         if scope["path"] in OPEN:
             return None
+        peer = (scope.get("state") or {}).get(PEER)
+        if peer is not None and not token:
+            # The handshake has verified it; a certificate without a name is nobody's.
+            scope["caller"] = identity.of_certificate(peer)
+            return None if scope["caller"].name else status.unauthorized()
         try:
             caller = self._tokens.authenticate(token)
         except StorageError as error:

@@ -188,6 +188,8 @@ class Agent:
             )
         run = Runs(folder, container).find(int(path.stem))
         running = (lambda: False) if run is None else (lambda: run.exit() is None)
+        # It can be read: whoever waits to know that need not wait for the first line.
+        yield b""
         async for chunk in logs.read(path, options, running, self._node.growth):
             yield chunk
 

@@ -136,6 +136,8 @@ class NodeLogs(Protocol):
     def logs(self, pod: JSON, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         """Stream a container's log; it has no lines yet while the container is waiting.
 
+        The first chunk comes at once, empty if there is nothing yet.
+
         Raises LogsError (before the first chunk) with the message of the API's 400 when the
         container has not started.
         """

@@ -103,8 +103,12 @@ def resource_list(catalog: Catalog, name: str, version_: str) -> JSON | None:
     }
 
 
+_SUB_GROUPS = {"Scale": ("autoscaling", "v1"), "Eviction": ("policy", "v1")}
 _SUB_VERBS = {
     "TokenRequest": ["create"],
+    "Scale": ["get", "patch", "update"],
+    "Binding": ["create"],
+    "Eviction": ["create"],
     "PodExecOptions": ["create", "get"],
     "PodAttachOptions": ["create", "get"],
     "PodPortForwardOptions": ["create", "get"],
@@ -127,11 +131,11 @@ def _entries(item: Resource) -> list[JSON]:
     if item.status:
         found.append(_sub(item, "status", item.kind, ["get", "patch", "update"]))
     for name, kind in item.subresources.items():
-        if kind == "Scale":
-            entry = _sub(item, name, kind, ["get", "patch", "update"])
-            found.append({**entry, "group": "autoscaling", "version": "v1"})
-        else:
-            found.append(_sub(item, name, kind, _SUB_VERBS.get(kind, ["get"])))
+        entry = _sub(item, name, kind, _SUB_VERBS.get(kind, ["get"]))
+        if kind in _SUB_GROUPS:
+            group, version = _SUB_GROUPS[kind]
+            entry |= {"group": group, "version": version}
+        found.append(entry)
     return found
 
 

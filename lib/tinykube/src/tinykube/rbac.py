@@ -249,13 +249,14 @@ _VIEW = [
     _rule(_READ, [*_OPEN, "namespaces", "serviceaccounts", *_LIMITS]),
     _rule(_READ, ["jobs", "jobs/status"], kinds.BATCH),
     _rule(_READ, ["endpointslices"], kinds.SLICES.group),
+    _rule(_READ, ["events"], kinds.EVENT_VIEWS.group),
 ]
 _EDIT = [
     *_VIEW,
     _rule(_READ, ["secrets"]),
     _rule(_WRITE, _EDITED),
     _rule(_WRITE, ["jobs"], kinds.BATCH),
-    _rule(["create"], ["serviceaccounts/token"]),
+    _rule(["create"], ["serviceaccounts/token", "pods/eviction"]),
     _rule([*_READ, *_WRITE], ["leases"], "coordination.k8s.io"),
 ]
 

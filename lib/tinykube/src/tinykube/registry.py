@@ -238,7 +238,7 @@ class Registry:
         home = self.store.load(kinds.NAMESPACES.key, "", namespace)
         if home is None:
             raise status.not_found("namespaces", "", namespace)
-        if objects.terminating(home) and resource is not kinds.EVENTS:
+        if objects.terminating(home) and resource.key != kinds.EVENTS.key:
             raise status.forbidden(
                 resource.plural,
                 resource.group,

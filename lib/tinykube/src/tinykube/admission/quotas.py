@@ -150,7 +150,7 @@ def text(value: Fraction, hard: str) -> str:
 def admit(registry: Registry, resource: Resource, obj: JSON) -> None:
     """Refuse (ApiError 403) a new object that would take more than a quota allows."""
     namespace = objects.namespace(obj)
-    if not namespace or resource is kinds.EVENTS:
+    if not namespace or resource.key == kinds.EVENTS.key:
         return
     taken: dict[str, Fraction] | None = None
     for row in registry.store.rows(kinds.QUOTAS.key, namespace):

@@ -16,6 +16,7 @@ from tinykube.api.documents import OpenApi
 from tinykube.api.errors import Handler, guarded, not_allowed
 from tinykube.api.gate import Gate
 from tinykube.api.lists import Lists
+from tinykube.api.placements import Placements
 from tinykube.api.reviews import Reviews
 from tinykube.api.roots import Roots
 from tinykube.api.scales import Scales
@@ -41,6 +42,7 @@ class Api:
         self._roots = Roots(context)
         self._visits = Visits(context)
         self._scales = Scales(context)
+        self._placements = Placements(context)
         self._documents = OpenApi(context)
 
     def app(self) -> ASGIApp:
@@ -153,6 +155,12 @@ class Api:
             if asked != "create":
                 raise not_allowed()
             return await self._reviews.issue(http, target)
+        if target.subresource in ("binding", "eviction"):
+            if asked != "create":
+                raise not_allowed()
+            placed = self._placements
+            serve = placed.bind if target.subresource == "binding" else placed.evict
+            return await serve(http, target)
         if target.subresource == "scale" and isinstance(resource, Scalable) and resource.scale:
             return await self._scales.answer(http, target, resource, resource.scale, asked)
         if target.subresource in ACTIONS:

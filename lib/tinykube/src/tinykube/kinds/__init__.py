@@ -18,6 +18,7 @@ from tinykube.kinds.core import (
     SERVICE_ACCOUNTS,
     VOLUMES,
 )
+from tinykube.kinds.events import EVENT_VIEWS
 from tinykube.kinds.rbac import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
@@ -43,6 +44,7 @@ __all__ = [
     "DEFINITIONS",
     "ENDPOINTS",
     "EVENTS",
+    "EVENT_VIEWS",
     "JOBS",
     "LEASES",
     "LIMIT_RANGES",
@@ -61,6 +63,7 @@ __all__ = [
     "SLICES",
     "STORAGE_CLASSES",
     "STORED",
+    "VIEWS",
     "VOLUMES",
     "Column",
     "Resource",
@@ -94,6 +97,9 @@ STORED = (
     CLUSTER_ROLE_BINDINGS,
     DEFINITIONS,
 )
+
+# Served beside those: the same objects under other names.
+VIEWS = (EVENT_VIEWS,)
 
 # Answered on the spot, never stored.
 ACCESS_REVIEW = "selfsubjectaccessreviews"

@@ -154,6 +154,8 @@ PODS = Resource(
     short=("po",),
     status=True,
     subresources={
+        "binding": "Binding",
+        "eviction": "Eviction",
         "log": "Pod",
         "exec": "PodExecOptions",
         "attach": "PodAttachOptions",

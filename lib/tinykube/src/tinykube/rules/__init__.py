@@ -15,7 +15,13 @@ from tinykube.rules.classes import (
     RuntimeClassRules,
     StorageClassRules,
 )
-from tinykube.rules.core import ConfigMapRules, EventRules, NamespaceRules, SecretRules
+from tinykube.rules.core import (
+    ConfigMapRules,
+    EventRules,
+    EventViewRules,
+    NamespaceRules,
+    SecretRules,
+)
 from tinykube.rules.metadata import metadata
 from tinykube.rules.nodes import NodeRules
 from tinykube.rules.pods import PodRules
@@ -69,6 +75,11 @@ _RULES: Mapping[str, Rules] = {
 }
 
 
+_OF_VIEWS: Mapping[str, Rules] = {kinds.EVENT_VIEWS.api_version: EventViewRules()}
+
+
 def of(resource: Resource) -> Rules:
     """The rules of a resource."""
+    if resource in kinds.VIEWS:
+        return _OF_VIEWS[resource.api_version]
     return resource.rules or _RULES.get(resource.key, _COMMON)

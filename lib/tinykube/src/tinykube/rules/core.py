@@ -9,7 +9,7 @@ from typing import Any
 from tinykube import names, objects
 from tinykube.objects import JSON
 from tinykube.rules.base import Rules
-from tinykube.status import Cause, forbidden_field, wrong
+from tinykube.status import Cause, forbidden_field, required, wrong
 
 _MAX_DATA = 2**20
 
@@ -101,3 +101,24 @@ class EventRules(Rules):
         # What is about an object of the whole cluster is in the namespace default.
         if (about or "default") != objects.namespace(new):
             yield wrong("involvedObject.namespace", about, "does not match event.namespace")
+
+
+class EventViewRules(Rules):
+    """Events as `events.k8s.io` has them: those that are made by it say all of themselves."""
+
+    def validate(self, new: JSON, old: JSON | None) -> Iterator[Cause]:
+        """See Rules."""
+        about = (new.get("regarding") or {}).get("namespace", "")
+        if (about or "default") != objects.namespace(new):
+            yield wrong("involvedObject.namespace", about, "does not match event.namespace")
+        if old is not None:
+            return
+        if not new.get("eventTime"):
+            yield required("eventTime")
+        if new.get("type") not in ("Normal", "Warning"):
+            yield wrong("type", "", f"has invalid value: {new.get('type', '')}")
+        if not new.get("eventTime"):
+            return
+        for field in ("reportingController", "reportingInstance", "action", "reason"):
+            if not new.get(field):
+                yield required(field)

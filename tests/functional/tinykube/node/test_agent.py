@@ -333,3 +333,43 @@ async def test_there_was_no_run_before(api: Api, node: Node) -> None:
 
     with pytest.raises(LogsError, match='previous terminated container "main" in pod "p" not'):
         await node.logs(pod, previous=True)
+
+
+async def test_changes_reach_a_running_container(api: Api, node: Node) -> None:
+    api.objects["ConfigMap", "c"] = {"data": {"key": "old"}}
+    fields = {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}
+    script = (
+        "cat /c/key; until grep -q new /c/key && grep -q x /d/labels; do sleep 0.02; done;"
+        " cat /c/key /d/labels"
+    )
+    pod = await api.create(
+        "p",
+        shell(
+            script,
+            volumeMounts=[{"name": "c", "mountPath": "/c"}, {"name": "d", "mountPath": "/d"}],
+        ),
+        volumes=[{"name": "c", "configMap": {"name": "c"}}, {"name": "d", "downwardAPI": fields}],
+    )
+    await api.running(pod)
+
+    api.objects["ConfigMap", "c"] = {"data": {"key": "new"}}
+    pod["metadata"]["labels"] = {"x": "y"}
+    await api._tell("MODIFIED", pod)
+
+    assert await api.finished(pod) == "Succeeded"
+    assert await node.logs(pod) == b'oldnewx="y"'
+
+
+async def test_an_empty_dir_in_memory_is_bounded(api: Api, node: Node) -> None:
+    pod = await api.create(
+        "p",
+        shell(
+            "df -k /dev/shm | tail -1; head -c 3000000 /dev/zero > /dev/shm/x || echo full",
+            volumeMounts=[{"name": "v", "mountPath": "/dev/shm"}],
+        ),
+        volumes=[{"name": "v", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}],
+    )
+
+    assert await api.finished(pod) == "Succeeded"
+    words = (await node.logs(pod)).decode().split()
+    assert (words[0], words[1], words[-1]) == ("tmpfs", "1024", "full")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sandbox.images import ImageStore
-from sandbox.spec import Image, Mount
-from tinykube.node import volumes
+from sandbox.spec import Image, Mount, Scratch
+from tinykube.node import sources, volumes
 from tinykube.node.client import JSON, NotFoundError
 from tinykube.node.env import Host
 from tinykube.node.images import ImageMap
@@ -58,8 +58,12 @@ def make(tmp_path: Path, api: Api, *items: JSON) -> Volumes:
     return Volumes(pod, folder, api, table, Host("n", "127.0.0.1", {}))  # type: ignore[arg-type]
 
 
-def mounts(made: Volumes, *items: JSON) -> list[Mount]:
+def mounts(made: Volumes, *items: JSON) -> list[Any]:
     return made.mounts({"volumeMounts": list(items)}, {})
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith(".."))
 
 
 async def test_empty_dir(tmp_path: Path, api: Api) -> None:
@@ -96,7 +100,7 @@ async def test_secret_and_config_map(tmp_path: Path, api: Api) -> None:
     assert secret.read_only
     assert (secret.source / "a").read_bytes() == b"A\0"
     assert (secret.source / "a").stat().st_mode & 0o777 == 0o400
-    assert sorted(path.name for path in secret.source.iterdir()) == ["a", "b"]
+    assert names(secret.source) == ["a", "b"]
     assert (config.source / "deep/er/x").read_text() == "1"
     assert (config.source / "deep/er/x").stat().st_mode & 0o777 == 0o600
     assert not (config.source / "y").exists()
@@ -136,7 +140,7 @@ async def test_optional_ones_may_be_missing(tmp_path: Path, api: Api) -> None:
     )
     await made.prepare()
 
-    assert list(mounts(made, {"name": "s", "mountPath": "/s"})[0].source.iterdir()) == []
+    assert names(mounts(made, {"name": "s", "mountPath": "/s"})[0].source) == []
 
 
 async def test_a_claim(tmp_path: Path, api: Api) -> None:
@@ -174,7 +178,7 @@ def test_a_sub_path_stays_in_its_volume(tmp_path: Path, sub: str) -> None:
     with pytest.raises(VolumeError, match="subPath"):
         volumes.confined(volume, sub, create=True)
 
-    assert list(outside.iterdir()) == []
+    assert names(outside) == []
 
 
 def test_links_inside_the_volume_are_followed(tmp_path: Path) -> None:
@@ -186,7 +190,9 @@ def test_links_inside_the_volume_are_followed(tmp_path: Path) -> None:
         volumes.confined(tmp_path, "none", create=False)
 
 
-async def test_projected_tokens_are_renewed(tmp_path: Path, api: Api) -> None:
+async def test_projected_tokens_are_renewed(
+    tmp_path: Path, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source: dict[str, Any] = {
         "sources": [
             {"serviceAccountToken": {"path": "token", "expirationSeconds": 1000, "audience": "x"}},
@@ -205,15 +211,78 @@ async def test_projected_tokens_are_renewed(tmp_path: Path, api: Api) -> None:
     await made.prepare()
 
     (mount,) = mounts(made, {"name": "v", "mountPath": "/var/run/secrets"})
-    content = {path.name: path.read_text() for path in mount.source.iterdir()}
+    content = {name: (mount.source / name).read_text() for name in names(mount.source)}
     assert content == {"token": "token-1", "ca.crt": "1", "namespace": "ns", "labels": 'k="v"'}
     assert api.tokens == [("sa", ["x"], 1000)]
     assert made.renew_at == pytest.approx(time.time() + 800, abs=60)
 
-    await made.renew()
+    await made.refresh(made.pod)
+    assert (mount.source / "token").read_text() == "token-1"
+    monkeypatch.setattr(sources.time, "time", lambda: made.renew_at)
+    await made.refresh(made.pod)
 
     assert (mount.source / "token").read_text() == "token-2"
-    assert sorted(path.name for path in mount.source.iterdir()) == sorted(content)
+    assert names(mount.source) == sorted(content)
+
+
+async def test_what_changes_reaches_the_volume(tmp_path: Path, api: Api) -> None:
+    fields = {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}
+    made = make(
+        tmp_path,
+        api,
+        {"name": "s", "secret": {"secretName": "s"}},
+        {"name": "d", "downwardAPI": fields},
+    )
+    await made.prepare()
+    secret, downward = mounts(
+        made, {"name": "s", "mountPath": "/s"}, {"name": "d", "mountPath": "/d"}
+    )
+    api.objects["Secret", "s"] = {"data": {"a": "bmV3", "c": ""}}
+    pod = {**made.pod, "metadata": {**made.pod["metadata"], "labels": {"k": "w"}}}
+
+    await made.refresh(pod)
+
+    assert names(secret.source) == ["a", "c"]
+    assert (secret.source / "a").read_bytes() == b"new"
+    assert (downward.source / "labels").read_text() == 'k="w"'
+
+    del api.objects["Secret", "s"]
+    with pytest.raises(VolumeError, match='"s" not found'):
+        await made.refresh(pod)
+    assert (secret.source / "a").read_bytes() == b"new"
+
+
+def container(*items: JSON, **limits: str) -> JSON:
+    return {"name": "main", "volumeMounts": list(items), "resources": {"limits": limits}}
+
+
+@pytest.mark.parametrize(
+    ("source", "limits", "size"),
+    [
+        ({"medium": "Memory", "sizeLimit": "1Mi"}, {"memory": "2Mi"}, 1 << 20),
+        ({"medium": "Memory"}, {"memory": "2Mi"}, 2 << 20),
+        ({"medium": "Memory"}, {}, None),
+    ],
+)
+async def test_an_empty_dir_in_memory(
+    tmp_path: Path, api: Api, source: JSON, limits: dict[str, str], size: int | None
+) -> None:
+    made = make(tmp_path, api, {"name": "v", "emptyDir": source})
+    main = container({"name": "v", "mountPath": "/dev/shm"}, **limits)
+    made.pod["spec"]["containers"] = [main]
+    await made.prepare()
+
+    assert made.mounts(main, {}) == [Scratch("/dev/shm", size)]
+
+
+async def test_one_that_is_shared_is_on_the_disk(tmp_path: Path, api: Api) -> None:
+    made = make(tmp_path, api, {"name": "v", "emptyDir": {"medium": "Memory"}})
+    main = container({"name": "v", "mountPath": "/a"})
+    made.pod["spec"] |= {"containers": [main], "initContainers": [{**main, "name": "i"}]}
+    await made.prepare()
+
+    (mount,) = made.mounts(main, {})
+    assert isinstance(mount, Mount)
 
 
 @pytest.mark.parametrize(

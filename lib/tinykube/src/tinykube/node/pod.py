@@ -6,10 +6,10 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from sandbox import tree
 from sandbox.limits import LimitKeeper
@@ -25,11 +25,16 @@ from tinykube.node.growth import Growth
 from tinykube.node.images import ImageMap
 from tinykube.node.recipe import Context
 from tinykube.node.volumes import VolumeError, Volumes
+from tinykube.node.waiting import first_of, happened
 from tinykube.node.workload import Workload
 
 logger = logging.getLogger(__name__)
 
 _RETRY, _LONGEST_RETRY = 0.2, 10.0
+# How often what volumes are filled from is looked at, in seconds.
+_REFRESH = 30.0
+# What of its metadata a pod may have in a volume's files, and that may change.
+_SHOWN = ("labels", "annotations")
 _DEADLINE = (
     "DeadlineExceeded",
     "Pod was active on the node longer than the specified deadline",
@@ -76,6 +81,7 @@ class Pod:
         self.uid: str = body["metadata"]["uid"]
         self.folder = node.pod_folder(self.uid)
         self._changed = asyncio.Event()
+        self._altered = asyncio.Event()
         self._deleted = asyncio.Event()
         self._gone = False
         self._stopping = False
@@ -95,6 +101,8 @@ class Pod:
 
     def update(self, body: JSON) -> None:
         """Take note of a change in the API."""
+        if any(body["metadata"].get(k) != self.body["metadata"].get(k) for k in _SHOWN):
+            self._altered.set()
         self.body = body
         if objects.terminating(body):
             self._deleted.set()
@@ -213,7 +221,7 @@ class Pod:
         """
         await self._make_volumes()
         beside: dict[Workload, asyncio.Task[object]] = {}
-        renewal = asyncio.create_task(self._renew_tokens())
+        renewal = asyncio.create_task(self._refresh_volumes())
         # After the node's restart what runs already waits for nobody.
         begun = any(workload.begun for workload in self._main)
         try:
@@ -221,7 +229,7 @@ class Pod:
                 if workload.sidecar:
                     beside[workload] = asyncio.create_task(workload.run())
                     if not begun:
-                        await _first(workload.started.wait(), beside[workload])
+                        await happened(workload.started.wait(), beside[workload])
                 elif (await workload.run()).failed:
                     break
             else:
@@ -262,14 +270,17 @@ class Pod:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_RETRY)
 
-    async def _renew_tokens(self) -> None:
-        while (due := self._volumes.renew_at) is not None:
-            await asyncio.sleep(max(due - time.time(), 1))
+    async def _refresh_volumes(self) -> None:
+        """Follow what the volumes' files come from, and the pod's own labels and annotations."""
+        while self._volumes.living:
+            due = self._volumes.renew_at
+            left = _REFRESH if due is None else min(due - self._clock.time(), _REFRESH)
+            await first_of(self._clock.sleep(max(left, 1)), self._altered.wait())
+            self._altered.clear()
             try:
-                await self._volumes.renew()
-            except (OSError, LookupError) as error:
-                logger.warning("tokens of pod %s: %s", self._name, error)
-                self._volumes.renew_at = time.time() + _LONGEST_RETRY
+                await self._volumes.refresh(self.body)
+            except (VolumeError, OSError, LookupError) as error:
+                logger.warning("volumes of pod %s stay as they are: %s", self._name, error)
 
     async def _stop(self) -> None:
         """End all its containers within its grace period; those beside the others last."""
@@ -381,15 +392,3 @@ def _same(new: JSON, old: JSON) -> bool:
         return {**body, "conditions": conditions}
 
     return bare(new) == bare(old)
-
-
-async def _first(one: Coroutine[Any, Any, object], task: asyncio.Task[object]) -> None:
-    """Wait for `one` or for the task, whose failure is raised."""
-    other = asyncio.create_task(one)
-    try:
-        await asyncio.wait((other, task), return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            task.result()
-    finally:
-        other.cancel()
-        await asyncio.wait((other,))

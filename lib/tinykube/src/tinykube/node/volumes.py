@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sandbox.errors import SandboxError
-from sandbox.spec import Image, Mount
+from sandbox.spec import Image, Mount, Scratch
 from sandbox.tree import Tree
-from tinykube import names
-from tinykube.node import env
+from tinykube import names, podspec, quantity
+from tinykube.node import env, projection
 from tinykube.node.client import JSON, NodeClient, NotFoundError
 from tinykube.node.env import ConfigError, Host
 from tinykube.node.images import ImageMap, PullError
-
-_FILE_MODE = 0o644
-# A token is renewed when this part of its life is over, as a kubelet does.
-_RENEW_AFTER = 0.8
+from tinykube.node.sources import KINDS, SourceError, Sources
 
 
 class VolumeError(Exception):
@@ -40,11 +36,15 @@ class Volume:
         path: the folder (or file) on the host; None for an image.
         image: the process image of an image volume.
         read_only: True if no container may write to it.
+        in_memory: True for a file system in memory, made anew with each run of its container.
+        size: its bound in bytes.
     """
 
     path: Path | None
     image: Image | None = None
     read_only: bool = False
+    in_memory: bool = False
+    size: int | None = None
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class Volumes:
 
     Attributes:
         folder: the pod's own; what the node fills lies in `volumes/NAME` below it.
-        renew_at: when the next token is due, in seconds since the epoch; None if the pod has none.
+        sources: reads what the node fills volumes with.
     """
 
     pod: JSON
@@ -61,8 +61,11 @@ class Volumes:
     client: NodeClient
     images: ImageMap
     host: Host
-    renew_at: float | None = None
+    sources: Sources = field(init=False)
     _ready: dict[str, Volume] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.sources = Sources(self.pod, self.client, self.host)
 
     async def prepare(self) -> None:
         """Make every volume that is not made yet. Raises VolumeError; safe to call again."""
@@ -74,28 +77,52 @@ class Volumes:
                 raise VolumeError(f'volume "{name}": {fault}')
             try:
                 self._ready[name] = await self._prepare(name, volume)
-            except (NotFoundError, ConfigError, PullError, SandboxError) as error:
+            except (NotFoundError, ConfigError, SourceError, PullError, SandboxError) as error:
                 raise VolumeError(
                     f'MountVolume.SetUp failed for volume "{name}" : {error}'
                 ) from error
 
-    async def renew(self) -> None:
-        """Write the pod's tokens anew."""
-        self.renew_at = None
-        for volume in self.pod["spec"].get("volumes") or ():
-            sources = (volume.get("projected") or {}).get("sources") or ()
-            if any("serviceAccountToken" in source for source in sources):
-                await self._fill(volume["name"], await self._projected(volume["projected"]))
+    @property
+    def renew_at(self) -> float | None:
+        """When the next token is due, in seconds since the epoch; None if the pod has none."""
+        return self.sources.renew_at
 
-    def mounts(self, container: Mapping[str, Any], variables: Mapping[str, str]) -> list[Mount]:
+    @property
+    def living(self) -> bool:
+        """True if the pod has volumes whose files may change."""
+        return any(set(volume) & KINDS for volume in self.pod["spec"].get("volumes") or ())
+
+    async def refresh(self, pod: JSON) -> None:
+        """Bring what was filled up to what its sources hold now, and to the pod as it is now.
+
+        What cannot be read any more stays as it was: raises VolumeError that names it, after
+        all others were brought up to date.
+        """
+        self.sources.pod = pod
+        faults = []
+        for volume in self.pod["spec"].get("volumes") or ():
+            if not set(volume) & KINDS or volume["name"] not in self._ready:
+                continue
+            try:
+                await self._fill(volume["name"], volume)
+            except (NotFoundError, ConfigError, SourceError, SandboxError) as error:
+                faults.append(f'volume "{volume["name"]}" : {error}')
+        if faults:
+            raise VolumeError("; ".join(faults))
+
+    def mounts(
+        self, container: Mapping[str, Any], variables: Mapping[str, str]
+    ) -> list[Mount | Scratch]:
         """What a container mounts, in order. Raises VolumeError."""
-        found: list[Mount] = []
+        found: list[Mount | Scratch] = []
         for mount in container.get("volumeMounts") or ():
             volume = self._ready[mount["name"]]
             sub = mount.get("subPath") or env.expand(mount.get("subPathExpr") or "", variables)
             target = mount["mountPath"]
             if volume.image is not None:
                 found += _image_mounts(volume.image, target, sub)
+            elif volume.in_memory:
+                found.append(Scratch(target, volume.size or _memory(container)))
             elif volume.path is not None:
                 source = confined(volume.path, sub, create=not volume.read_only)
                 read_only = volume.read_only or bool(mount.get("readOnly"))
@@ -114,41 +141,36 @@ class Volumes:
             if resolved.image is None:
                 raise VolumeError(f"image {volume['image']['reference']} is not a process image")
             return Volume(None, resolved.image, read_only=True)
-        if "secret" in volume:
-            files = await self._secret(volume["secret"], volume["secret"]["secretName"])
-        elif "configMap" in volume:
-            files = await self._config_map(volume["configMap"], volume["configMap"]["name"])
-        elif "downwardAPI" in volume:
-            files = dict(self._downward(volume["downwardAPI"]))
-        elif "projected" in volume:
-            files = await self._projected(volume["projected"])
-        elif "emptyDir" in volume or set(volume) == {"name"}:
-            # Of medium Memory as well: it is a folder on the disk here, and outlives no pod.
-            files = {}
-        else:
-            kinds = ", ".join(sorted(set(volume) - {"name"}))
-            raise VolumeError(f'volume "{name}": this node has no volumes of kind {kinds}')
-        return await self._fill(name, files, read_only=bool(set(volume) & _READ_ONLY))
+        if set(volume) & KINDS:
+            return await self._fill(name, volume)
+        if "emptyDir" in volume or set(volume) == {"name"}:
+            return self._empty(name, volume.get("emptyDir") or {})
+        kinds = ", ".join(sorted(set(volume) - {"name"}))
+        raise VolumeError(f'volume "{name}": this node has no volumes of kind {kinds}')
 
-    async def _fill(
-        self, name: str, files: Mapping[str, _File], *, read_only: bool = True
-    ) -> Volume:
+    async def _fill(self, name: str, volume: Mapping[str, Any]) -> Volume:
         place = self.folder / "volumes" / name
+        files = await self.sources.files(volume)
+        await asyncio.to_thread(projection.write, place, files)
+        return Volume(place, read_only=True)
 
-        def write() -> None:
-            place.mkdir(mode=0o755, parents=True, exist_ok=True)
-            if not read_only:
-                place.chmod(0o1777)
-            tree = Tree(place)
-            for path, content in files.items():
-                # Beside it, then renamed: a reader sees the old or the new one, whole.
-                draft = posixpath.join(posixpath.dirname(path), f"..{posixpath.basename(path)}")
-                tree.file(draft, content.data, content.mode)
-                (place / draft).chmod(content.mode)
-                (place / draft).replace(place / path)
-
-        await asyncio.to_thread(write)
-        return Volume(place, read_only=read_only)
+    def _empty(self, name: str, source: Mapping[str, Any]) -> Volume:
+        """An empty-dir: in memory where one container alone mounts all of it, once."""
+        size = quantity.bytes_of(source["sizeLimit"]) if source.get("sizeLimit") else None
+        if source.get("medium") == "Memory":
+            uses = [
+                mount
+                for _, container in podspec.containers(self.pod)
+                for mount in container.get("volumeMounts") or ()
+                if mount["name"] == name
+            ]
+            plain = all(not use.get("subPath") and not use.get("subPathExpr") for use in uses)
+            if len(uses) == 1 and plain and not uses[0].get("readOnly"):
+                return Volume(None, in_memory=True, size=size)
+        place = self.folder / "volumes" / name
+        place.mkdir(mode=0o755, parents=True, exist_ok=True)
+        place.chmod(0o1777)
+        return Volume(place)
 
     async def _claim(self, source: Mapping[str, Any]) -> Volume:
         namespace, name = self.pod["metadata"]["namespace"], source["claimName"]
@@ -163,91 +185,11 @@ class Volumes:
         found = _host_path(local, self.host)
         return Volume(found.path, read_only=bool(source.get("readOnly")))
 
-    async def _secret(self, source: Mapping[str, Any], name: str) -> dict[str, _File]:
-        namespace = self.pod["metadata"]["namespace"]
-        try:
-            data = env.decode(await self.client.get("Secret", namespace, name))
-        except NotFoundError:
-            if not source.get("optional"):
-                raise
-            data = {}
-        return _select(data, source, f"secret {namespace}/{name}")
 
-    async def _config_map(self, source: Mapping[str, Any], name: str) -> dict[str, _File]:
-        namespace = self.pod["metadata"]["namespace"]
-        try:
-            data = env.texts(await self.client.get("ConfigMap", namespace, name))
-        except NotFoundError:
-            if not source.get("optional"):
-                raise
-            data = {}
-        return _select(data, source, f"configmap {namespace}/{name}")
-
-    def _downward(self, source: Mapping[str, Any]) -> Iterator[tuple[str, _File]]:
-        mode = source.get("defaultMode", _FILE_MODE)
-        for item in source.get("items") or ():
-            if reference := item.get("resourceFieldRef"):
-                containers = self.pod["spec"]["containers"]
-                owner = next(c for c in containers if c["name"] == reference["containerName"])
-                text = env.resource(owner, reference, self.host)
-            else:
-                text = env.field(self.pod, item["fieldRef"]["fieldPath"], self.host)
-            yield item["path"], _File(text.encode(), item.get("mode", mode))
-
-    async def _projected(self, source: Mapping[str, Any]) -> dict[str, _File]:
-        files: dict[str, _File] = {}
-        mode = source.get("defaultMode", _FILE_MODE)
-        for part in source.get("sources") or ():
-            for kind, body in part.items():
-                body = {"defaultMode": mode, **body}
-                if kind == "secret":
-                    files |= await self._secret(body, body["name"])
-                elif kind == "configMap":
-                    files |= await self._config_map(body, body["name"])
-                elif kind == "downwardAPI":
-                    files |= dict(self._downward(body))
-                elif kind == "serviceAccountToken":
-                    files[body["path"]] = _File((await self._token(body)).encode(), mode)
-                else:
-                    raise VolumeError(f"this node cannot project a {kind}")
-        return files
-
-    async def _token(self, source: Mapping[str, Any]) -> str:
-        seconds = int(source.get("expirationSeconds") or 3600)
-        due = time.time() + seconds * _RENEW_AFTER
-        self.renew_at = due if self.renew_at is None else min(self.renew_at, due)
-        audience = source.get("audience")
-        return await self.client.token(
-            self.pod["metadata"]["namespace"],
-            self.pod["spec"].get("serviceAccountName") or "default",
-            self.pod,
-            [audience] if audience else [],
-            seconds,
-        )
-
-
-_READ_ONLY = frozenset({"secret", "configMap", "downwardAPI", "projected"})
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    data: bytes
-    mode: int = _FILE_MODE
-
-
-def _select(data: Mapping[str, bytes], source: Mapping[str, Any], what: str) -> dict[str, _File]:
-    """The files of a secret or config map: all keys, or those of `items` under their paths."""
-    mode = source.get("defaultMode", _FILE_MODE)
-    items = source.get("items")
-    if items is None:
-        return {key: _File(value, mode) for key, value in data.items()}
-    files = {}
-    for item in items:
-        if item["key"] in data:
-            files[item["path"]] = _File(data[item["key"]], item.get("mode", mode))
-        elif not source.get("optional"):
-            raise VolumeError(f"{what} has no key {item['key']}")
-    return files
+def _memory(container: Mapping[str, Any]) -> int | None:
+    """A container's memory limit, in bytes: it bounds what is kept in memory as files as well."""
+    amount = ((container.get("resources") or {}).get("limits") or {}).get("memory")
+    return quantity.bytes_of(amount) if amount else None
 
 
 def _host_path(source: Mapping[str, Any], host: Host) -> Volume:

@@ -279,7 +279,6 @@ async def test_large_bodies_are_refused(http):
 @pytest.mark.parametrize(
     "params",
     [
-        {"watch": "perhaps"},
         {"limit": "-1"},
         {"limit": "x"},
         {"limit": "9" * 30},

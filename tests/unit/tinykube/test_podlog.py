@@ -75,7 +75,6 @@ async def test_a_pod_without_a_node_has_none(http, create, pod):
         {"sinceTime": "2026-01-01T00:00:00Z", "sinceSeconds": "5"},
         {"stream": "Stderr"},
         {"colour": "red"},
-        {"follow": "maybe"},
     ],
 )
 async def test_options_that_cannot_be_met(http, bound, logs, params):

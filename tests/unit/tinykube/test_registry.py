@@ -174,7 +174,9 @@ def test_apply_creates_and_changes(registry, refused, load):
     assert made["data"] == {"a": "Yg=="}
     assert made["metadata"]["managedFields"][0]["manager"] == "me"
     version = made["metadata"]["resourceVersion"]
-    assert apply(secret(), manager="you")["metadata"]["managedFields"][-1]["manager"] == "you"
+    assert apply(secret(), manager="you")["metadata"]["managedFields"][-1]["manager"] == "me"
+    labelled = apply(secret(metadata={"labels": {"a": "b"}}), manager="you")
+    assert {item["manager"] for item in labelled["metadata"]["managedFields"]} == {"me", "you"}
     assert "invalid object type: /, Kind=" in str(
         refused(change, registry, "s", {"metadata": {"name": "s"}}, patch.APPLY_PATCH)
     )

@@ -54,3 +54,11 @@ def test_places_survive_their_token(version, namespace, name):
 def test_any_other_token_is_refused(text):
     with pytest.raises(ApiError, match="continue key is not valid"):
         request.place(text)
+
+
+def test_all_but_false_and_zero_is_true():
+    for value in ("0", "false", "False"):
+        assert not request.flag({"watch": value}, "watch")
+    for value in ("", "1", "true", "maybe"):
+        assert request.flag({"watch": value}, "watch")
+    assert not request.flag({}, "watch")

@@ -175,6 +175,8 @@ class Registry:
         findings: Findings,
         caller: Caller,
         options: Options,
+        *,
+        applied: bool = False,
     ) -> Written:
         meta = new["metadata"]
         if meta.get("resourceVersion"):
@@ -191,6 +193,7 @@ class Registry:
         if resource.generation:
             meta["generation"] = 1
         own = rules.of(resource)
+        given = fieldsets.filled(new)
         faults = list(rules.metadata(resource, new, None))
         if not faults:
             self._check_namespace(resource, namespace, meta["name"])
@@ -201,6 +204,15 @@ class Registry:
             raise self._invalid(resource, new, faults)
         if self.store.get(resource.key, namespace, meta["name"]) is not None:
             raise status.already_exists(resource.plural, resource.group, meta["name"])
+        if not applied:
+            fieldsets.created(
+                new,
+                resource.shape,
+                resource.key,
+                options.manager,
+                custom=resource.key not in _BUILT_IN,
+                given=given,
+            )
         own.admit(self, caller, new, None)
         quotas.admit(self, resource, new)
         if options.dry_run:
@@ -382,7 +394,7 @@ class Registry:
         config, findings = self.read(resource, body, options)
         meta = config["metadata"]
         self._named(config, name)
-        if meta.get("managedFields"):
+        if "managedFields" in meta:
             raise status.bad_request("metadata.managedFields must be nil")
         self._place(resource, namespace, config)
         if resource.status:
@@ -403,11 +415,15 @@ class Registry:
             options.manager,
             force=options.force,
             subresource=subresource,
+            key=resource.key,
+            custom=resource.key not in _BUILT_IN,
         )
         if previous is None:
             # A merge gives the fields in an order of its own; lists rely on the store's.
             fresh = kinds.body(resource, merged)
-            return self._create(resource, namespace, fresh, findings, caller, options)
+            return self._create(
+                resource, namespace, fresh, findings, caller, options, applied=True
+            )
         return self._replace(
             resource,
             merged,
@@ -439,7 +455,7 @@ class Registry:
             raise self._other_uid(resource, name, meta["uid"], before["uid"])
         if meta.get("resourceVersion") not in (None, "", "0", before["resourceVersion"]):
             raise status.conflict(resource.plural, resource.group, name, status.STALE)
-        managed = meta.get("managedFields") if applied else None
+        entries = fieldsets.given(meta, before.get("managedFields") or ())
         if subresource:
             state = {"status": new["status"]} if "status" in new else {}
             kept = {key: value for key, value in old.items() if key != "status"}
@@ -453,11 +469,20 @@ class Registry:
             meta.pop(key, None)
             if key in before:
                 meta[key] = before[key]
-        if managed is not None:
-            meta["managedFields"] = managed
         self._check_change(resource, new, old, findings, caller, subresource)
         if not applied:
-            fieldsets.record(new, old, resource.shape, options.manager, subresource)
+            entries = fieldsets.updated(
+                new,
+                old,
+                entries,
+                resource.shape,
+                options.manager,
+                subresource,
+                custom=resource.key not in _BUILT_IN,
+            )
+        meta.pop("managedFields", None)
+        if entries:
+            meta["managedFields"] = list(entries)
         new = kinds.body(resource, new)
         if new == old:
             return Written(resource.shown(previous))
@@ -536,9 +561,7 @@ class Registry:
                 continue
             found += 1
             if change(obj):
-                if obj["metadata"].get("managedFields"):
-                    old = objects.load(previous)
-                    fieldsets.record(obj, old, resource.shape, "tinykube", "")
+                _record(resource, obj, previous)
                 writes.append((resource, obj, previous))
         if writes:
             with self.store.write() as transaction:
@@ -668,6 +691,29 @@ def _check_kind(resource: Resource, body: Any) -> None:
     if (version, kind) != (resource.api_version, resource.kind):
         named = version if "/" in version else f"/{version}"
         raise status.bad_request(f"invalid object type: {named}, Kind={kind}")
+
+
+_BUILT_IN = frozenset(item.key for item in kinds.STORED)
+
+
+def _record(resource: Resource, new: JSON, previous: str) -> None:
+    """Write down that the control plane itself changed an object, or its status alone."""
+    entries = new["metadata"].get("managedFields")
+    if not entries:
+        return
+    old: JSON = objects.load(previous)
+    alone = resource.status and all(
+        new.get(key) == old.get(key) for key in {*new, *old} if key != "status"
+    )
+    new["metadata"]["managedFields"] = fieldsets.updated(
+        new,
+        old,
+        entries,
+        resource.shape,
+        "tinykube",
+        "status" if alone else "",
+        custom=resource.key not in _BUILT_IN,
+    )
 
 
 def _an_object(body: Any) -> JSON:

@@ -86,13 +86,8 @@ def target(catalog: Catalog, group: str, version: str, rest: str) -> Target | No
 
 
 def flag(query: Mapping[str, str], name: str) -> bool:
-    """A boolean of the query. Raises ApiError 400."""
-    value = query.get(name, "")
-    if value.lower() in ("", "0", "false", "f"):
-        return False
-    if value.lower() in ("1", "true", "t"):
-        return True
-    raise bad_request(f"invalid value of {name}: {value[:80]!r} is neither true nor false")
+    """A boolean of the query: as in Kubernetes, all but `0` and `false` is true."""
+    return name in query and query[name].lower() not in ("0", "false")
 
 
 def number(query: Mapping[str, str], name: str, *, least: int = 0) -> int | None:

@@ -21,9 +21,10 @@ Scalar = Literal["str", "int", "bool", "bytes", "time", "quantity", "int-or-str"
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """An object with these fields and no others."""
+    """An object with these fields and no others; `atomic` if one writer owns all of it."""
 
     fields: Mapping[str, Shape]
+    atomic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +35,27 @@ class Many:
         key: the field that names an item when lists are merged (empty: the list is replaced);
             for scalars, `*` means that the list is a set.
         kept: an empty one is shown as such; others are as if they had been left out.
+        keys: the fields that name an item for server-side apply and what each is where it is
+            left out, if that is not `key` alone.
     """
 
     item: Shape
     key: str = ""
     kept: bool = False
+    keys: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def identity(self) -> tuple[tuple[str, Any], ...]:
+        """The fields that name an item, and their defaults."""
+        return self.keys or ((self.key, None),)
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A map from free strings to `item`."""
+    """A map from free strings to `item`; `atomic` if one writer owns all of it."""
 
     item: Shape
+    atomic: bool = False
 
 
 @dataclass(frozen=True, slots=True)

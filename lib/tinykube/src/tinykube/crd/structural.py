@@ -134,7 +134,8 @@ def shape(node: Node) -> Shape:
         if node.list_type == "set":
             return Many(shape(node.items), key="*")
         if node.list_type == "map" and node.keys:
-            return Many(shape(node.items), key=node.keys[0])
+            names = tuple((name, _default(node.items, name)) for name in node.keys)
+            return Many(shape(node.items), key=node.keys[0], keys=names)
         # An atomic list: it is replaced as a whole.
         return "any"
     if kind == "object" and node.map_type != "atomic":
@@ -143,3 +144,9 @@ def shape(node: Node) -> Shape:
         if isinstance(node.additional, Node):
             return Table(shape(node.additional))
     return _SCALARS.get(kind, "any")
+
+
+def _default(item: Node, name: str) -> Any:
+    """What the key of a list's item is where it is left out; None for nothing."""
+    child = item.properties.get(name)
+    return None if child is None or child.default is UNSET else child.default

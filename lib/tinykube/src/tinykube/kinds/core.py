@@ -38,7 +38,7 @@ SERVICE_ACCOUNTS = Resource(
     shape=schema.kind(
         {
             "secrets": Many(OBJECT_REFERENCE, key="name"),
-            "imagePullSecrets": Many(Fields({"name": "str"}), key="name"),
+            "imagePullSecrets": Many(Fields({"name": "str"})),
             "automountServiceAccountToken": "bool",
         }
     ),
@@ -90,7 +90,7 @@ VOLUMES = Resource(
                     "storageClassName": "str",
                     "volumeMode": "str",
                     "mountOptions": Refused("mount options cannot be honoured here"),
-                    "claimRef": OBJECT_REFERENCE,
+                    "claimRef": Fields(OBJECT_REFERENCE.fields),
                     "hostPath": Fields({"path": "str", "type": "str"}),
                     "nodeAffinity": Refused("there is one node; node affinity is not known here"),
                     **{

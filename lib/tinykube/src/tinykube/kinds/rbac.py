@@ -19,7 +19,7 @@ _RULES = Many(
     ),
     kept=True,
 )
-_ROLE_REF = Fields({"apiGroup": "str", "kind": "str", "name": "str"})
+_ROLE_REF = Fields({"apiGroup": "str", "kind": "str", "name": "str"}, atomic=True)
 _SUBJECTS = Many(Fields({"kind": "str", "apiGroup": "str", "name": "str", "namespace": "str"}))
 _AGGREGATION = Refused("roles are not aggregated here; write the rules out")
 ROLES = Resource(

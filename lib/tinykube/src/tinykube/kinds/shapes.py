@@ -13,7 +13,8 @@ OBJECT_REFERENCE = Fields(
         "uid": "str",
         "resourceVersion": "str",
         "fieldPath": "str",
-    }
+    },
+    atomic=True,
 )
 LABEL_SELECTOR = Fields(
     {
@@ -21,7 +22,8 @@ LABEL_SELECTOR = Fields(
         "matchExpressions": Many(
             Fields({"key": "str", "operator": "str", "values": Many("str")}),
         ),
-    }
+    },
+    atomic=True,
 )
 CONDITIONS = Many(
     Fields(

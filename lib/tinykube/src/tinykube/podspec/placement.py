@@ -11,8 +11,12 @@ from tinykube.schema import Fields, Many, Refused, Shape, Table
 from tinykube.status import Cause, duplicate, forbidden_field, required, unsupported, wrong
 
 _EXPRESSION = Fields({"key": "str", "operator": "str", "values": Many("str")})
-_SELECTOR = Fields({"matchLabels": Table("str"), "matchExpressions": Many(_EXPRESSION)})
-_NODE_TERM = Fields({"matchExpressions": Many(_EXPRESSION), "matchFields": Many(_EXPRESSION)})
+_SELECTOR = Fields(
+    {"matchLabels": Table("str"), "matchExpressions": Many(_EXPRESSION)}, atomic=True
+)
+_NODE_TERM = Fields(
+    {"matchExpressions": Many(_EXPRESSION), "matchFields": Many(_EXPRESSION)}, atomic=True
+)
 _POD_TERM = Fields(
     {
         "labelSelector": _SELECTOR,
@@ -36,7 +40,7 @@ SHAPE: Mapping[str, Shape] = {
         {
             "nodeAffinity": Fields(
                 {
-                    _HARD: Fields({"nodeSelectorTerms": Many(_NODE_TERM)}),
+                    _HARD: Fields({"nodeSelectorTerms": Many(_NODE_TERM)}, atomic=True),
                     _SOFT: Many(Fields({"weight": "int", "preference": _NODE_TERM})),
                 }
             ),
@@ -45,7 +49,7 @@ SHAPE: Mapping[str, Shape] = {
         }
     ),
     "nodeName": "str",
-    "nodeSelector": Table("str"),
+    "nodeSelector": Table("str", atomic=True),
     "preemptionPolicy": "str",
     "priority": "int",
     "schedulerName": "str",
@@ -75,6 +79,7 @@ SHAPE: Mapping[str, Shape] = {
             }
         ),
         key="topologyKey",
+        keys=(("topologyKey", None), ("whenUnsatisfiable", None)),
     ),
     # A name that the node does not serve would be refused there: the process sandbox is its only
     # class.

@@ -11,8 +11,10 @@ _VOLUME = "this kind of volume does not exist here"
 
 _KEY: dict[str, Shape] = {"name": "str", "key": "str", "optional": "bool"}
 _ITEMS = Many(Fields({"key": "str", "path": "str", "mode": "int"}), key="key")
-_FIELD_REF = Fields({"apiVersion": "str", "fieldPath": "str"})
-_RESOURCE_REF = Fields({"containerName": "str", "resource": "str", "divisor": "quantity"})
+_FIELD_REF = Fields({"apiVersion": "str", "fieldPath": "str"}, atomic=True)
+_RESOURCE_REF = Fields(
+    {"containerName": "str", "resource": "str", "divisor": "quantity"}, atomic=True
+)
 _DOWNWARD = Many(
     Fields(
         {
@@ -31,8 +33,8 @@ _ENV = Fields(
         "value": "str",
         "valueFrom": Fields(
             {
-                "secretKeyRef": Fields(_KEY),
-                "configMapKeyRef": Fields(_KEY),
+                "secretKeyRef": Fields(_KEY, atomic=True),
+                "configMapKeyRef": Fields(_KEY, atomic=True),
                 "fieldRef": _FIELD_REF,
                 "resourceFieldRef": _RESOURCE_REF,
             }
@@ -122,6 +124,7 @@ _CONTAINER: dict[str, Shape] = {
             }
         ),
         key="containerPort",
+        keys=(("containerPort", None), ("protocol", "TCP")),
     ),
     "securityContext": Fields({**_IDENTITY, **_SECURITY}),
     "terminationMessagePath": "str",

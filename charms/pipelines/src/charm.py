@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import ops
 import yaml
 
-from cluster import Cluster
+from cluster import RESERVED, Cluster
 from options import PipelinesOptions
 from toolkit_charm import Blocked, File, ToolkitCharm, Unready, Waiting, Workload, network, probe
 from toolkit_charm.interfaces.metadata import MetadataRequirer
@@ -80,6 +80,7 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
                 priority_class=cluster.priority_class(options),
             ),
             "index_url": options.package_index,
+            "reserved_labels": RESERVED,
         }
         if options.artifact_transfer == "volume":
             settings["pipeline_root_claim"] = cluster.claim("pipeline-root")

@@ -23,6 +23,14 @@ KEY = "token"
 TEMPLATES = Path(__file__).parent / "templates"
 # The label by which the service finds what it made; its value is the application's name.
 STEPS = "toolkit.canonical.com/pipelines"
+# What marks what steps may not mount: what Juju made (storage of all applications, its secrets),
+# what charms keep, and the secrets of other steps.
+RESERVED = [
+    "app.kubernetes.io/managed-by=juju",
+    "storage.juju.is/name",
+    "app.kubernetes.io/part-of=charmed-ml-toolkit",
+    STEPS,
+]
 
 
 class Cluster:

@@ -48,6 +48,7 @@ def test_all_is_well(running, settings):
     )
     assert found.items() >= FOLDER_OF.items()
     assert "metadata_url" not in found
+    assert "app.kubernetes.io/managed-by=juju" in found["reserved_labels"]
     checks = running.get_container("pipelines").plan.checks
     assert checks["alive"].http == {"url": "http://10.1.2.3:8888/livez"}
     assert checks["ready"].http == {"url": "http://10.1.2.3:8888/healthz"}

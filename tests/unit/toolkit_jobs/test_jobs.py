@@ -293,3 +293,16 @@ async def test_a_cluster_without_devices_says_so(api: Api) -> None:
     with pytest.raises(RefusedError, match=r"'gpu.nvidia.com', and the cluster has no dynamic"):
         await jobs.start(POD)
     assert not api.pods
+
+
+async def test_metadata_is_read_without_the_content(api: Api, jobs: Jobs) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert "as=PartialObjectMetadata" in request.headers["Accept"]
+        if request.url.path.endswith("/gone"):
+            return refusal(404, "NotFound", "no")
+        return httpx.Response(200, json={"metadata": {"labels": {"a": "b"}}})
+
+    api.fail = answer
+    assert await jobs.metadata("secrets", "s") == {"labels": {"a": "b"}}
+    assert await jobs.metadata("secrets", "gone") == {}
+    assert api.requests[0].url.path == "/api/v1/namespaces/ml/secrets/s"

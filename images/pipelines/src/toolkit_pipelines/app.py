@@ -124,6 +124,7 @@ def assemble(settings: Settings, store: Store, jobs: Jobs) -> Parts:
             parallelism=settings.parallelism,
             run_parallelism=settings.parallelism,
             tracking=tracking,
+            reserved_labels=settings.reserved_labels,
             transfer=transfer,
         ),
     )

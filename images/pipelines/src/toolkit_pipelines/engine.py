@@ -51,6 +51,7 @@ from .environments import (
 )
 from .events import Event, RunPhase, Values
 from .pods import Pods, persist
+from .reserved import Reserved
 from .root import Attempt, OutputError, PipelineRoot
 from .spec import SpecError, placeholders
 from .spec.model import (
@@ -122,6 +123,8 @@ class EngineOptions:
         run_parallelism: most of them for one run.
         tracking: where steps find MLflow, or None.
         transfer: how files get to steps and back that mount no volume; None if they mount it.
+        reserved_labels: what marks objects of the namespace that steps may not read (see
+            `reserved`).
         pull_patience: seconds an image may fail to be pulled before its task has failed.
     """
 
@@ -132,6 +135,7 @@ class EngineOptions:
     run_parallelism: int = 32
     tracking: Tracking | None = None
     transfer: Transfer | None = None
+    reserved_labels: tuple[str, ...] = ()
     pull_patience: float = 120.0
 
 
@@ -186,6 +190,7 @@ class Engine:
         self._root = root
         self._environments = environments
         self._options = options
+        self._reserved = Reserved(pods, options.reserved_labels)
         self._clock = clock
         self._runs: dict[str, _Run] = {}
         self._drivers: dict[str, asyncio.Task[None]] = {}
@@ -677,9 +682,10 @@ class Engine:
             labels={LABEL_RUN: run.run_id, LABEL_SALT: work.files.salt},
             annotations={"toolkit.canonical.com/task": work.path},
         )
-        request, _ = podspec.extend(
+        request, objects = podspec.extend(
             plain, container, text, lambda source: self._setting(run, work.path, source)
         )
+        await self._reserved.check(objects)
         return request
 
     @staticmethod

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final, Protocol, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Final, Protocol, TypeVar
 
 from toolkit_jobs import Listener, PodPhase, PodRequest, PodStatus, UnavailableError
 
@@ -37,6 +37,10 @@ class Pods(Protocol):
 
     async def delete(self, name: str, *, grace: int | None = None) -> None:
         """Delete the pod if it is there."""
+        ...
+
+    async def metadata(self, resource: str, name: str) -> Mapping[str, Any]:
+        """Give an object's metadata, {} if there is none; never its content."""
         ...
 
     def logs(self, name: str, *, follow: bool = False) -> AsyncIterator[bytes]:

@@ -55,6 +55,8 @@ class Settings:
         default_memory: likewise, as its request and its limit.
         pods: what every step's pod has beyond its own request: GPUs, placement, queue
             (`toolkit_jobs.options` lists it).
+        reserved_labels: labels (`NAME` or `NAME=VALUE`) of secrets, config maps and claims that
+            no step may read, whatever its pipeline says.
         metadata_url: the MLflow server that runs are recorded in; "" to keep the records waiting.
         metadata_token_file: the file that holds the token for it; one line.
         metadata_secret: the Kubernetes secret that holds it as `token`, for the steps.
@@ -81,6 +83,7 @@ class Settings:
     default_cpu: str = ""
     default_memory: str = ""
     pods: Mapping[str, Any] = field(default_factory=dict)
+    reserved_labels: tuple[str, ...] = ()
     metadata_url: str = ""
     metadata_token_file: Path | None = None
     metadata_secret: str = ""
@@ -233,6 +236,7 @@ _CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "default_cpu": _quantity,
     "default_memory": _quantity,
     "pods": _pods,
+    "reserved_labels": _texts,
     "metadata_url": _url,
     "metadata_token_file": _path,
     "metadata_secret": _name,

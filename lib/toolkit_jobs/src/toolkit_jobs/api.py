@@ -21,6 +21,7 @@ from .errors import JobsError, RefusedError, UnavailableError
 
 log = logging.getLogger(__name__)
 
+_METADATA: Final = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
 _WATCH_SECONDS: Final = 300
 _BACKOFF: Final = (0.05, 5.0)
 _TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -57,11 +58,13 @@ class Api:
         *,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """Make a request; give the object in the answer."""
+        whole = {**self._connection.headers(), **(headers or {})}
         try:
             response = await self._http.request(
-                method, path, params=query, json=body, headers=self._connection.headers()
+                method, path, params=query, json=body, headers=whole
             )
         except httpx.TransportError as error:
             raise UnavailableError(
@@ -72,14 +75,23 @@ class Api:
         found: dict[str, Any] = response.json()
         return found
 
-    async def find(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+    async def find(
+        self,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
         """GET; {} if there is no such thing."""
         try:
-            return await self.call("GET", path, query=query)
+            return await self.call("GET", path, query=query, headers=headers)
         except RefusedError as error:
             if error.code != 404:
                 raise
             return {}
+
+    async def metadata(self, path: str) -> dict[str, Any]:
+        """GET an object's metadata without its content; {} if there is no such thing."""
+        return (await self.find(path, headers=_METADATA)).get("metadata") or {}
 
     async def drop(self, path: str, query: Mapping[str, str]) -> None:
         """DELETE, if it is there."""

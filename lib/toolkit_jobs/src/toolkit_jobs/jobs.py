@@ -188,6 +188,14 @@ class Jobs:
         async for chunk in self._api.stream(f"{self._path}/{own}/log", query, endless=follow):
             yield chunk
 
+    async def metadata(self, resource: str, name: str) -> Mapping[str, Any]:
+        """Give the metadata of an object of the namespace (`secrets`, ...); {} if there is none.
+
+        What it holds is not asked for.
+        """
+        path = f"/api/v1/namespaces/{self._options.namespace}/{resource}/{name}"
+        return await self._api.metadata(path)
+
     # -- what the watches tell
 
     def _pod_changed(self, item: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ class FakePods:
         self.statuses: dict[str, PodStatus] = {}
         self.started: Counter[str] = Counter()
         self.deleted: list[str] = []
+        self.objects: dict[tuple[str, str], dict[str, Any]] = {}
         self.away = 0
         self.refuse: Callable[[PodRequest], str] = lambda request: ""
         self._listeners: list[Listener] = []
@@ -79,6 +80,10 @@ class FakePods:
     async def get(self, name: str) -> PodStatus:
         await self._call()
         return self.statuses.get(name, PodStatus(name, PodPhase.GONE))
+
+    async def metadata(self, resource: str, name: str) -> Mapping[str, Any]:
+        await self._call()
+        return self.objects.get((resource, name), {})
 
     async def delete(self, name: str, *, grace: int | None = None) -> None:
         await self._call()

@@ -619,3 +619,24 @@ async def test_why_steps_wait_is_counted_over_all_runs(played: Service) -> None:
     for _ in range(2):
         played.submit(pipeline({"a": task("comp")}))
     await played.until(lambda: engine.waiting_steps() == {reason: 2})
+
+
+async def test_a_step_may_not_mount_what_is_not_for_steps(played: Service) -> None:
+    played.options = replace(played.options, reserved_labels=("storage.juju.is/name",))
+    played.pods.objects["persistentvolumeclaims", "pipelines-state"] = {
+        "labels": {"storage.juju.is/name": "state"}
+    }
+    document = pipeline({"t": task("comp"), "u": task("comp")})
+    mount = {"pvcMount": [{"constant": "pipelines-state", "mountPath": "/mnt"}]}
+    both = {
+        "pipeline_spec": document,
+        "platform_spec": {
+            "platforms": {"kubernetes": {"deploymentSpec": {"executors": {"exec": mount}}}}
+        },
+        "pipelineInfo": document["pipelineInfo"],
+    }
+    await played.start()
+    state = await played.wait(played.submit(both))
+    assert state.tasks["t"].reason == "CannotStart"
+    assert "the claim 'pipelines-state' is not for steps" in state.tasks["t"].message
+    assert not played.pods.started

@@ -87,6 +87,49 @@ def test_an_owner_that_never_was(owned, collect, load):
     assert load(kinds.SECRETS, "a") is None
 
 
+def test_what_cannot_be_told_stays(create, owned, collect, load):
+    """As on a real control plane (1.37): only a reference that surely dangles is acted on."""
+    b = owned("b")
+    uid = b["metadata"]["uid"]
+
+    def refer(name, kind="Secret", api="v1", owner="b", **where):
+        reference = {"apiVersion": api, "kind": kind, "name": owner, "uid": where.get("uid", uid)}
+        return {"metadata": {"name": name, "ownerReferences": [reference]}}
+
+    create(kinds.SECRETS, refer("foreign-kind", "Foo", "example.com/v1", uid="ghost"))
+    create(kinds.SECRETS, refer("another-name", owner="other"))
+    create(kinds.NAMESPACES, {"metadata": {"name": "far"}})
+    create(kinds.SECRETS, refer("elsewhere"), namespace="far")
+    create(kinds.NODES, refer("of-the-cluster"))
+    create(kinds.NODES, refer("of-a-ghost", uid="ghost"))
+    collect()
+    assert load(kinds.SECRETS, "foreign-kind")
+    assert load(kinds.SECRETS, "another-name") is None
+    assert load(kinds.SECRETS, "elsewhere", "far") is None
+    assert load(kinds.NODES, "of-the-cluster")
+    assert load(kinds.NODES, "of-a-ghost")
+
+
+def test_in_the_foreground_what_another_owns_stays(owned, registry, collect, load):
+    a, b = owned("a"), owned("b")
+    owned("c", a, b, block=True)
+    delete(registry, "a", propagation="Foreground")
+    collect()
+    assert load(kinds.SECRETS, "a") is None
+    (left,) = load(kinds.SECRETS, "c")["metadata"]["ownerReferences"]
+    assert left["name"] == "b"
+
+
+def test_in_the_foreground_what_both_own_goes_with_the_last(owned, registry, collect, load):
+    a, b = owned("a"), owned("b", finalizers=["example.com/hold"])
+    owned("c", a, b, block=True)
+    delete(registry, "b", propagation="Foreground")
+    delete(registry, "a", propagation="Foreground")
+    collect()
+    assert load(kinds.SECRETS, "c") is None
+    assert load(kinds.SECRETS, "a") is None
+
+
 def test_a_restart_finds_what_was_left(owned, registry, load):
     a = owned("a")
     owned("b", a)
@@ -119,6 +162,30 @@ def test_a_namespace_is_emptied_and_goes(create, registry, clean, load, store, p
     assert load(kinds.NAMESPACES, "new") is None
     assert store.resources_in("new") == []
     assert load(kinds.SERVICE_ACCOUNTS, "default")
+
+
+def test_a_namespace_says_what_it_waits_for(create, registry, clean, load):
+    create(kinds.NAMESPACES, {"metadata": {"name": "new"}})
+    held = {"metadata": {"name": "stuck", "finalizers": ["example.com/hold"]}}
+    create(kinds.CONFIG_MAPS, held, namespace="new")
+    registry.delete(kinds.NAMESPACES, "", "new", Deletion())
+    clean()
+    found = {
+        item["type"]: (item["status"], item["reason"], item["message"])
+        for item in load(kinds.NAMESPACES, "new")["status"]["conditions"]
+    }
+    assert found["NamespaceContentRemaining"] == (
+        "True",
+        "SomeResourcesRemain",
+        "Some resources are remaining: configmaps. has 1 resource instances",
+    )
+    assert found["NamespaceFinalizersRemaining"] == (
+        "True",
+        "SomeFinalizersRemain",
+        "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource "
+        "instances",
+    )
+    assert found["NamespaceDeletionContentFailure"][0] == "False"
 
 
 def test_a_namespace_waits_for_what_is_held(create, registry, clean, load, pod):

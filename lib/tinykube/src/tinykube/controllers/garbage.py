@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from tinykube import kinds, objects, status
@@ -27,8 +28,14 @@ class Collector(Loop):
 
     def load(self) -> None:
         """See Loop."""
-        self._gone = [uid for uid in self.store.owners() if self.store.by_uid(uid) is None]
-        self._suspects = []
+        self._gone = []
+        # Of an owner that is not there nobody knows whether it ever was.
+        self._suspects = [
+            objects.uid(objects.load(row.data))
+            for uid in self.store.owners()
+            if self.store.by_uid(uid) is None
+            for _, row in self.store.dependents(uid)
+        ]
         self._leaving = {
             objects.uid(obj)
             for resource in self.registry.catalog.stored()
@@ -57,7 +64,7 @@ class Collector(Loop):
         gone, self._gone = self._gone[:_BATCH], self._gone[_BATCH:]
         for uid in gone:
             for key, row in self.store.dependents(uid):
-                self._check(key, row)
+                self._check(key, row, uid)
         suspects, self._suspects = self._suspects[:_BATCH], self._suspects[_BATCH:]
         for uid in suspects:
             if (found := self.store.by_uid(uid)) is not None:
@@ -68,23 +75,38 @@ class Collector(Loop):
                 self._leave(*found)
         return bool(self._gone or self._suspects)
 
-    def _check(self, key: str, row: Row) -> None:
+    def _check(self, key: str, row: Row, gone: str = "") -> None:
         """Delete an object none of whose owners is left; drop the owners that are gone."""
         obj: JSON = objects.load(row.data)
         owners = obj["metadata"].get("ownerReferences") or []
-        alive = [owner for owner in owners if self._exists(owner, row.namespace)]
-        if len(alive) == len(owners):
+        kept = [
+            owner
+            for owner in owners
+            if owner["uid"] != gone and not self._dangling(owner, row.namespace)
+        ]
+        if len(kept) == len(owners):
             return
-        if alive:
-            kept = {owner["uid"] for owner in alive}
-            self._disown(key, obj, lambda uid: uid in kept)
+        if kept:
+            uids = {owner["uid"] for owner in kept}
+            self._disown(key, obj, lambda uid: uid in uids)
         elif not objects.terminating(obj):
             self._delete(key, obj, "Background")
 
-    def _exists(self, owner: JSON, namespace: str) -> bool:
+    def _dangling(self, owner: JSON, namespace: str) -> bool:
+        """True if a reference surely names nothing: what cannot be told is kept, as elsewhere.
+
+        An owner is a neighbour in the namespace, or the cluster's.
+        """
+        catalog = self.registry.catalog
         found = self.store.by_uid(owner["uid"])
-        # An owner is a neighbour in the namespace, or the cluster's.
-        return found is not None and found[1].namespace in ("", namespace)
+        if found is None:
+            resource = catalog.by_kind(owner["apiVersion"], owner["kind"])
+            return resource is not None and (bool(namespace) or not resource.namespaced)
+        key, row = found
+        resource = catalog.by_key(key)
+        if resource is not None and (resource.kind, row.name) != (owner["kind"], owner["name"]):
+            return True
+        return bool(row.namespace and namespace) and row.namespace != namespace
 
     def _disown(self, key: str, obj: JSON, keep: Callable[[str], bool]) -> None:
         def change(current: JSON) -> bool:
@@ -128,7 +150,9 @@ class Collector(Loop):
             blocked = False
             for other, row_ in self.store.dependents(uid):
                 dependent = objects.load(row_.data)
-                if not objects.terminating(dependent):
+                if self._has_another(dependent, uid, row_.namespace):
+                    self._disown(other, dependent, lambda owner: owner != uid)
+                elif not objects.terminating(dependent):
                     self._delete(other, dependent, "Foreground")
             for _, row_ in self.store.dependents(uid):
                 owners = objects.load(row_.data)["metadata"].get("ownerReferences") or ()
@@ -137,6 +161,18 @@ class Collector(Loop):
                 )
             if not blocked:
                 self.registry.remove_finalizer(resource, obj, FOREGROUND)
+
+    def _has_another(self, dependent: JSON, uid: str, namespace: str) -> bool:
+        """True if somebody else than `uid` owns a dependent, and is not about to go as well."""
+        for owner in dependent["metadata"].get("ownerReferences") or ():
+            if owner["uid"] == uid or self._dangling(owner, namespace):
+                continue
+            found = self.store.by_uid(owner["uid"])
+            other = None if found is None else objects.load(found[1].data)
+            finalizers = () if other is None else other["metadata"].get("finalizers") or ()
+            if other is None or not (objects.terminating(other) and FOREGROUND in finalizers):
+                return True
+        return False
 
 
 class NamespaceCleaner(Loop):
@@ -183,7 +219,29 @@ class NamespaceCleaner(Loop):
             for resource in found:
                 if self._empty(resource, namespace):
                     return True
+            self._report(namespace, found)
         return False
+
+    def _report(self, namespace: str, resources: Sequence[Resource]) -> None:
+        """Say in the namespace's conditions what it waits for."""
+        left: Counter[str] = Counter()
+        held: Counter[str] = Counter()
+        for resource in resources:
+            for row in self.store.rows(resource.key, namespace):
+                left[f"{resource.plural}.{resource.group}"] += 1
+                held.update(objects.load(row.data)["metadata"].get("finalizers") or ())
+        conditions = _conditions(left, held)
+
+        def change(current: JSON) -> bool:
+            before = objects.dump(current["status"])
+            for type_, value, reason, message in conditions:
+                objects.set_condition(
+                    current["status"], type_, value, reason=reason, message=message
+                )
+            return objects.dump(current["status"]) != before
+
+        if left:
+            self.registry.modify(kinds.NAMESPACES, "", namespace, change)
 
     def _empty(self, resource: Resource, namespace: str) -> bool:
         """Delete a batch of a resource; True if there may be more to do at once."""
@@ -192,7 +250,9 @@ class NamespaceCleaner(Loop):
             if objects.terminating(objects.load(row.data)):
                 continue
             try:
-                self.registry.delete(resource, namespace, row.name, Deletion())
+                self.registry.delete(
+                    resource, namespace, row.name, Deletion(propagation="Background")
+                )
             except status.ApiError as error:
                 if error.reason != "NotFound":
                     raise
@@ -200,6 +260,47 @@ class NamespaceCleaner(Loop):
             if begun == _BATCH:
                 return True
         return False
+
+
+def _conditions(left: Counter[str], held: Counter[str]) -> list[tuple[str, str, str, str]]:
+    """Type, status, reason and message of the conditions of a namespace that is being emptied."""
+
+    def listed(counts: Counter[str], word: str) -> str:
+        return ", ".join(
+            f"{name}{word} {number} resource instances" for name, number in sorted(counts.items())
+        )
+
+    found = [
+        (
+            "NamespaceDeletionDiscoveryFailure",
+            "False",
+            "ResourcesDiscovered",
+            "All resources successfully discovered",
+        ),
+        (
+            "NamespaceDeletionGroupVersionParsingFailure",
+            "False",
+            "ParsedGroupVersions",
+            "All legacy kube types successfully parsed",
+        ),
+        (
+            "NamespaceDeletionContentFailure",
+            "False",
+            "ContentDeleted",
+            "All content successfully deleted, may be waiting on finalization",
+        ),
+        (
+            "NamespaceContentRemaining",
+            "True",
+            "SomeResourcesRemain",
+            f"Some resources are remaining: {listed(left, ' has')}",
+        ),
+    ]
+    if held:
+        message = f"Some content in the namespace has finalizers remaining: {listed(held, ' in')}"
+        return [*found, ("NamespaceFinalizersRemaining", "True", "SomeFinalizersRemain", message)]
+    message = "All content-preserving finalizers finished"
+    return [*found, ("NamespaceFinalizersRemaining", "False", "ContentHasNoFinalizers", message)]
 
 
 def _let_go(namespace: JSON) -> bool:

@@ -99,13 +99,13 @@ def _is(found: Any, wanted: Compute, manager: str, container: str) -> bool:
 
 
 def _patch(wanted: Compute, application: str, model: str, container: str) -> dict[str, Any]:
-    # Without resources it gives up those it set before, and with them the container's entry.
-    resources = wanted.resources()
-    containers = [{"name": container, "resources": resources}] if resources else []
-    template = {"spec": {"containers": containers}} if containers else {}
-    return {
+    patch: dict[str, Any] = {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
         "metadata": {"name": application, "namespace": model},
-        "spec": {"template": template} if template else {},
     }
+    # Without resources nothing is said, which gives up what was set before.
+    if resources := wanted.resources():
+        containers = [{"name": container, "resources": resources}]
+        patch["spec"] = {"template": {"spec": {"containers": containers}}}
+    return patch

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tinykube import kinds, objects, rbac, rules
+from tinykube import kinds, objects, roles, rules
+from tinykube.controllers.aggregation import aggregate
 from tinykube.objects import JSON
 from tinykube.registry import Registry
 
@@ -25,11 +26,12 @@ def run(registry: Registry) -> None:
     """
     for name in NAMESPACES:
         registry.ensure(kinds.NAMESPACES, "", {"metadata": {"name": name}})
-    for name, allowed in rbac.ROLES.items():
-        _put(registry, kinds.CLUSTER_ROLES, name, {"rules": allowed})
-    for name, (role, group) in rbac.BINDINGS.items():
+    for name, role in roles.ROLES.items():
+        _put_role(registry, name, role)
+    aggregate(registry)
+    for name, (given, group) in roles.BINDINGS.items():
         body = {
-            "roleRef": {"apiGroup": kinds.RBAC, "kind": "ClusterRole", "name": role},
+            "roleRef": {"apiGroup": kinds.RBAC, "kind": "ClusterRole", "name": given},
             "subjects": [{"apiGroup": kinds.RBAC, "kind": "Group", "name": group}],
         }
         _put(registry, kinds.CLUSTER_ROLE_BINDINGS, name, body)
@@ -39,6 +41,25 @@ def run(registry: Registry) -> None:
         registry.ensure(kinds.PRIORITY_CLASSES, "", named)
     registry.ensure(kinds.STORAGE_CLASSES, "", _STANDARD)
     _renew_authority(registry)
+
+
+def _put_role(registry: Registry, name: str, role: JSON) -> None:
+    labels = {**_LABELS, **role["labels"]}
+    fields = {key: value for key, value in role.items() if key != "labels"}
+    if "aggregationRule" in fields:
+        # Its rules are what others feed into it.
+        del fields["rules"]
+
+    def change(current: JSON) -> bool:
+        before = objects.copy(current)
+        current["metadata"]["labels"] = {**(current["metadata"].get("labels") or {}), **labels}
+        current.update(fields)
+        return bool(before != current)
+
+    if not registry.modify(kinds.CLUSTER_ROLES, "", name, change):
+        registry.ensure(
+            kinds.CLUSTER_ROLES, "", {"metadata": {"name": name, "labels": labels}, **fields}
+        )
 
 
 def _put(registry: Registry, resource: kinds.Resource, name: str, body: JSON) -> None:

@@ -19,6 +19,7 @@ from tinykube import backup, bootstrap, config, discovery, events, pki, serving
 from tinykube.api import Api, Context
 from tinykube.config import Config, ConfigError, Folder
 from tinykube.control import Loop
+from tinykube.controllers.aggregation import Aggregator
 from tinykube.controllers.garbage import Collector, NamespaceCleaner
 from tinykube.controllers.jobs.controller import JobController
 from tinykube.controllers.nodes.eviction import TaintEviction
@@ -190,6 +191,7 @@ class Daemon:
         write_kubeconfig(self._folder.kubeconfig, self._port, keys)
         loops: list[Loop] = [
             Scheduler(registry),
+            Aggregator(registry),
             Binder(registry, self._folder.volumes),
             Collector(registry),
             Establisher(registry),

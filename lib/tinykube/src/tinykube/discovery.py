@@ -5,9 +5,9 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 
-from tinykube import kinds, names
+from tinykube import names
 from tinykube.catalog import Catalog
-from tinykube.kinds import Resource
+from tinykube.kinds import Resource, reviews
 from tinykube.objects import JSON
 
 # The Kubernetes whose semantics are followed.
@@ -33,7 +33,7 @@ def version() -> JSON:
 
 def groups(catalog: Catalog) -> dict[str, list[str]]:
     """Each named group and its versions, the preferred one first."""
-    found: dict[str, list[str]] = {kinds.AUTHORIZATION: ["v1"]}
+    found: dict[str, list[str]] = {item.group: ["v1"] for item in reviews.ALL}
     for item in catalog:
         versions = found.setdefault(item.group, [])
         if item.version not in versions:
@@ -75,23 +75,23 @@ def group(catalog: Catalog, name: str) -> JSON | None:
 
 def resource_list(catalog: Catalog, name: str, version_: str) -> JSON | None:
     """The answer of `/api/v1` (with an empty name) or `/apis/GROUP/VERSION`; None if absent."""
-    if (name, version_) == (kinds.AUTHORIZATION, "v1"):
-        entries = [
-            {
-                "name": kinds.ACCESS_REVIEW,
-                "singularName": "selfsubjectaccessreview",
-                "namespaced": False,
-                "kind": "SelfSubjectAccessReview",
-                "verbs": ["create"],
-            }
-        ]
-    else:
-        entries = [
-            entry
-            for item in catalog
-            if (item.group, item.version) == (name, version_)
-            for entry in _entries(item)
-        ]
+    entries = [
+        {
+            "name": item.plural,
+            "singularName": item.kind.lower(),
+            "namespaced": item.namespaced,
+            "kind": item.kind,
+            "verbs": ["create"],
+        }
+        for item in reviews.ALL
+        if (item.group, "v1") == (name, version_)
+    ]
+    entries += [
+        entry
+        for item in catalog
+        if (item.group, item.version) == (name, version_)
+        for entry in _entries(item)
+    ]
     if not entries:
         return None
     spelled = f"{name}/{version_}" if name else version_

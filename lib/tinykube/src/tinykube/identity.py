@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -16,7 +17,9 @@ def of_certificate(der: bytes) -> Caller:
     subject = x509.load_der_x509_certificate(der).subject
     names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     groups = subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    digest = hashlib.sha256(der).hexdigest()
     return Caller(
         str(names[0].value) if names else "",
         (*(str(group.value) for group in groups), AUTHENTICATED),
+        extra=(("authentication.kubernetes.io/credential-id", (f"X509SHA256={digest}",)),),
     )

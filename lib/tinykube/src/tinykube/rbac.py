@@ -17,11 +17,12 @@ _ACCOUNT = "system:serviceaccount:"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: a user's name, its groups, and its uid where it has one."""
+    """Who asks: a user's name, its groups, and its uid and extra values where it has any."""
 
     name: str
     groups: tuple[str, ...] = ()
     uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 SYSTEM = Caller("system:apiserver", (MASTERS,))
@@ -57,10 +58,12 @@ class Attributes:
         )
 
 
-def account_caller(namespace: str, name: str, uid: str) -> Caller:
+def account_caller(
+    namespace: str, name: str, uid: str, extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+) -> Caller:
     """A service account as a caller."""
     groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED)
-    return Caller(f"{_ACCOUNT}{namespace}:{name}", groups, uid)
+    return Caller(f"{_ACCOUNT}{namespace}:{name}", groups, uid, extra)
 
 
 class Authorizer:
@@ -86,16 +89,39 @@ class Authorizer:
             return True
         return any(_permits(rule, asked) for rule in self.rules(caller, asked.namespace))
 
+    def reason(self, caller: Caller, asked: Attributes) -> str:
+        """Which binding allows it, in Kubernetes' words; empty where none needs to."""
+        if MASTERS in caller.groups:
+            return ""
+        for binding, subject, rules in self._grants(caller, asked.namespace):
+            if any(_permits(rule, asked) for rule in rules):
+                return f"RBAC: allowed by {_spell_grant(binding, subject)}"
+        return ""
+
+    def known_rules(self, caller: Caller, namespace: str) -> Iterator[JSON]:
+        """All that the caller may do in a namespace, as rules."""
+        if MASTERS in caller.groups:
+            yield {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+            yield {"verbs": ["*"], "nonResourceURLs": ["*"]}
+        yield from self.rules(caller, namespace)
+
     def rules(self, caller: Caller, namespace: str) -> Iterator[JSON]:
         """The caller's rules: those of the cluster, and those of the namespace if one is given."""
+        for _, _, rules in self._grants(caller, namespace):
+            yield from rules
+
+    def _grants(self, caller: Caller, namespace: str) -> Iterator[tuple[JSON, JSON, list[JSON]]]:
+        """Each binding of the caller, the subject in it that the caller is, and its rules."""
         scopes = [("", kinds.CLUSTER_ROLE_BINDINGS)]
         if namespace:
             scopes.append((namespace, kinds.ROLE_BINDINGS))
         for scope, resource in scopes:
             for binding in self._bound(scope, resource):
                 subjects = binding.get("subjects") or ()
-                if any(_is_subject(subject, caller, scope) for subject in subjects):
-                    yield from self.role(binding["roleRef"], scope)
+                for subject in subjects:
+                    if _is_subject(subject, caller, scope):
+                        yield binding, subject, self.role(binding["roleRef"], scope)
+                        break
 
     def _bound(self, scope: str, resource: kinds.Resource) -> list[JSON]:
         found = self._bindings.get(scope)
@@ -127,6 +153,19 @@ class Authorizer:
             for single in _single(rule)
             if not any(_covers(mine, single) for mine in own)
         ]
+
+
+def _spell_grant(binding: JSON, subject: JSON) -> str:
+    name, namespace = objects.name(binding), objects.namespace(binding)
+    kind = "RoleBinding" if namespace else "ClusterRoleBinding"
+    where = f"{name}/{namespace}" if namespace else name
+    reference, who = binding["roleRef"], str(subject.get("name"))
+    if subject.get("kind") == "ServiceAccount":
+        who = f"{who}/{subject.get('namespace') or namespace}"
+    return (
+        f'{kind} "{where}" of {reference.get("kind")} "{reference.get("name")}" to '
+        f'{subject.get("kind")} "{who}"'
+    )
 
 
 def _is_subject(subject: Mapping[str, Any], caller: Caller, namespace: str) -> bool:
@@ -215,83 +254,3 @@ def spell(rule: Mapping[str, Any]) -> str:
         if rule.get(field)
     ]
     return "{" + ", ".join(shown) + "}"
-
-
-_READ = ["get", "list", "watch"]
-_WRITE = ["create", "delete", "deletecollection", "patch", "update"]
-_OPEN = [
-    "configmaps",
-    "endpoints",
-    "events",
-    "persistentvolumeclaims",
-    "pods",
-    "pods/log",
-    "pods/status",
-    "services",
-    "services/status",
-]
-_LIMITS = ["limitranges", "resourcequotas", "resourcequotas/status"]
-_EDITED = [
-    "configmaps",
-    "persistentvolumeclaims",
-    "pods",
-    "secrets",
-    "serviceaccounts",
-    "services",
-]
-
-
-def _rule(verbs: list[str], resources: list[str], group: str = "") -> JSON:
-    return {"verbs": verbs, "apiGroups": [group], "resources": resources}
-
-
-_VIEW = [
-    _rule(_READ, [*_OPEN, "namespaces", "serviceaccounts", *_LIMITS]),
-    _rule(_READ, ["jobs", "jobs/status"], kinds.BATCH),
-    _rule(_READ, ["endpointslices"], kinds.SLICES.group),
-    _rule(_READ, ["events"], kinds.EVENT_VIEWS.group),
-]
-_EDIT = [
-    *_VIEW,
-    _rule(_READ, ["secrets"]),
-    _rule(_WRITE, _EDITED),
-    _rule(_WRITE, ["jobs"], kinds.BATCH),
-    _rule(["create"], ["serviceaccounts/token", "pods/eviction"]),
-    _rule([*_READ, *_WRITE], ["leases"], "coordination.k8s.io"),
-]
-
-_DISCOVERY = [
-    "/api",
-    "/api/*",
-    "/apis",
-    "/apis/*",
-    "/openapi",
-    "/openapi/*",
-    "/version",
-    "/version/",
-]
-
-# The roles that Kubernetes itself brings, as far as their resources exist here.
-ROLES: Mapping[str, list[JSON]] = {
-    "cluster-admin": [
-        {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
-        {"verbs": ["*"], "nonResourceURLs": ["*"]},
-    ],
-    "admin": [*_EDIT, _rule([*_READ, *_WRITE], ["roles", "rolebindings"], kinds.RBAC)],
-    "edit": _EDIT,
-    "view": _VIEW,
-    "system:discovery": [
-        {
-            "verbs": ["get"],
-            "nonResourceURLs": _DISCOVERY,
-        }
-    ],
-    "system:basic-user": [
-        _rule(["create"], [kinds.ACCESS_REVIEW], kinds.AUTHORIZATION),
-    ],
-}
-BINDINGS: Mapping[str, tuple[str, str]] = {
-    "cluster-admin": ("cluster-admin", MASTERS),
-    "system:discovery": ("system:discovery", AUTHENTICATED),
-    "system:basic-user": ("system:basic-user", AUTHENTICATED),
-}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
 import time
+import uuid
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -85,7 +84,7 @@ class Tokens:
             "iat": now,
             "nbf": now,
             "exp": ends,
-            "jti": secrets.token_hex(16),
+            "jti": str(uuid.uuid4()),
             "kubernetes.io": about,
         }
         token = jwt.encode(claims, self._key, algorithm="ES256")
@@ -101,26 +100,52 @@ class Tokens:
         claims = self._verified.get(digest) or self._verify(token, digest)
         if claims is None or claims["exp"] <= time.time():
             return None
-        return self._account(claims.get("kubernetes.io"))
+        return self._account(claims)
 
-    def _verify(self, token: str, digest: bytes) -> JSON | None:
+    def review(self, token: str, audiences: Sequence[str]) -> tuple[Caller, list[str]] | None:
+        """Whose token it is and for which of `audiences` (the API's own, if none) it is good.
+
+        None if it is nobody's, no longer good, or for none of them.
+        """
+        if not audiences or set(audiences) & set(AUDIENCES):
+            # The administrator's token is for the API.
+            caller = self.authenticate(token)
+            if caller is not None:
+                return caller, [item for item in audiences if item in AUDIENCES] or [ISSUER]
+        if not audiences or not token.isascii() or len(token) > _LENGTH:
+            return None
+        claims = self._decode(token, audiences)
+        caller = None if claims is None else self._account(claims)
+        if claims is None or caller is None:
+            return None
+        named = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
+        return caller, [item for item in audiences if item in named]
+
+    def _decode(self, token: str, audiences: Sequence[str]) -> JSON | None:
         try:
             claims: JSON = jwt.decode(
                 token,
                 self._public,
                 algorithms=["ES256"],
-                audience=list(AUDIENCES),
+                audience=list(audiences),
                 issuer=ISSUER,
                 options={"require": ["exp", "iat", "sub", "aud", "iss"]},
             )
         except jwt.InvalidTokenError:
+            return None
+        return claims
+
+    def _verify(self, token: str, digest: bytes) -> JSON | None:
+        claims = self._decode(token, AUDIENCES)
+        if claims is None:
             return None
         self._verified[digest] = claims
         if len(self._verified) > _REMEMBERED:
             self._verified.popitem(last=False)
         return claims
 
-    def _account(self, about: Any) -> Caller | None:
+    def _account(self, claims: JSON) -> Caller | None:
+        about = claims.get("kubernetes.io")
         if not isinstance(about, dict):
             return None
         namespace, account = about["namespace"], about["serviceaccount"]
@@ -130,7 +155,11 @@ class Tokens:
         pod = about.get("pod")
         if pod is not None and self._store.by_uid(pod["uid"]) is None:
             return None
-        return account_caller(namespace, account["name"], account["uid"])
+        extra = [("credential-id", f"JTI={claims.get('jti', '')}")]
+        if pod is not None:
+            extra += [("pod-name", pod["name"]), ("pod-uid", pod["uid"])]
+        values = tuple((f"authentication.kubernetes.io/{key}", (text,)) for key, text in extra)
+        return account_caller(namespace, account["name"], account["uid"], values)
 
 
 def _digest(token: str) -> bytes:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
-from tinykube import answers, kinds, objects, podlog, request, status, unserved
+from tinykube import answers, objects, podlog, request, status, unserved
 from tinykube.api import forms
 from tinykube.api.access import attributes, authorize, path_attributes, verb
 from tinykube.api.context import Context
@@ -20,10 +20,11 @@ from tinykube.api.placements import Placements
 from tinykube.api.reviews import Reviews
 from tinykube.api.roots import Roots
 from tinykube.api.scales import Scales
+from tinykube.api.tokens import TokenRequests
 from tinykube.api.visits import ACTIONS, Visits
 from tinykube.api.watches import Watches
 from tinykube.api.writes import Writes
-from tinykube.kinds import Resource
+from tinykube.kinds import Resource, reviews
 from tinykube.request import Target
 from tinykube.scale import Scalable
 
@@ -39,6 +40,7 @@ class Api:
         self._watches = Watches(context)
         self._writes = Writes(context)
         self._reviews = Reviews(context)
+        self._tokens = TokenRequests(context)
         self._roots = Roots(context)
         self._visits = Visits(context)
         self._scales = Scales(context)
@@ -81,7 +83,7 @@ class Api:
         ]
         starlette = Starlette(routes=routes)
         starlette.router.redirect_slashes = False
-        return Gate(starlette, self._context.tokens)
+        return Gate(starlette, self._context.tokens, self._context.registry.authorizer)
 
     async def unknown(self, http: Request) -> Response:
         """Nothing is served here."""
@@ -98,8 +100,8 @@ class Api:
             return await self.unknown(http)
         asked = verb(http, target)
         authorize(self._context.registry.authorizer, http, attributes(http, target, asked))
-        if (group, target.plural) == (kinds.AUTHORIZATION, kinds.ACCESS_REVIEW):
-            return await self._reviews.access(http, target)
+        if (review := reviews.find(group, version, target.plural)) is not None:
+            return await self._reviews.answer(http, target, review)
         if target.resource is None:
             why = unserved.refusal(group, target.plural)
             if why and asked in ("create", "update", "patch"):
@@ -154,7 +156,7 @@ class Api:
         if target.subresource == "token":
             if asked != "create":
                 raise not_allowed()
-            return await self._reviews.issue(http, target)
+            return await self._tokens.issue(http, target)
         if target.subresource in ("binding", "eviction"):
             if asked != "create":
                 raise not_allowed()

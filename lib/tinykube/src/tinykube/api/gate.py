@@ -6,7 +6,8 @@ import ipaddress
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tinykube import answers, identity, status
+from tinykube import answers, identity, impersonation, status
+from tinykube.rbac import Authorizer, Caller
 from tinykube.serving import PEER
 from tinykube.status import ApiError
 from tinykube.store import StorageError
@@ -21,9 +22,10 @@ class Gate:
     A few paths are open to all. The caller is found in `scope["caller"]`.
     """
 
-    def __init__(self, app: ASGIApp, tokens: Tokens) -> None:
+    def __init__(self, app: ASGIApp, tokens: Tokens, authorizer: Authorizer) -> None:
         self._app = app
         self._tokens = tokens
+        self._authorizer = authorizer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -49,19 +51,24 @@ class Gate:
                 token = rest.strip() if scheme.lower() == "bearer" else ""
         if scope["path"] in OPEN:
             return None
+        try:
+            caller = self._authenticate(scope, token)
+            if caller is None:
+                return status.unauthorized()
+            scope["caller"] = impersonation.assume(caller, scope["headers"], self._authorizer)
+        except StorageError as error:
+            return status.internal(str(error))
+        except ApiError as error:
+            return error
+        return None
+
+    def _authenticate(self, scope: Scope, token: str) -> Caller | None:
         peer = (scope.get("state") or {}).get(PEER)
         if peer is not None and not token:
             # The handshake has verified it; a certificate without a name is nobody's.
-            scope["caller"] = identity.of_certificate(peer)
-            return None if scope["caller"].name else status.unauthorized()
-        try:
-            caller = self._tokens.authenticate(token)
-        except StorageError as error:
-            return status.internal(str(error))
-        if caller is None:
-            return status.unauthorized()
-        scope["caller"] = caller
-        return None
+            caller = identity.of_certificate(peer)
+            return caller if caller.name else None
+        return self._tokens.authenticate(token)
 
 
 def _own(origin: bytes, scope: Scope) -> bool:

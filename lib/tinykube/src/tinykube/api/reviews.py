@@ -1,186 +1,199 @@
-"""What is answered on the spot: tokens, and who may do what."""
+"""Reviews, answered on the spot: who asks, whose token it is, who may do what."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tinykube import answers, kinds, objects, request, schema, status
+from tinykube import answers, fieldsets, objects, request, schema, status
 from tinykube.api import forms
 from tinykube.api.access import caller
 from tinykube.api.context import Context
 from tinykube.api.errors import not_allowed
+from tinykube.kinds import reviews
+from tinykube.kinds.reviews import Review
 from tinykube.objects import JSON
-from tinykube.rbac import Attributes
+from tinykube.rbac import Attributes, Caller
 from tinykube.request import Target
-from tinykube.schema import Findings, ShapeError
-from tinykube.tokens import LONGEST, SHORTEST
+from tinykube.schema import Fields, Findings, Many, ShapeError, Table
+from tinykube.status import ApiError
 
-_TOKEN_REQUEST = schema.kind(
-    {
-        "spec": schema.Fields(
-            {
-                "audiences": schema.Many("str", kept=True),
-                "expirationSeconds": "int",
-                "boundObjectRef": schema.Fields(
-                    {"kind": "str", "apiVersion": "str", "name": "str", "uid": "str"}
-                ),
-            }
-        ),
-        "status": "any",
-    }
-)
-_ACCESS_REVIEW = schema.kind(
-    {
-        "spec": schema.Fields(
-            {
-                "resourceAttributes": schema.Fields(
-                    {
-                        "namespace": "str",
-                        "verb": "str",
-                        "group": "str",
-                        "version": "str",
-                        "resource": "str",
-                        "subresource": "str",
-                        "name": "str",
-                        "fieldSelector": "any",
-                        "labelSelector": "any",
-                    }
-                ),
-                "nonResourceAttributes": schema.Fields({"path": "str", "verb": "str"}),
-            }
-        ),
-        "status": "any",
-    }
-)
+_WHAT: Mapping[str, schema.Shape] = {
+    "resourceAttributes": Fields(
+        {
+            "namespace": "str",
+            "verb": "str",
+            "group": "str",
+            "version": "str",
+            "resource": "str",
+            "subresource": "str",
+            "name": "str",
+            "fieldSelector": "any",
+            "labelSelector": "any",
+        }
+    ),
+    "nonResourceAttributes": Fields({"path": "str", "verb": "str"}),
+}
+_WHO: Mapping[str, schema.Shape] = {
+    "user": "str",
+    "groups": Many("str"),
+    "uid": "str",
+    "extra": Table(Many("str")),
+}
+_SPECS: Mapping[Review, Mapping[str, schema.Shape]] = {
+    reviews.TOKENS: {"token": "str", "audiences": Many("str")},
+    reviews.SELF: {},
+    reviews.ACCESS: {**_WHAT, **_WHO},
+    reviews.LOCAL_ACCESS: {**_WHAT, **_WHO},
+    reviews.SELF_ACCESS: _WHAT,
+    reviews.SELF_RULES: {"namespace": "str"},
+}
+_SHAPES = {
+    review: schema.kind({"spec": Fields(spec), "status": "any"}) for review, spec in _SPECS.items()
+}
 
 
 class Reviews:
-    """Serves reviews and token requests."""
+    """Serves reviews."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._authorizer = context.registry.authorizer
 
-    async def issue(self, http: Request, target: Target) -> Response:
-        """A token of a service account."""
+    async def answer(self, http: Request, target: Target, review: Review) -> Response:
+        """The review with its status."""
         forms.plain(http)
-        account = objects.load(
-            self._context.registry.get(kinds.SERVICE_ACCOUNTS, target.namespace, target.name)
-        )
-        api = "authentication.k8s.io/v1"
-        body = _read_review(await request.read_object(http), _TOKEN_REQUEST, api, "TokenRequest")
-        spec = body.get("spec") or {}
-        seconds = spec.get("expirationSeconds", 3600)
-        faults = []
-        if seconds < SHORTEST:
-            faults.append(
-                status.wrong(
-                    "spec.expirationSeconds",
-                    seconds,
-                    "may not specify a duration less than 10 minutes",
-                )
-            )
-        elif seconds > 2**32:
-            faults.append(
-                status.wrong(
-                    "spec.expirationSeconds",
-                    seconds,
-                    "may not specify a duration larger than 2^32 seconds",
-                )
-            )
-        bound = None
-        if reference := spec.get("boundObjectRef"):
-            if reference.get("kind") != "Pod":
-                faults.append(
-                    status.unsupported(
-                        "spec.boundObjectRef.kind", reference.get("kind", ""), ("Pod",)
-                    )
-                )
-            else:
-                bound = self._bound(target, reference)
-        if faults:
-            raise status.invalid("TokenRequest", "authentication.k8s.io", target.name, faults)
-        issued = self._context.tokens.issue(
-            account, spec.get("audiences") or (), min(seconds, LONGEST), bound
-        )
-        answer = {
-            "kind": "TokenRequest",
-            "apiVersion": api,
-            "metadata": {
-                "name": target.name,
-                "namespace": target.namespace,
-                "creationTimestamp": objects.now(),
-            },
-            "spec": {**spec, "expirationSeconds": min(seconds, LONGEST)},
-            "status": {
-                "token": issued.token,
-                "expirationTimestamp": objects.stamp(issued.expires),
-            },
-        }
-        return answers.raw(objects.dump(answer), code=201)
-
-    def _bound(self, target: Target, reference: JSON) -> JSON:
-        name = str(reference.get("name", ""))
-        pod: JSON = objects.load(self._context.registry.get(kinds.PODS, target.namespace, name))
-        if reference.get("uid") not in (None, "", objects.uid(pod)):
-            raise status.conflict(
-                "pods",
-                "",
-                name,
-                f"the UID in the bound object reference ({reference['uid'][:64]}) does not match "
-                f"the UID in record. The object might have been deleted and then recreated",
-            )
-        if pod["spec"]["serviceAccountName"] != target.name:
-            raise status.bad_request(
-                f'cannot bind token for serviceaccount "{target.name}" to pod running with '
-                f'serviceaccount "{pod["spec"]["serviceAccountName"]}"'
-            )
-        return pod
-
-    async def access(self, http: Request, target: Target) -> Response:
-        """May the caller do this?"""
-        forms.plain(http)
-        if target.name or target.namespace or target.version != "v1":
+        if target.name or bool(target.namespace) is not review.namespaced:
             raise status.unknown_path()
         if http.method != "POST":
             raise not_allowed()
-        api, kind = f"{kinds.AUTHORIZATION}/v1", "SelfSubjectAccessReview"
-        body = _read_review(await request.read_object(http), _ACCESS_REVIEW, api, kind)
-        spec = body.get("spec") or {}
-        about, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-        if (about is None) is (path is None):
-            fault = status.wrong(
-                "spec.resourceAttributes",
-                "",
-                "exactly one of nonResourceAttributes or resourceAttributes must be specified",
-            )
-            raise status.invalid(kind, kinds.AUTHORIZATION, "", [fault])
-        if about is None:
-            path = path or {}
-            asked = Attributes(path.get("verb", ""), path=path.get("path", "") or "/")
-        else:
-            sub = about.get("subresource")
-            asked = Attributes(
-                about.get("verb", ""),
-                about.get("group", ""),
-                about.get("resource", "") + (f"/{sub}" if sub else ""),
-                about.get("namespace", ""),
-                about.get("name", ""),
-            )
-        allowed = self._context.registry.authorizer.allowed(caller(http), asked)
-        answer = {
-            "kind": kind,
-            "apiVersion": api,
-            "metadata": {},
-            "spec": spec,
-            "status": {"allowed": allowed} if allowed else {"allowed": False, "denied": False},
-        }
-        return answers.raw(objects.dump(answer), code=201)
+        options = request.options(http)
+        body = read(
+            await request.read_object(http), _SHAPES[review], review.api_version, review.kind
+        )
+        spec, who = body.get("spec") or {}, caller(http)
+        meta: JSON = {}
+        match review:
+            case reviews.TOKENS:
+                found = self._token(spec)
+            case reviews.SELF:
+                found = {"userInfo": _user(who)}
+                meta = {"creationTimestamp": objects.now()}
+            case reviews.SELF_RULES:
+                found, spec = self._rules(spec, who), {}
+            case reviews.SELF_ACCESS:
+                found = self._access(spec, who)
+            case _:
+                meta = _place(spec, target)
+                found = self._access(spec, _subject(spec))
+        answer: JSON = {"kind": review.kind, "apiVersion": review.api_version, "metadata": meta}
+        if review is not reviews.SELF:
+            answer["spec"] = spec
+        if review not in (reviews.SELF, reviews.SELF_RULES):
+            fieldsets.created(answer, _SHAPES[review], review.plural, options.manager)
+        answer["status"] = found
+        return answers.raw(objects.dump(answer), code=201, warnings=options.warnings)
+
+    def _token(self, spec: JSON) -> JSON:
+        token = spec.get("token", "")
+        if not token:
+            raise status.bad_request("token is required for TokenReview in authentication")
+        found = self._context.tokens.review(token, spec.get("audiences") or ())
+        if found is None:
+            return {"user": {}, "error": "invalid bearer token"}
+        who, audiences = found
+        return {"authenticated": True, "user": _user(who), "audiences": audiences}
+
+    def _access(self, spec: JSON, who: Caller) -> JSON:
+        asked = _asked(spec)
+        if not self._authorizer.allowed(who, asked):
+            return {"allowed": False}
+        reason = self._authorizer.reason(who, asked)
+        return {"allowed": True, **({"reason": reason} if reason else {})}
+
+    def _rules(self, spec: JSON, who: Caller) -> JSON:
+        namespace = spec.get("namespace", "")
+        if not namespace:
+            raise status.bad_request("no namespace on request")
+        resources, urls = [], []
+        for rule in self._authorizer.known_rules(who, namespace):
+            if rule.get("nonResourceURLs"):
+                part = {key: rule.get(key) or [] for key in ("verbs", "nonResourceURLs")}
+                urls.append(part)
+            else:
+                keys = ("verbs", "apiGroups", "resources", "resourceNames")
+                resources.append({key: rule[key] for key in keys if rule.get(key)})
+        return {"resourceRules": resources, "nonResourceRules": urls, "incomplete": False}
 
 
-def _read_review(body: Any, shape: schema.Fields, api_version: str, kind: str) -> JSON:
+def _user(who: Caller) -> JSON:
+    found: JSON = {"username": who.name}
+    if who.uid:
+        found["uid"] = who.uid
+    if who.groups:
+        found["groups"] = list(who.groups)
+    if who.extra:
+        found["extra"] = {key: list(values) for key, values in who.extra}
+    return found
+
+
+def _subject(spec: JSON) -> Caller:
+    """Of whom a review asks. Raises ApiError 422."""
+    if not spec.get("user") and not spec.get("groups"):
+        why = "at least one of user or group must be specified"
+        raise _invalid(status.wrong("spec.user", "", why))
+    extra = tuple((key, tuple(values)) for key, values in (spec.get("extra") or {}).items())
+    groups = tuple(spec.get("groups") or ())
+    return Caller(spec.get("user", ""), groups, spec.get("uid", ""), extra)
+
+
+def _place(spec: JSON, target: Target) -> JSON:
+    """The metadata of a review of others' rights. Raises ApiError 422."""
+    if not target.namespace:
+        return {}
+    about = spec.get("resourceAttributes")
+    if about is None:
+        why = "disallowed on this kind of request"
+        raise _invalid(status.wrong("spec.nonResourceAttributes", "", why))
+    if about.get("namespace", "") != target.namespace:
+        field = "spec.resourceAttributes.namespace"
+        raise _invalid(
+            status.wrong(field, about.get("namespace", ""), "must match metadata.namespace")
+        )
+    return {"namespace": target.namespace}
+
+
+def _asked(spec: JSON) -> Attributes:
+    """What a review asks. Raises ApiError 422."""
+    about, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if about is not None and path is not None:
+        why = "cannot be specified in combination with resourceAttributes"
+        raise _invalid(status.wrong("spec.nonResourceAttributes", "", why))
+    if about is not None:
+        sub = about.get("subresource")
+        return Attributes(
+            about.get("verb", ""),
+            about.get("group", ""),
+            about.get("resource", "") + (f"/{sub}" if sub else ""),
+            about.get("namespace", ""),
+            about.get("name", ""),
+        )
+    if path is not None:
+        return Attributes(path.get("verb", ""), path=path.get("path", "") or "/")
+    why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+    raise _invalid(status.wrong("spec.resourceAttributes", "", why))
+
+
+def _invalid(fault: status.Cause) -> ApiError:
+    # Without the kind, as a real API server.
+    return status.invalid("", reviews.AUTHORIZATION, "", [fault])
+
+
+def read(body: Any, shape: schema.Fields, api_version: str, kind: str) -> JSON:
+    """A review or request that a client sent. Raises ApiError 400."""
     if not isinstance(body, dict):
         raise status.bad_request(f"the body must be an object of kind {kind}")
     if (body.get("apiVersion", api_version), body.get("kind", kind)) != (api_version, kind):

@@ -32,10 +32,8 @@ from tinykube.kinds.services import ENDPOINTS, SERVICES, SLICES
 from tinykube.kinds.storage import STORAGE_CLASSES
 
 __all__ = [
-    "ACCESS_REVIEW",
     "ALL_VERBS",
     "API_EXTENSIONS",
-    "AUTHORIZATION",
     "BATCH",
     "CLAIMS",
     "CLUSTER_ROLES",
@@ -100,7 +98,3 @@ STORED = (
 
 # Served beside those: the same objects under other names.
 VIEWS = (EVENT_VIEWS,)
-
-# Answered on the spot, never stored.
-ACCESS_REVIEW = "selfsubjectaccessreviews"
-AUTHORIZATION = "authorization.k8s.io"

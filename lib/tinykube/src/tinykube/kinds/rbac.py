@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tinykube import names, schema
 from tinykube.kinds.resource import Resource
-from tinykube.schema import Fields, Many, Refused
+from tinykube.kinds.shapes import LABEL_SELECTOR
+from tinykube.schema import Fields, Many
 
 RBAC = "rbac.authorization.k8s.io"
 _RULES = Many(
@@ -21,7 +22,7 @@ _RULES = Many(
 )
 _ROLE_REF = Fields({"apiGroup": "str", "kind": "str", "name": "str"}, atomic=True)
 _SUBJECTS = Many(Fields({"kind": "str", "apiGroup": "str", "name": "str", "namespace": "str"}))
-_AGGREGATION = Refused("roles are not aggregated here; write the rules out")
+_AGGREGATION = Fields({"clusterRoleSelectors": Many(LABEL_SELECTOR)})
 ROLES = Resource(
     RBAC,
     "v1",

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from tinykube.registry import Registry
 
 
+_ALL = (
+    {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
+    {"verbs": ["*"], "nonResourceURLs": ["*"]},
+)
+
+
 class RoleRules(Rules):
     """Roles and cluster roles: nobody grants what they do not have."""
 
@@ -49,11 +55,27 @@ class RoleRules(Rules):
 
     def admit(self, registry: Registry, caller: Caller, new: JSON, old: JSON | None) -> None:
         """See Rules."""
+        self._aggregation(registry, caller, new, old)
         if old and (old.get("rules") or []) == (new.get("rules") or []):
             return
         resource = _resource(new)
         namespace = objects.namespace(new)
         _escalation(registry, caller, resource, new, new.get("rules") or (), namespace, "escalate")
+
+    def _aggregation(
+        self, registry: Registry, caller: Caller, new: JSON, old: JSON | None
+    ) -> None:
+        """Whoever labels a role feeds the aggregated one: only those who may do all make it."""
+        rule = new.get("aggregationRule")
+        if not rule or (old and old.get("aggregationRule") == rule):
+            return
+        if registry.authorizer.uncovered(caller, _ALL, ""):
+            raise forbidden(
+                kinds.CLUSTER_ROLES.plural,
+                kinds.RBAC,
+                objects.name(new),
+                "must have cluster-admin privileges to use the aggregationRule",
+            )
 
 
 def _words(field: str) -> str:

@@ -14,7 +14,7 @@ def test_built_in_kinds_are_found_in_every_way():
         assert catalog.by_kind(item.api_version, item.kind) is item
         assert catalog.by_key(item.key) is item
     assert set(catalog.stored()) == set(kinds.STORED)
-    assert set(catalog) == {*kinds.STORED, *kinds.VIEWS}
+    assert set(catalog) == {*kinds.STORED, *kinds.VIEWS, *kinds.COMPUTED}
 
 
 def test_a_defined_resource_has_each_of_its_versions_and_one_that_is_stored():

@@ -78,6 +78,15 @@ def read_stat(pid: int) -> Stat | None:
     return Stat(name, fields[0], int(fields[1]), int(fields[19]), int(fields[21]))
 
 
+def read_ticks(pid: int) -> int:
+    """Processor time that a process and its ended children have used, in clock ticks."""
+    try:
+        text = Path("/proc", str(pid), "stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(int(word) for word in text[text.rindex(")") + 2 :].split()[11:15])
+
+
 def children(pid: int) -> list[int]:
     """The children of a process; none if it has ended."""
     try:

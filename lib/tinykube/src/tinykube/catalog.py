@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from tinykube.kinds import STORED, VIEWS
+from tinykube.kinds import COMPUTED, STORED, VIEWS
 from tinykube.kinds.resource import Resource
 
 
@@ -36,6 +36,7 @@ class Catalog:
         """Every resource that is served, each version of it."""
         yield from STORED
         yield from VIEWS
+        yield from COMPUTED
         for versions in self._defined.values():
             yield from (item for item in versions if item.served)
 

@@ -36,6 +36,7 @@ from tinykube.kubelets import Kubelets
 from tinykube.local import LocalClient
 from tinykube.node.client import Endpoint, LogOptions, NodeClient, Streams
 from tinykube.node.neighbours import Names
+from tinykube.node.usage import Usage
 from tinykube.objects import JSON
 from tinykube.registry import Registry
 from tinykube.scheduler import Scheduler
@@ -71,6 +72,14 @@ class Node:
         self, pod: JSON, container: str, command: Sequence[str], wanted: Streams
     ) -> Execution:
         """Run a command in a container."""
+        raise NotImplementedError
+
+    async def usage(self, pods: Sequence[JSON]) -> dict[tuple[str, str], Usage]:
+        """What containers use."""
+        raise NotImplementedError
+
+    async def machines(self) -> dict[str, Usage]:
+        """What the machine uses."""
         raise NotImplementedError
 
     async def connect(

@@ -10,6 +10,7 @@ from pathlib import Path
 from sandbox.execution import Execution
 from tinykube import kinds, objects
 from tinykube.node.client import LogOptions, LogsError, NodeLogs, Streams, VisitError
+from tinykube.node.usage import Usage
 from tinykube.objects import JSON
 from tinykube.store import Store
 
@@ -54,6 +55,14 @@ class Kubelets:
         """See `tinykube.node.client.NodeLogs`; only pods of this machine's own node."""
         self._check(pod)
         return await self._local.connect(pod, port)
+
+    async def usage(self, pods: Sequence[JSON]) -> dict[tuple[str, str], Usage]:
+        """See `tinykube.node.client.NodeLogs`; of other nodes' pods nothing is known."""
+        return await self._local.usage([p for p in pods if p["spec"].get("nodeName") == self._own])
+
+    async def machines(self) -> dict[str, Usage]:
+        """See `tinykube.node.client.NodeLogs`; this machine alone."""
+        return await self._local.machines()
 
     def _check(self, pod: JSON) -> None:
         node = pod["spec"].get("nodeName", "")

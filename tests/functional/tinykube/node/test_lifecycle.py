@@ -248,3 +248,19 @@ async def test_what_cannot_be_started_is_tried_again(api: Api, node: Node, polic
     await api.until(lambda: container(pod).get("restartCount", 0) >= 2)
 
     assert container(pod)["lastState"]["terminated"]["reason"] == "StartError"
+
+
+async def test_usage(api: Api, node: Node) -> None:
+    busy = await api.create("busy", shell("while :; do :; done"))
+    idle = await api.create("idle", shell("sleep 1000"))
+    done = await api.create("done", shell("true"))
+    for pod in (busy, idle):
+        await api.running(pod)
+    await api.finished(done)
+
+    found = await node.agent.usage([busy, idle, done])
+
+    assert set(found) == {(objects.uid(busy), "main"), (objects.uid(idle), "main")}
+    assert found[objects.uid(busy), "main"].cpu > found[objects.uid(idle), "main"].cpu
+    assert found[objects.uid(idle), "main"].memory > 0
+    assert set(await node.agent.machines()) == {"node-1"}

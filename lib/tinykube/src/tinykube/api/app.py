@@ -16,6 +16,7 @@ from tinykube.api.documents import OpenApi
 from tinykube.api.errors import Handler, guarded, not_allowed
 from tinykube.api.gate import Gate
 from tinykube.api.lists import Lists
+from tinykube.api.metrics import Metrics
 from tinykube.api.placements import Placements
 from tinykube.api.reviews import Reviews
 from tinykube.api.roots import Roots
@@ -43,6 +44,7 @@ class Api:
         self._tokens = TokenRequests(context)
         self._roots = Roots(context)
         self._visits = Visits(context)
+        self._metrics = Metrics(context)
         self._scales = Scales(context)
         self._placements = Placements(context)
         self._documents = OpenApi(context)
@@ -120,6 +122,8 @@ class Api:
         whole = asked in ("create", "list", "watch", "deletecollection")
         if asked not in resource.verbs or whole is bool(target.name):
             raise not_allowed()
+        if resource in kinds.COMPUTED:
+            return await self._metrics.answer(http, target, resource, asked)
         match asked:
             case "list":
                 return self._lists.answer(http, target, resource)

@@ -19,6 +19,7 @@ from tinykube.kinds.core import (
     VOLUMES,
 )
 from tinykube.kinds.events import EVENT_VIEWS
+from tinykube.kinds.metrics import NODE_METRICS, POD_METRICS
 from tinykube.kinds.rbac import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
@@ -38,6 +39,7 @@ __all__ = [
     "CLAIMS",
     "CLUSTER_ROLES",
     "CLUSTER_ROLE_BINDINGS",
+    "COMPUTED",
     "CONFIG_MAPS",
     "DEFINITIONS",
     "ENDPOINTS",
@@ -48,7 +50,9 @@ __all__ = [
     "LIMIT_RANGES",
     "NAMESPACES",
     "NODES",
+    "NODE_METRICS",
     "PODS",
+    "POD_METRICS",
     "PRIORITY_CLASSES",
     "QUOTAS",
     "RBAC",
@@ -98,3 +102,6 @@ STORED = (
 
 # Served beside those: the same objects under other names.
 VIEWS = (EVENT_VIEWS,)
+
+# Read only, and reckoned when they are asked for.
+COMPUTED = (POD_METRICS, NODE_METRICS)

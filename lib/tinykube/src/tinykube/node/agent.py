@@ -35,6 +35,7 @@ from tinykube.node.images import ImageMap
 from tinykube.node.neighbours import Names
 from tinykube.node.pod import Node, Pod
 from tinykube.node.runs import Runs
+from tinykube.node.usage import Meter, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +98,7 @@ class Agent:
         self.port = port
         self._changed = asyncio.Event()
         self._keeper = LimitKeeper()
+        self._meter = Meter()
         self._events: asyncio.Queue[tuple[JSON, Literal["Normal", "Warning"], str, str]] = (
             asyncio.Queue(maxsize=10_000)
         )
@@ -172,6 +174,21 @@ class Agent:
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect to a port of the pod; see `tinykube.node.client.NodeLogs`."""
         return await visits.connect(self._node.pod_folder(objects.uid(pod)), pod, port)
+
+    async def usage(self, pods: Sequence[JSON]) -> dict[tuple[str, str], Usage]:
+        """What containers use; see `tinykube.node.client.NodeLogs`."""
+        running = {
+            (objects.uid(pod), name): container
+            for pod in pods
+            for name, container in visits.containers(
+                self._node.pod_folder(objects.uid(pod)), pod
+            ).items()
+        }
+        return await self._meter.containers(running)
+
+    async def machines(self) -> dict[str, Usage]:
+        """What this machine uses; see `tinykube.node.client.NodeLogs`."""
+        return {self.name: await self._meter.machine()}
 
     async def logs(self, pod: JSON, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         """Stream a container's log; see `tinykube.node.client.NodeLogs`."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from sandbox.execution import Execution
+from tinykube.node.usage import Usage
 
 JSON = dict[str, Any]
 
@@ -125,6 +126,14 @@ class NodeLogs(Protocol):
         self, pod: JSON, container: str, command: Sequence[str], wanted: Streams
     ) -> Execution:
         """Run a command in a container. Raises VisitError when it does not run."""
+        ...
+
+    async def usage(self, pods: Sequence[JSON]) -> dict[tuple[str, str], Usage]:
+        """What the running containers of pods use, by the pod's uid and the container's name."""
+        ...
+
+    async def machines(self) -> dict[str, Usage]:
+        """What the whole machines use, by the names of their nodes."""
         ...
 
     async def connect(

@@ -25,6 +25,12 @@ def running(folder: Path, name: str) -> Container | None:
     return found[1] if found is not None and found[1].exit() is None else None
 
 
+def containers(folder: Path, pod: JSON) -> dict[str, Container]:
+    """A pod's running containers by their names."""
+    names = [item["name"] for _, item in podspec.containers(pod)]
+    return {name: found for name in names if (found := running(folder, name)) is not None}
+
+
 async def run(folder: Path, name: str, command: Sequence[str], wanted: Streams) -> Execution:
     """Run a command in a container of a pod. Raises VisitError.
 
@@ -59,9 +65,7 @@ async def connect(
     Pods share the machine's network: without this check, who may reach a pod's ports could reach
     every port of the machine.
     """
-    names = [item["name"] for _, item in podspec.containers(pod)]
-    containers = [found for name in names if (found := running(folder, name)) is not None]
-    pids = [pid for found in containers for pid in limits.processes(found)]
+    pids = [pid for found in containers(folder, pod).values() for pid in limits.processes(found)]
     address = await asyncio.to_thread(_address, pids, port)
     if address is None:
         raise VisitError(

@@ -110,7 +110,12 @@ class Api:
 
 
 class Fast(Clock):
-    """A clock whose seconds pass for waits thirty times as fast."""
+    """A clock whose seconds pass for waits thirty times as fast, and that can be set."""
+
+    shift = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.shift
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds / 30)
@@ -123,6 +128,7 @@ class Node:
         self.api = api
         self.folder = folder
         self.options = options
+        self.clock = Fast()
         self.agent: Agent
         self.task: asyncio.Task[None] | None = None
 
@@ -135,7 +141,7 @@ class Node:
             capacity={"cpu": "2", "memory": "4Gi", "pods": "20"},
             version="v1.37.2",
             store=ImageStore(self.folder / "store"),
-            clock=Fast(),
+            clock=self.clock,
             **self.options,
         )
         self.task = asyncio.create_task(self.agent.run())

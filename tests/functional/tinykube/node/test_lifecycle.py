@@ -250,6 +250,30 @@ async def test_what_cannot_be_started_is_tried_again(api: Api, node: Node, polic
     assert container(pod)["lastState"]["terminated"]["reason"] == "StartError"
 
 
+@pytest.mark.parametrize("jump", [-86400.0, 86400.0])
+async def test_the_clock_is_set(api: Api, node: Node, jump: float) -> None:
+    """Neither waits nor grace periods grow or shrink by it, and nothing is killed for it."""
+    probe = {**command("true"), "periodSeconds": 1, "initialDelaySeconds": 1}
+    script = "echo x >> /data/runs; test $(wc -l < /data/runs) -ge 3"
+    failing = await api.create(
+        "failing", shell(script, **DATA), volumes=VOLUMES, restartPolicy="OnFailure"
+    )
+    steady = await api.create(
+        "steady", shell(f"trap 'exit 9' TERM; {FOREVER}", livenessProbe=probe)
+    )
+    await api.running(steady)
+    await api.until(lambda: container(failing).get("restartCount", 0) >= 1)
+
+    node.clock.shift = jump
+
+    assert await api.finished(failing) == "Succeeded"
+    assert container(failing)["restartCount"] == 2
+    assert "running" in container(steady)["state"]
+    await api.delete(steady, 30)
+    await api.until(lambda: objects.uid(steady) not in api.pods)
+    assert terminated(steady)["exitCode"] == 9
+
+
 async def test_usage(api: Api, node: Node) -> None:
     busy = await api.create("busy", shell("while :; do :; done"))
     idle = await api.create("idle", shell("sleep 1000"))

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
-from tinykube import answers, objects, podlog, request, status, unserved
+from tinykube import answers, kinds, objects, podlog, request, status, unserved
 from tinykube.api import forms
 from tinykube.api.access import attributes, authorize, path_attributes, verb
 from tinykube.api.context import Context

@@ -310,11 +310,8 @@ class Pod:
         meta = self.body["metadata"]
         if not meta.get("deletionTimestamp"):
             return now + self._grace()
-        grace = float(meta.get("deletionGracePeriodSeconds") or 0)
-        # The time stamp is whole seconds, and of a clock that may have jumped: after the node's
-        # restart it shortens what is left, and never lengthens it.
-        left = objects.when(meta["deletionTimestamp"]).timestamp() + 1 - self._clock.time()
-        return now + max(min(grace, left), 0)
+        # Never by the time stamp: it is of another clock, and that may be wrong, or set.
+        return now + float(meta.get("deletionGracePeriodSeconds") or 0)
 
     async def _remove(self) -> None:
         meta = self.body["metadata"]

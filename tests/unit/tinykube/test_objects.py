@@ -41,3 +41,9 @@ def test_a_condition_moves_only_when_it_changes():
     assert objects.set_condition(status, "Ready", "True")
     assert "reason" not in status["conditions"][0]
     assert first["reason"] == "Why"
+
+
+def test_conditions_that_are_null_are_none():
+    status = {"conditions": None}
+    assert objects.set_condition(status, "Ready", "True", reason="R")
+    assert [item["type"] for item in status["conditions"]] == ["Ready"]

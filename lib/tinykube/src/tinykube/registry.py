@@ -216,7 +216,7 @@ class Registry:
         own.admit(self, caller, new, None)
         quotas.admit(self, resource, new)
         if options.dry_run:
-            return Written(objects.dump(new), created=True)
+            return Written(resource.shown(objects.dump(resource.stored(new))), created=True)
         with self.store.write() as transaction:
             data = transaction.insert(resource.key, resource.stored(new))
             if resource is kinds.NAMESPACES:
@@ -489,7 +489,7 @@ class Registry:
         if resource.generation and not subresource and resource.differs(new, old):
             meta["generation"] = before.get("generation", 1) + 1
         if options.dry_run:
-            return Written(objects.dump(new))
+            return Written(resource.shown(objects.dump(resource.stored(new))))
         return self._write(resource, new, previous)
 
     def _check_change(

@@ -57,6 +57,9 @@ async def test_a_version_that_is_going_away_warns(http):
         '299 - "serving.example.com/v1alpha1 ModelService is deprecated; use '
         'serving.example.com/v1beta1 ModelService"'
     )
+    refused = await http.post(path, json={"kind": "ModelService"})
+    assert refused.status_code == 422
+    assert "is deprecated" in refused.headers["warning"]
     answer = await http.get(path.replace("v1alpha1", "v1beta1"))
     assert "warning" not in answer.headers
 

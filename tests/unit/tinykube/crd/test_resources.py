@@ -269,3 +269,33 @@ def test_a_resource_inside_must_say_what_it_is(registry, resource, experiment):
     found = causes(error)
     assert "spec.trialTemplate.trialSpec.apiVersion: Required value" in found
     assert "spec.trialTemplate.trialSpec.kind: Required value" in found
+
+
+def test_the_status_gets_its_defaults_though_a_client_cannot_give_it(
+    establish, definition, create
+):
+    body = definition(subresources={"status": {}})
+    root = body["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    root["properties"]["status"] = {
+        "type": "object",
+        "default": {"phase": "Waiting"},
+        "properties": {"phase": {"type": "string"}},
+    }
+    made = create(establish(body)["v1"], {**THING, "status": {"phase": "Ready"}})
+    assert made["status"] == {"phase": "Waiting"}
+
+
+def test_the_stored_version_knows_which_fields_are_kept(establish, definition, create):
+    def schema(field):
+        spec = {"type": "object", "properties": {field: {"type": "string"}}}
+        return {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
+
+    body = definition()
+    (version,) = body["spec"]["versions"]
+    version["schema"] = schema("new")
+    old = {"name": "v1beta1", "served": True, "storage": False, "schema": schema("old")}
+    body["spec"]["versions"].append(old)
+    found = establish(body)
+    given = {**THING, "apiVersion": "example.com/v1beta1", "spec": {"old": "x"}}
+    assert create(found["v1beta1"], given, dry_run=True)["spec"] == {}
+    assert create(found["v1beta1"], given)["spec"] == {}

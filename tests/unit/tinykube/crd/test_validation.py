@@ -166,3 +166,16 @@ def test_items_that_are_there_twice():
         's[2]: Duplicate value: "a"',
         'm[1]: Duplicate value: {"n":"x"}',
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(1, "int64"), (1.5, "float64"), ({}, ""), (True, "")]
+)
+def test_a_format_is_compared_before_a_type(value, shown):
+    (fault,) = faults(spec(type="string", format="ipv4"), {"a": value})
+    assert fault == f'a: Invalid value: "{shown}": a in body must be of type ipv4: "{shown}"'
+
+
+def test_a_format_that_nobody_knows_changes_nothing():
+    (fault,) = faults(spec(type="string", format="nobody-knows"), {"a": 1})
+    assert fault.endswith('must be of type string: "integer"')

@@ -109,10 +109,9 @@ class Api:
             if why and asked in ("create", "update", "patch"):
                 raise status.forbidden(target.plural, group, target.name, why)
             raise status.unknown_path()
-        answer = await self._resource(http, target, target.resource, asked)
         if target.resource.deprecation:
-            answers.warn(answer, target.resource.deprecation)
-        return answer
+            http.state.deprecation = target.resource.deprecation
+        return await self._resource(http, target, target.resource, asked)
 
     async def _resource(
         self, http: Request, target: Target, resource: Resource, asked: str

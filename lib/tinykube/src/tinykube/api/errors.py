@@ -21,6 +21,12 @@ def guarded(handler: Handler) -> Handler:
     """Turn what goes wrong into the Status that says so."""
 
     async def answer(http: Request) -> Response:
+        response = await attempt(http)
+        if deprecation := getattr(http.state, "deprecation", ""):
+            answers.warn(response, deprecation)
+        return response
+
+    async def attempt(http: Request) -> Response:
         try:
             return await handler(http)
         except ApiError as error:

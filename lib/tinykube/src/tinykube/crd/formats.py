@@ -146,6 +146,11 @@ _CHECKS: Mapping[str, Callable[[str], bool]] = {
 }
 
 
+def known(name: str) -> bool:
+    """True if there is such a format."""
+    return name.replace("-", "") in _CHECKS
+
+
 def matches(name: str, text: str) -> bool:
     """True if the text has the format, or if there is no such format."""
     check = _CHECKS.get(name.replace("-", ""))

@@ -45,11 +45,13 @@ class CustomResource(Resource):
 
     Attributes:
         node: the version's schema.
-        home: the version that the store holds.
+        home_node: the schema of the version that the store holds.
+        home: that version.
         settled: False if stored objects may have been written under another schema.
     """
 
     node: Node = field(default_factory=Node)
+    home_node: Node = field(default_factory=Node)
     singular_name: str = ""
     home: str = ""
     settled: bool = True
@@ -80,14 +82,18 @@ class CustomResource(Resource):
         obj: JSON = objects.load(data)
         obj["apiVersion"] = self.api_version
         if not self.settled:
-            defaulting.drop_nulls(obj, self.node)
-            defaulting.fill(obj, self.node)
+            defaulting.drop_nulls(obj, self.home_node)
+            defaulting.fill(obj, self.home_node)
         pruning.prune(obj, self.node, Findings())
         return objects.dump(obj)
 
     def stored(self, obj: JSON) -> JSON:
         """See Resource."""
-        return {**obj, "apiVersion": f"{self.group}/{self.home}"}
+        kept = {**obj, "apiVersion": f"{self.group}/{self.home}"}
+        if self.version != self.home:
+            kept = objects.copy(kept)
+            pruning.prune(kept, self.home_node, Findings())
+        return kept
 
     def differs(self, new: JSON, old: JSON) -> bool:
         """See Resource."""
@@ -117,6 +123,12 @@ class CustomRules(Rules):
         self._resource = resource
         self._node = resource.node
         self._rules = RuleSet(resource.node)
+
+    def prepare(self, new: JSON, old: JSON | None) -> None:
+        """See Rules."""
+        # The status of a client was taken away after its defaults were filled in.
+        if old is None:
+            defaulting.fill(new, self._node)
 
     def validate(self, new: JSON, old: JSON | None) -> list[Cause]:
         """See Rules."""
@@ -200,15 +212,28 @@ def versions(definition: Mapping[str, Any]) -> list[CustomResource]:
     spec = definition["spec"]
     entries: list[JSON] = sorted(spec["versions"], key=lambda entry: not entry["storage"])
     settled = definition["metadata"].get("generation", 1) == 1
-    return [_resource(definition, entry, entries[0]["name"], settled=settled) for entry in entries]
+    home = entries[0]["name"]
+    nodes = [build(_schema(entry)) for entry in entries]
+    return [
+        _resource(definition, entry, node, home, nodes[0], settled=settled)
+        for entry, node in zip(entries, nodes, strict=True)
+    ]
+
+
+def _schema(entry: JSON) -> JSON:
+    return (entry.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"}
 
 
 def _resource(
-    definition: Mapping[str, Any], entry: JSON, home: str, *, settled: bool
+    definition: Mapping[str, Any],
+    entry: JSON,
+    node: Node,
+    home: str,
+    home_node: Node,
+    *,
+    settled: bool,
 ) -> CustomResource:
     spec, names = definition["spec"], definition["status"]["acceptedNames"]
-    props = (entry.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"}
-    node = build(props)
     subresources = entry.get("subresources") or {}
     given = subresources.get("scale")
     scale = None
@@ -238,13 +263,14 @@ def _resource(
         typed=False,
         list_kind=names.get("listKind") or "",
         node=node,
+        home_node=home_node,
         singular_name=names.get("singular") or names["kind"].lower(),
         home=home,
         settled=settled,
         scale=scale,
         deprecation=_deprecation(spec, names["kind"], entry),
         terminating=bool(definition["metadata"].get("deletionTimestamp")),
-        document=props,
+        document=_schema(entry),
     )
     object.__setattr__(made, "rules", CustomRules(made))
     return made

@@ -18,7 +18,8 @@ from tinykube.status import Cause
 
 # How Kubernetes spells the path of the whole.
 NOWHERE = "<nil>"
-_NUMBERS = ("int32", "int64", "float", "double")
+# The formats of values that are no strings.
+_FORMATS = {"integer": "int64", "number": "float64", "boolean": "", "object": ""}
 _INT32, _INT64 = 2**31, 2**63
 
 
@@ -108,20 +109,23 @@ class _Check:
         return invalid(self.field(path), value, f"{path} in body {words}")
 
     def _type(self, value: Any, node: Node, path: str) -> Iterator[Cause]:
-        if not node.types:
+        style = _style(node)
+        if not node.types and not style:
             return
         found = _type_of(value)
-        if value is None and node.nullable:
+        if value is None and (node.nullable or not node.types):
             return
         if found in node.types or (found == "integer" and "number" in node.types):
             return
         if found == "number" and "integer" in node.types and float(value).is_integer():
             return
         expected = ",".join(node.types)
-        style = node.constraints.get("format")
-        if style and style in _NUMBERS and found in ("number", "boolean", "object"):
+        if style and isinstance(value, str | list) and node.types in ((), ("string",)):
+            # Its format is looked at in its place; of a list, nothing is.
+            return
+        if style and found in _FORMATS:
             # Kubernetes compares with the format before the type.
-            expected, found = style, "float64" if found == "number" else ""
+            expected, found = style, _FORMATS[found]
         detail = f'{path} in body must be of type {expected}: "{found}"'
         message = f'Invalid value: "{found}": {detail}'
         yield Cause("FieldValueTypeInvalid", message, self.field(path))
@@ -157,7 +161,7 @@ class _Check:
 
     def _number(self, value: float, node: Node, path: str) -> Iterator[Cause]:
         limits = node.constraints
-        if node.types[:1] == ("integer",):
+        if node.types == ("integer",):
             bound = _INT32 if limits.get("format") == "int32" else _INT64
             if not (-bound <= value < bound and float(value).is_integer()):
                 style = limits.get("format")
@@ -254,6 +258,21 @@ class _Check:
         if node.none_of is not None and not self.value(value, node.none_of, path, UNSET)[0]:
             faults.append(fault("must not validate the schema (not)"))
         return faults, count
+
+
+def _style(node: Node) -> str:
+    """The format of a level's values, if it is one that its type can have."""
+    style = str(node.constraints.get("format") or "")
+    match node.types:
+        case ("integer",):
+            known = style in ("int32", "int64")
+        case ("number",):
+            known = style in ("float", "double")
+        case () | ("string",):
+            known = formats.known(style)
+        case _:
+            known = False
+    return style if known else ""
 
 
 def _nearest(results: Sequence[tuple[list[Cause], int]]) -> list[Cause]:

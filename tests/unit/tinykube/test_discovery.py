@@ -20,3 +20,9 @@ def test_the_version_is_one_that_clients_read():
 def test_what_is_not_there():
     assert discovery.group(Catalog(), "apps") is None
     assert discovery.resource_list(Catalog(), "apps", "v1") is None
+
+
+def test_kubectl_get_all_shows_what_runs():
+    listed = discovery.resource_list(Catalog(), "", "v1")["resources"]
+    shown = {item["name"] for item in listed if "all" in item.get("categories", ())}
+    assert shown == {"pods", "services"}

@@ -23,6 +23,7 @@ JOBS = Resource(
     "jobs",
     "Job",
     namespaced=True,
+    categories=("all",),
     status=True,
     generation=True,
     orphans=True,

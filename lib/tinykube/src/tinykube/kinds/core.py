@@ -151,6 +151,7 @@ PODS = Resource(
     "pods",
     "Pod",
     namespaced=True,
+    categories=("all",),
     short=("po",),
     status=True,
     subresources={

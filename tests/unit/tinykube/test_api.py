@@ -632,8 +632,11 @@ async def test_discovery(http):
     assert {"authorization.k8s.io", "batch", "coordination.k8s.io"} <= set(groups)
     assert groups == sorted(groups)
     for name in groups:
-        assert (await http.get(f"/apis/{name}")).json()["kind"] == "APIGroup"
-        assert (await http.get(f"/apis/{name}/v1")).json()["resources"]
+        group = (await http.get(f"/apis/{name}")).json()
+        assert group["kind"] == "APIGroup"
+        for version in group["versions"]:
+            listed = (await http.get(f"/apis/{version['groupVersion']}")).json()
+            assert listed["resources"], version
     assert (await http.get("/apis/apps")).status_code == 404
     assert (await http.get("/apis/apps/v1")).status_code == 404
 

@@ -40,7 +40,8 @@ class Tinykube:
 
     def __exit__(self, *_: object) -> None:
         stop = [sys.executable, "-m", "tinykube", "stop", "--pods"]
-        subprocess.run(["env", f"TINYKUBE_DATA={self.folder}", *stop], check=True, timeout=60)
+        command = ["env", f"TINYKUBE_DATA={self.folder}", *stop]
+        subprocess.run(command, check=True, timeout=60, stdout=subprocess.DEVNULL)
         self.process.stop()
 
     @property

@@ -368,7 +368,12 @@ async def test_an_update_creates_where_the_kind_allows_it(http):
     path = "/apis/coordination.k8s.io/v1/namespaces/default/leases/l"
     body = {"metadata": {"name": "l", "resourceVersion": "7"}, "spec": {"holderIdentity": "me"}}
     assert (await http.put(path, json=body)).status_code == 201
-    assert (await http.put(path, json={"metadata": {"name": "l"}})).status_code == 200
+    answer = await http.put(path, json={"metadata": {"name": "l"}})
+    assert answer.status_code == 422
+    assert "leases.coordination.k8s.io" in answer.json()["message"]
+    version = (await http.get(path)).json()["metadata"]["resourceVersion"]
+    body["metadata"]["resourceVersion"] = version
+    assert (await http.put(path, json=body)).status_code == 200
     other = {"metadata": {"name": "m", "uid": "x"}}
     answer = await http.put(f"{path[:-1]}m", json=other)
     assert answer.status_code == 409
@@ -743,3 +748,53 @@ async def test_what_is_deleted_at_once_shows_no_deletion(http):
     (event,) = [json.loads(line) for line in answer.text.splitlines()]
     assert event["type"] == "DELETED"
     assert "deletionTimestamp" not in event["object"]["metadata"]
+
+
+async def test_what_an_apply_names_must_be_known(http):
+    answer = await http.patch(
+        f"{CORE}/configmaps/x",
+        params={"fieldManager": "me"},
+        json={"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "dada": {}},
+        headers={"Content-Type": patch.APPLY_PATCH},
+    )
+    assert answer.status_code == 500
+    assert answer.json()["message"] == (
+        "failed to create typed patch object (/x; /v1, Kind=ConfigMap): .dada: field not "
+        "declared in schema"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "missing"),
+    [
+        ("kubernetes.io/tls", {"tls.crt": ""}, ["tls.key"]),
+        ("kubernetes.io/basic-auth", {}, ["username", "password"]),
+        ("kubernetes.io/basic-auth", {"username": ""}, []),
+        ("kubernetes.io/ssh-auth", {"ssh-privatekey": ""}, ["ssh-privatekey"]),
+        ("kubernetes.io/dockerconfigjson", {}, [".dockerconfigjson"]),
+    ],
+)
+async def test_secrets_of_a_type_hold_what_it_says(http, kind, data, missing):
+    body = {"metadata": {"name": "s"}, "type": kind, "data": data}
+    answer = await http.post(f"{CORE}/secrets", json=body)
+    assert answer.status_code == (422 if missing else 201)
+    if missing:
+        causes = answer.json()["details"]["causes"]
+        assert [cause["field"] for cause in causes] == [f"data[{key}]" for key in missing]
+
+
+async def test_a_name_is_taken_until_its_object_is_gone(http):
+    body = {"metadata": {"name": "s", "finalizers": ["example.com/f"]}}
+    await http.post(f"{CORE}/secrets", json=body)
+    await http.delete(f"{CORE}/secrets/s")
+    answer = await http.post(f"{CORE}/secrets", json=body)
+    assert answer.status_code == 409
+    assert answer.json()["message"] == 'object is being deleted: secrets "s" already exists'
+
+
+@pytest.mark.parametrize("spec", [{"leaseDurationSeconds": 0}, {"leaseTransitions": -1}])
+async def test_leases_that_make_no_sense(http, spec):
+    path = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+    answer = await http.post(path, json={"metadata": {"name": "l"}, "spec": spec})
+    assert answer.status_code == 422
+    assert answer.json()["details"]["causes"][0]["field"] == f"spec.{next(iter(spec))}"

@@ -202,8 +202,11 @@ class Registry:
         faults += findings.refused
         if faults:
             raise self._invalid(resource, new, faults)
-        if self.store.get(resource.key, namespace, meta["name"]) is not None:
-            raise status.already_exists(resource.plural, resource.group, meta["name"])
+        if (there := self.store.load(resource.key, namespace, meta["name"])) is not None:
+            error = status.already_exists(resource.plural, resource.group, meta["name"])
+            if objects.terminating(there):
+                error.message = f"object is being deleted: {error.message}"
+            raise error
         if not applied:
             fieldsets.created(
                 new,
@@ -335,6 +338,20 @@ class Registry:
                 f"({name})"
             )
 
+    def _undeclared(self, resource: Resource, config: JSON, findings: Findings) -> status.ApiError:
+        """An apply cannot own what its kind has not; Kubernetes calls that an internal error."""
+        meta = config["metadata"]
+        version = resource.api_version if resource.group else f"/{resource.version}"
+        faults = [f".{path}: field not declared in schema" for path in findings.unknown[:20]]
+        detail = faults[0] if len(faults) == 1 else "errors:\n  " + "\n  ".join(faults)
+        place = f"{meta.get('namespace') or ''}/{meta.get('name') or ''}"
+        return status.ApiError(
+            500,
+            "",
+            f"failed to create typed patch object ({place}; {version}, Kind={resource.kind}): "
+            f"{detail}",
+        )
+
     def _other_uid(self, resource: Resource, name: str, given: str, found: str) -> status.ApiError:
         return status.conflict(
             resource.plural,
@@ -392,6 +409,8 @@ class Registry:
     ) -> Written:
         _check_kind(resource, body)
         config, findings = self.read(resource, body, options)
+        if findings.unknown:
+            raise self._undeclared(resource, config, findings)
         meta = config["metadata"]
         self._named(config, name)
         if "managedFields" in meta:
@@ -613,7 +632,7 @@ class Registry:
         ):
             if wanted and wanted != found:
                 raise status.conflict(
-                    resource.plural,
+                    resource.kind,
                     resource.group,
                     meta["name"],
                     f"the {label} in the precondition ({wanted[:64]}) does not match the {label} "
@@ -735,9 +754,15 @@ def _grace(pod: JSON, deletion: Deletion) -> int:
 
 def _keep(transaction: Transaction, resource: Resource, new: JSON, previous: str) -> Written:
     """Store a changed object; one whose deletion waited for this is removed."""
-    gone, kept = _released(resource, new), resource.stored(new)
-    write = transaction.remove if gone else transaction.replace
-    return Written(resource.shown(write(resource.key, kept, previous)), gone=gone)
+    if not _released(resource, new):
+        data = transaction.replace(resource.key, resource.stored(new), previous)
+        return Written(resource.shown(data))
+    # What is removed is the state that the store has; the change that released it is not kept.
+    last: JSON = objects.load(resource.shown(previous))
+    version = last["metadata"]["resourceVersion"]
+    transaction.remove(resource.key, resource.stored(last), previous)
+    new["metadata"]["resourceVersion"] = version
+    return Written(objects.dump(new), gone=True)
 
 
 def _released(resource: Resource, obj: JSON) -> bool:

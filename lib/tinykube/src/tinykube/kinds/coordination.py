@@ -13,6 +13,7 @@ LEASES = Resource(
     "Lease",
     namespaced=True,
     upserts=True,
+    unconditional=False,
     shape=schema.kind(
         {
             "spec": Fields(

@@ -15,6 +15,7 @@ from tinykube.rules.classes import (
     RuntimeClassRules,
     StorageClassRules,
 )
+from tinykube.rules.coordination import LeaseRules
 from tinykube.rules.core import (
     ConfigMapRules,
     EventRules,
@@ -67,6 +68,7 @@ _RULES: Mapping[str, Rules] = {
     kinds.RUNTIME_CLASSES.key: RuntimeClassRules(),
     kinds.STORAGE_CLASSES.key: StorageClassRules(),
     kinds.EVENTS.key: EventRules(),
+    kinds.LEASES.key: LeaseRules(),
     kinds.ROLES.key: RoleRules(),
     kinds.CLUSTER_ROLES.key: RoleRules(),
     kinds.ROLE_BINDINGS.key: BindingRules(),

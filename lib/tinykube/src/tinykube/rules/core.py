@@ -40,10 +40,32 @@ class SecretRules(Rules):
         """See Rules."""
         yield from _keys("data", new.get("data") or {})
         yield from _size((new.get("data") or {}).values(), "data")
+        yield from _typed(new)
         if old:
             yield from _immutable(new, old, ("data",))
             if new["type"] != old["type"]:
                 yield wrong("type", new["type"], "field is immutable")
+
+
+# What a secret of a known type must hold.
+_NEEDED = {
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+    "kubernetes.io/dockercfg": (".dockercfg",),
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+}
+_BASIC = ("username", "password")
+
+
+def _typed(new: JSON) -> Iterator[Cause]:
+    data = new.get("data") or {}
+    for key in _NEEDED.get(new["type"], ()):
+        # An empty certificate will do; an empty key to log in with will not.
+        if key not in data or (new["type"].endswith("ssh-auth") and not data[key]):
+            yield required(f"data[{key}]")
+    if new["type"] == "kubernetes.io/basic-auth" and not any(key in data for key in _BASIC):
+        for key in _BASIC:
+            yield required(f"data[{key}]")
 
 
 class ConfigMapRules(Rules):

@@ -34,13 +34,13 @@ class RoleRules(Rules):
                 if new["kind"] == "Role":
                     yield wrong(
                         f"{path}.nonResourceURLs",
-                        "",
+                        rule["nonResourceURLs"],
                         "namespaced rules cannot apply to non-resource URLs",
                     )
                 if rule.get("resources") or rule.get("apiGroups"):
                     yield wrong(
                         f"{path}.nonResourceURLs",
-                        "",
+                        rule["nonResourceURLs"],
                         "rules cannot apply to both regular resources and non-resource URLs",
                     )
             else:

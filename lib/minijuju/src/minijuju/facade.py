@@ -20,6 +20,7 @@ from minijuju import (
     statuses,
     tasks,
     units,
+    user_secrets,
 )
 from minijuju.controller import Controller
 from minijuju.errors import BadRequestError, JujuError, NotFoundError, TimedOutError
@@ -592,6 +593,71 @@ class Facade:
                 )
                 return {one.id: shown}
         raise NotFoundError(f"secret {secret!r} not found")
+
+    async def add_secret(
+        self, reply: Reply, model: str, name: str, content: dict[str, str], info: str = ""
+    ) -> str:
+        """Add a user's secret; its URI."""
+        found = self._alive(model)
+        with self.state.transaction():
+            made = user_secrets.add(
+                self.state,
+                self.house.vault,
+                found.uuid,
+                owner=found.name,
+                name=name,
+                content=content,
+                description=info,
+            )
+        return made.uri
+
+    async def update_secret(
+        self,
+        reply: Reply,
+        model: str,
+        secret: str,
+        content: dict[str, str] | None = None,
+        name: str | None = None,
+        info: str | None = None,
+    ) -> None:
+        """Change a user's secret; its readers hear of new content by secret-changed."""
+        found = self._alive(model)
+        if content is not None:
+            secrets.check_content(content)
+        with self.state.transaction():
+            one = user_secrets.find(self.state, found.uuid, secret)
+            secrets.change(
+                self.state, self.house.vault, one, content=content, label=name, description=info
+            )
+
+    async def grant_secret(
+        self, reply: Reply, model: str, secret: str, applications: list[str]
+    ) -> None:
+        """Let applications read a user's secret."""
+        found = self._alive(model)
+        with self.state.transaction():
+            one = user_secrets.find(self.state, found.uuid, secret)
+            for name in applications:
+                user_secrets.grant(self.state, one, _application(self.state, found, name).name)
+
+    async def revoke_secret(
+        self, reply: Reply, model: str, secret: str, applications: list[str]
+    ) -> None:
+        """Take that back."""
+        found = self._alive(model)
+        with self.state.transaction():
+            one = user_secrets.find(self.state, found.uuid, secret)
+            for name in applications:
+                user_secrets.revoke(self.state, one, _application(self.state, found, name).name)
+
+    async def remove_secret(
+        self, reply: Reply, model: str, secret: str, revision: int | None = None
+    ) -> None:
+        """Remove a user's secret, or one revision of it."""
+        found = self._alive(model)
+        with self.state.transaction():
+            one = user_secrets.find(self.state, found.uuid, secret)
+            secrets.remove(self.state, one, revision)
 
 
 # The names of parameters are the wire's, and hide the modules of the same names.

@@ -96,7 +96,7 @@ class Vault:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """One secret; `owner_kind` is application or unit."""
+    """One secret; `owner_kind` is application, unit, or model for a user's (`user_secrets`)."""
 
     model: str
     id: str
@@ -217,12 +217,14 @@ def manages(secret: Secret, unit: str, *, leader: bool) -> bool:
     """Whether a unit may change a secret."""
     if secret.owner_kind == "unit":
         return secret.owner == unit
-    return leader and secret.owner == unit.partition("/")[0]
+    return secret.owner_kind == "application" and leader and secret.owner == unit.partition("/")[0]
 
 
 def readable(state: State, secret: Secret, unit: str) -> bool:
     """Whether a unit may read a secret: it or its application owns it, or it was granted."""
     application = unit.partition("/")[0]
+    if secret.owner_kind == "model":
+        return application in access(state, secret)
     if secret.owner == (unit if secret.owner_kind == "unit" else application):
         return True
     return (
@@ -235,6 +237,17 @@ def readable(state: State, secret: Secret, unit: str) -> bool:
         )
         is not None
     )
+
+
+def access(state: State, secret: Secret) -> list[str]:
+    """The applications that may read a user's secret."""
+    rows = state.rows(
+        "SELECT application FROM secret_access WHERE model = ? AND secret = ?"
+        " ORDER BY application",
+        secret.model,
+        secret.id,
+    )
+    return [row["application"] for row in rows]
 
 
 def create(
@@ -631,7 +644,8 @@ def document(
         "created": stamp(secret.created),
         "updated": stamp(secret.updated),
     }
-    texts = {"label": secret.label, "description": secret.description}
+    label = "name" if secret.owner_kind == "model" else "label"
+    texts = {label: secret.label, "description": secret.description}
     shown.update({key: value for key, value in texts.items() if value})
     if secret.rotation and secret.rotation != "never":
         shown["rotation"] = secret.rotation
@@ -641,12 +655,16 @@ def document(
     latest = next((one for one in known if one.number == shown["revision"]), None)
     if latest and latest.expires is not None:
         shown["expires"] = stamp(latest.expires)
-    access = [
+    readers = [
         {"target": subject, "scope": f"relation-{relation}", "role": "view"}
         for subject, relation in grants(state, secret)
     ]
-    if access:
-        shown["access"] = access
+    readers += [
+        {"target": f"application-{name}", "scope": f"model-{secret.model}", "role": "view"}
+        for name in access(state, secret)
+    ]
+    if readers:
+        shown["access"] = readers
     if all_:
         shown["revisions"] = [
             {

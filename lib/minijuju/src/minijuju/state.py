@@ -98,6 +98,17 @@ CREATE TABLE chore (id INTEGER PRIMARY KEY, what TEXT NOT NULL, words TEXT NOT N
 """
 
 
+# Added to databases of that version too: what does not know it does not miss it.
+ADDED = """
+CREATE TABLE IF NOT EXISTS secret_access (
+    model TEXT NOT NULL, secret TEXT NOT NULL, application TEXT NOT NULL,
+    PRIMARY KEY (model, secret, application),
+    FOREIGN KEY (model, secret) REFERENCES secret (model, id) ON DELETE CASCADE,
+    FOREIGN KEY (model, application) REFERENCES application (model, name)
+    ON DELETE CASCADE) STRICT;
+"""
+
+
 class State:
     """One open database.
 
@@ -153,6 +164,7 @@ class State:
             self._connection.executescript(
                 f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={VERSION}; COMMIT;"
             )
+        self._connection.executescript(ADDED)
 
     def close(self) -> None:
         """Close the database; what was not committed is gone."""

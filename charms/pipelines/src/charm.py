@@ -12,7 +12,17 @@ import yaml
 
 from cluster import RESERVED, Cluster
 from options import PipelinesOptions
-from toolkit_charm import Blocked, File, ToolkitCharm, Unready, Waiting, Workload, network, probe
+from toolkit_charm import (
+    Blocked,
+    File,
+    OptionsError,
+    ToolkitCharm,
+    Unready,
+    Waiting,
+    Workload,
+    network,
+    probe,
+)
 from toolkit_charm.interfaces.metadata import MetadataRequirer
 from toolkit_charm.network import Addresses
 from toolkit_charm.tokens import Token
@@ -31,6 +41,7 @@ FOLDERS = {
 }
 SETTINGS = "/etc/toolkit-pipelines/settings.yaml"
 TOKENS = "/etc/toolkit-pipelines/tokens"
+KUBECONFIG = "/etc/toolkit-pipelines/kubeconfig"
 METADATA_TOKEN = "/etc/toolkit-pipelines/metadata-token"  # noqa: S105 - the path of a file
 COMMAND = f"/opt/venv/bin/python -m toolkit_pipelines --config {SETTINGS}"
 TEMPLATE = ["/opt/venv/bin/python", "-m", "toolkit_pipelines.template", "--config", SETTINGS]
@@ -57,8 +68,11 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
                 raise Waiting(f"the storage {storage} is not attached yet")
         addresses = Addresses.load(self.model, ENDPOINT)
         cluster = Cluster(self.model.name, self.unit.name)
-        cluster.keep_manifests(options)
         self._unlimited = cluster.limit(options, self.container_name)
+        # Where the steps are: here, or in another cluster.
+        kubeconfig = self._kubeconfig(options)
+        there = Cluster(self.model.name, self.unit.name, kubeconfig) if kubeconfig else cluster
+        there.keep_manifests(options)
         settings: dict[str, object] = {
             "name": self.app.name,
             "host": str(addresses.bind),
@@ -76,8 +90,8 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
             "default_cpu": options.default_cpu,
             "default_memory": options.default_memory,
             "pods": options.pods(
-                service_account=cluster.service_account,
-                priority_class=cluster.priority_class(options),
+                service_account=there.service_account,
+                priority_class=there.priority_class(options),
             ),
             "index_url": options.package_index,
             "reserved_labels": RESERVED,
@@ -88,14 +102,18 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
         else:
             settings["artifact_address"] = options.artifact_address or self.url()
         files = [File(TOKENS, token.file_content())]
+        if kubeconfig:
+            settings["kubeconfig"] = KUBECONFIG
+            files.append(File(KUBECONFIG, kubeconfig, restart=True))
+            cluster.drop_token()
         metadata = self.metadata.load()
         if metadata is None:
-            cluster.drop_token()
+            there.drop_token()
         else:
-            cluster.keep_token(metadata.token)
+            there.keep_token(metadata.token)
             settings["metadata_url"] = metadata.url
             settings["metadata_token_file"] = METADATA_TOKEN
-            settings["metadata_secret"] = cluster.secret_name
+            settings["metadata_secret"] = there.secret_name
             files.append(File(METADATA_TOKEN, f"{metadata.token}\n", restart=True))
         files.append(File(SETTINGS, yaml.safe_dump(settings, sort_keys=True), restart=True))
         return Workload(
@@ -104,6 +122,28 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
             ports=(PORT,),
             halt=self.only_first(),
         )
+
+    def _kubeconfig(self, options: PipelinesOptions) -> str:
+        """Give the content of the kubeconfig for steps, "" if they run in this cluster."""
+        if not options.kubeconfig:
+            return ""
+        if options.artifact_transfer == "volume":
+            raise Blocked(
+                "config kubeconfig: steps of another cluster cannot mount the storage here; "
+                "set artifact-transfer=endpoint"
+            )
+        try:
+            secret = self.model.get_secret(id=options.kubeconfig)
+            return secret.get_content(refresh=True)["kubeconfig"]
+        except (ops.SecretNotFoundError, ops.ModelError) as error:
+            raise Blocked(
+                f"config kubeconfig: {options.kubeconfig} cannot be read; run "
+                f"`juju grant-secret {options.kubeconfig} {self.app.name}`"
+            ) from error
+        except KeyError as error:
+            raise Blocked(
+                f"config kubeconfig: {options.kubeconfig} has no key kubeconfig"
+            ) from error
 
     def _hosts(self, addresses: Addresses, options: PipelinesOptions) -> list[str]:
         own = (network.host(addresses.ingress), *network.names(self.unit, self.model.name))
@@ -223,7 +263,10 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
             return
         try:
             Cluster(self.model.name, self.unit.name).clear()
-        except Unready as reason:
+            kubeconfig = self._kubeconfig(PipelinesOptions.load(self.config))
+            if kubeconfig:
+                Cluster(self.model.name, self.unit.name, kubeconfig).clear()
+        except (Unready, OptionsError) as reason:
             logger.warning("what the application made in Kubernetes stays behind: %s", reason)
 
 

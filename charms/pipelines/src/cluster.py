@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import lightkube
-from lightkube import ApiError
+import yaml
+from lightkube import ApiError, KubeConfig
+from lightkube.config.kubeconfig import SingleConfig
 from lightkube.core.exceptions import ConfigError
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.batch_v1 import Job
@@ -14,7 +19,7 @@ from lightkube.resources.resource_v1 import ResourceClaimTemplate
 from lightkube.resources.scheduling_v1 import PriorityClass
 
 from options import PipelinesOptions
-from toolkit_charm import Blocked, compute, manifests
+from toolkit_charm import Blocked, Waiting, compute, manifests
 from toolkit_charm.manifests import Manifests
 from toolkit_charm.status import untrusted
 from toolkit_charm.storage import claim_name
@@ -39,20 +44,28 @@ class Cluster:
     Args:
         model: the model's name, which is the namespace.
         unit: the unit's name.
+        kubeconfig: the content of one, for another cluster and its context's namespace.
 
     Raises:
         Blocked: there is no Kubernetes API to speak to.
     """
 
-    def __init__(self, model: str, unit: str) -> None:
+    def __init__(self, model: str, unit: str, kubeconfig: str = "") -> None:
         self._namespace = model
         self._unit = unit
         self._application = unit.partition("/")[0]
+        self._elsewhere = bool(kubeconfig)
+        config = None
+        if kubeconfig:
+            config = _config(kubeconfig)
+            self._namespace = config.namespace or "default"
         try:
             self._client = lightkube.Client(
-                namespace=model, field_manager=f"{self._application}-charm"
+                config=config,
+                namespace=self._namespace,
+                field_manager=f"{self._application}-charm",
             )
-        except (ConfigError, OSError) as error:
+        except (ConfigError, OSError, ValueError) as error:
             raise Blocked(f"needs a Kubernetes API, and has none: {error}") from error
 
     @property
@@ -78,7 +91,8 @@ class Cluster:
         priority = None
         if options.priority and not options.priority_class:
             priority = {"name": self.priority_class(options), "value": options.priority}
-        self._manifests.apply({"quota": options.quota(), "priority": priority})
+        with self._told():
+            self._manifests.apply({"quota": options.quota(), "priority": priority})
 
     def limit(self, options: PipelinesOptions, container: str) -> str:
         """Set what the unit's own container may take; give why that cannot be, or ""."""
@@ -97,12 +111,10 @@ class Cluster:
             Blocked: the application is not trusted any more.
         """
         self.drop_token()
-        self._manifests.remove()
-        try:
+        with self._told():
+            self._manifests.remove()
             for kind in (Job, Pod, Secret, ResourceClaimTemplate):
                 manifests.delete(self._client, kind, self._namespace, {STEPS: self._application})
-        except ApiError as error:
-            raise self._refused(error) from error
 
     @property
     def _manifests(self) -> Manifests:
@@ -132,18 +144,51 @@ class Cluster:
             type="Opaque",
             stringData={KEY: token},
         )
-        try:
+        with self._told():
             self._client.apply(secret, force=True)
-        except ApiError as error:
-            raise self._refused(error) from error
 
     def drop_token(self) -> None:
         """Delete the secret if it is there."""
-        try:
-            self._client.delete(Secret, self.secret_name, namespace=self._namespace)
-        except ApiError as error:
-            if error.status.code != 404:
-                raise self._refused(error) from error
+        with self._told():
+            try:
+                self._client.delete(Secret, self.secret_name, namespace=self._namespace)
+            except ApiError as error:
+                if error.status.code != 404:
+                    raise
 
-    def _refused(self, error: ApiError) -> Exception:
-        return untrusted(self._application) if error.status.code in (401, 403) else error
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what the API refuses into a status that says what to do."""
+        try:
+            yield
+        except ApiError as error:
+            if self._elsewhere:
+                raise self._refused(error.status.message) from error
+            if error.status.code in (401, 403):
+                raise untrusted(self._application) from error
+            raise
+        except Blocked as reason:
+            # What is said of this cluster's trust does not hold for another.
+            raise (self._refused(str(reason.__cause__)) if self._elsewhere else reason) from reason
+        except httpx2.TransportError as error:
+            if not self._elsewhere:
+                raise
+            raise Waiting(f"the cluster of the kubeconfig does not answer: {error}") from error
+
+    def _refused(self, why: object) -> Blocked:
+        return Blocked(
+            f"config kubeconfig: its cluster refuses what steps need in the namespace "
+            f"{self._namespace}: {why}"
+        )
+
+
+def _config(text: str) -> SingleConfig:
+    try:
+        config = KubeConfig.from_dict(yaml.safe_load(text)).get()
+    except (ConfigError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise Blocked("config kubeconfig: the secret's key kubeconfig holds none") from error
+    if config is None or config.user is None or config.user.exec or config.user.auth_provider:
+        raise Blocked(
+            "config kubeconfig: its user must have a token or a certificate; no plugin is run"
+        )
+    return config

@@ -48,6 +48,7 @@ class PipelinesOptions(PodOptions, ComputeOptions):
     default_memory: Quantity
     package_index: Annotated[str, pydantic.AfterValidator(_url("https://pypi.example.com/simple"))]
     artifact_transfer: Literal["volume", "endpoint"]
+    kubeconfig: str = ""
     artifact_address: Annotated[
         str,
         pydantic.AfterValidator(_url("http://ml.example.com:8888")),

@@ -67,6 +67,8 @@ def test_a_file_and_the_environment(tmp_path: Path) -> None:
         ("artifact_transfer", "pigeon"),
         ("artifact_transfer", "endpoint"),
         ("artifact_address", "ml.example.com"),
+        ("kubeconfig", "relative"),
+        ("kubeconfig", "/without/another/transfer"),
     ],
 )
 def test_wrong_values_are_named(name: str, value: object) -> None:

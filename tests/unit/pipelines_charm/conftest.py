@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
+import httpx2
 import lightkube
 import pytest
 import yaml
@@ -43,7 +44,10 @@ def load_charm(folder):
 class Cluster:
     """Stands in for the API: claims by storage, secrets by name, what else is kept by kind."""
 
-    def __init__(self):
+    def __init__(self, elsewhere=None):
+        self.elsewhere = elsewhere
+        self.namespace = "ml"
+        self.away = False
         self.trusted = True
         self.present = True
         self.claims = {
@@ -60,6 +64,9 @@ class Cluster:
         if not self.present:
             raise lightkube.core.exceptions.ConfigError("no configuration")
         self.calls.append(("client", options))
+        if options.get("config") is not None:
+            self.elsewhere.namespace = options["namespace"]
+            return self.elsewhere
         return self
 
     def _answer(self, code):
@@ -69,6 +76,8 @@ class Cluster:
         return ApiError(request=request, response=response)
 
     def _check(self):
+        if self.away:
+            raise httpx2.ConnectError("nobody there")
         if not self.trusted:
             raise self._answer(403)
 
@@ -103,7 +112,7 @@ class Cluster:
         self._check()
         assert force
         if isinstance(made, Secret):
-            assert made.metadata.namespace == "ml"
+            assert made.metadata.namespace == self.namespace
             self.secrets[made.metadata.name] = made.stringData
             return
         self.kept[type(made), made.metadata.name] = made
@@ -161,7 +170,7 @@ def context(context_for):
 
 @pytest.fixture(autouse=True)
 def cluster(monkeypatch):
-    cluster = Cluster()
+    cluster = Cluster(Cluster())
     monkeypatch.setattr(lightkube, "Client", cluster.client)
     return cluster
 

@@ -6,6 +6,7 @@ import dataclasses
 
 import ops
 import pytest
+import yaml
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Pod, ResourceQuota
@@ -81,9 +82,10 @@ def test_an_event_that_changes_nothing_touches_nothing(context, running, monkeyp
     assert touched == []
 
 
-def test_every_option_reaches_the_workload(context, running, settings, meta):
+def test_every_option_reaches_the_workload(context, running, settings, meta, kubeconfig):
     changed = with_config(
-        running,
+        dataclasses.replace(running, secrets=[*running.secrets, kubeconfig]),
+        kubeconfig=kubeconfig.id,
         log_level="debug",
         parallelism=3,
         allowed_hosts="a.b, *.c:80",
@@ -127,9 +129,90 @@ def test_every_option_reaches_the_workload(context, running, settings, meta):
     assert options.placement.priority_class == "batch"
     assert (options.queue, options.shm_size) == ("ml", "1Gi")
     assert options.service_account == "pipelines-steps"
+    assert found["kubeconfig"] == "/etc/toolkit-pipelines/kubeconfig"
     assert found["artifact_transfer"] == "endpoint"
     assert found["artifact_address"] == "http://ml.example.com:8080"
     assert "ml.example.com:8080" in found["allowed_hosts"]
+
+
+KUBECONFIG = {
+    "current-context": "c",
+    "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u", "namespace": "steps"}}],
+    "clusters": [{"name": "k", "cluster": {"server": "https://10.0.0.9:6443"}}],
+    "users": [{"name": "u", "user": {"token": "of-the-cluster"}}],
+}
+
+
+@pytest.fixture
+def kubeconfig():
+    return testing.Secret({"kubeconfig": yaml.safe_dump(KUBECONFIG)}, owner=None)
+
+
+def elsewhere(state, secret, **options):
+    """The state with steps in another cluster."""
+    state = dataclasses.replace(state, secrets=[*state.secrets, secret])
+    return with_config(state, kubeconfig=secret.id, artifact_transfer="endpoint", **options)
+
+
+def test_steps_in_another_cluster(context, related, container, settings, etc, cluster, kubeconfig):
+    cluster.secrets["pipelines-metadata"] = {"token": "of an earlier config"}
+    found = context.run(context.on.pebble_ready(container), elsewhere(related, kubeconfig))
+    assert found.unit_status == ops.ActiveStatus()
+    assert (etc / "kubeconfig").stat().st_mode & 0o777 == 0o600
+    assert yaml.safe_load((etc / "kubeconfig").read_text()) == KUBECONFIG
+    assert "of-the-cluster" not in (etc / "settings.yaml").read_text()
+    workload_settings.from_data(settings())
+    # MLflow's token is where the steps are, and nowhere else.
+    assert cluster.elsewhere.namespace == "steps"
+    assert cluster.elsewhere.secrets == {"pipelines-metadata": {"token": "m" * 43}}
+    assert cluster.secrets == {}
+    removed = dataclasses.replace(found, planned_units=0)
+    context.run(context.on.remove(), removed)
+    assert cluster.elsewhere.secrets == {}
+
+
+def test_another_cluster_cannot_mount_the_storage(context, state, container, kubeconfig):
+    wrong = with_config(elsewhere(state, kubeconfig), artifact_transfer="volume")
+    found = context.run(context.on.pebble_ready(container), wrong)
+    assert isinstance(found.unit_status, ops.BlockedStatus)
+    assert "artifact-transfer=endpoint" in found.unit_status.message
+
+
+PLUGIN = {"apiVersion": "client.authentication.k8s.io/v1", "command": "x"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(" ", "- a", "a: [", "current-context: c"),
+        yaml.safe_dump({**KUBECONFIG, "users": [{"name": "u", "user": {"exec": {}}}]}),
+        yaml.safe_dump({**KUBECONFIG, "users": [{"name": "u", "user": {"exec": PLUGIN}}]}),
+    ],
+)
+def test_a_kubeconfig_that_cannot_be_used(context, state, container, text):
+    secret = testing.Secret({"kubeconfig": text}, owner=None)
+    found = context.run(context.on.pebble_ready(container), elsewhere(state, secret))
+    assert isinstance(found.unit_status, ops.BlockedStatus)
+    assert found.unit_status.message.startswith("config kubeconfig: ")
+
+
+def test_a_secret_that_was_not_granted_or_has_no_kubeconfig(context, state, container):
+    other = testing.Secret({"other": "x"}, owner=None)
+    found = context.run(context.on.pebble_ready(container), elsewhere(state, other))
+    assert "has no key kubeconfig" in found.unit_status.message
+    none = with_config(state, kubeconfig=f"secret:{'a' * 20}", artifact_transfer="endpoint")
+    found = context.run(context.on.pebble_ready(container), none)
+    assert "juju grant-secret" in found.unit_status.message
+
+
+def test_another_cluster_that_refuses_or_is_away(context, related, container, cluster, kubeconfig):
+    cluster.elsewhere.trusted = False
+    found = context.run(context.on.pebble_ready(container), elsewhere(related, kubeconfig))
+    assert isinstance(found.unit_status, ops.BlockedStatus)
+    assert "namespace steps" in found.unit_status.message
+    cluster.elsewhere.away = True
+    found = context.run(context.on.pebble_ready(container), elsewhere(related, kubeconfig))
+    assert isinstance(found.unit_status, ops.WaitingStatus)
 
 
 def test_without_a_shared_volume_no_claim_is_named(context, running, settings):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import base64
+import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from toolkit_jobs import Connection, ConnectionFileError, UnavailableError
 
@@ -40,7 +45,7 @@ def test_a_kubeconfig_with_a_token(tmp_path: Path) -> None:
 
 
 def test_a_kubeconfig_with_a_plugin_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConnectionFileError, match="neither a token nor certificate files"):
+    with pytest.raises(ConnectionFileError, match="neither a token nor a certificate"):
         Connection.from_kubeconfig(kubeconfig(tmp_path, exec={"command": "x"}))
 
 
@@ -72,3 +77,46 @@ def test_a_service_account(tmp_path: Path) -> None:
 def test_no_cluster_at_all(tmp_path: Path) -> None:
     with pytest.raises(ConnectionFileError, match="KUBERNETES_SERVICE_HOST"):
         Connection.from_environment({}, tmp_path)
+
+
+def test_a_kubeconfig_with_a_certificate_in_it(tmp_path: Path) -> None:
+    certificate, key = issued()
+    path = kubeconfig(
+        tmp_path,
+        **{
+            "client-certificate-data": base64.b64encode(certificate.encode()).decode(),
+            "client-key-data": base64.b64encode(key.encode()).decode(),
+        },
+    )
+    data = yaml.safe_load(path.read_text())
+    authority = base64.b64encode(certificate.encode()).decode()
+    data["clusters"][0]["cluster"]["certificate-authority-data"] = authority
+    path.write_text(yaml.safe_dump(data))
+    found = Connection.from_kubeconfig(path)
+    assert found.pair == (certificate, key)
+    assert key not in repr(found)
+    assert found.headers() == {}
+    assert found.tls().get_ca_certs()[0]["subject"] == ((("commonName", "test"),),)
+
+
+def issued() -> tuple[str, str]:
+    """A certificate that signed itself, and its key, as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return certificate.public_bytes(pem).decode(), private.decode()

@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
         for folder in (settings.state, settings.pipeline_root, settings.environments):
             folder.mkdir(parents=True, exist_ok=True)
         with app.locked(settings.state):
-            asyncio.run(app.serve(settings, Connection.from_environment()))
+            asyncio.run(app.serve(settings, _connection(settings)))
     except (
         SettingsError,
         TokenFileError,
@@ -49,6 +49,12 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"error: {error}\n")
         return 2
     return 0
+
+
+def _connection(settings: Settings) -> Connection:
+    if settings.kubeconfig is not None:
+        return Connection.from_kubeconfig(settings.kubeconfig)
+    return Connection.from_environment()
 
 
 def _log(settings: Settings) -> None:

@@ -175,12 +175,12 @@ def guarded(app: ASGIApp, settings: Settings, tokens: Verifier | None = None) ->
     )
 
 
-def pod_options(settings: Settings) -> PodOptions:
-    """Give what every pod of this service has."""
+def pod_options(settings: Settings, namespace: str = "") -> PodOptions:
+    """Give what every pod of this service has; `namespace` is theirs, "" the service's own."""
     return options.read(
         settings.pods,
         PodOptions(
-            namespace=settings.namespace,
+            namespace=namespace or settings.namespace,
             labels={LABEL: settings.name},
             secrets=settings.artifact_transfer != "volume",
             resources=Resources(
@@ -212,7 +212,8 @@ async def serve(settings: Settings, connection: Connection) -> None:
     """
     store = open_store(settings.state / DATABASE, outbox.record)
     try:
-        async with Jobs(connection, pod_options(settings)) as jobs:
+        elsewhere = connection.namespace if settings.kubeconfig is not None else ""
+        async with Jobs(connection, pod_options(settings, elsewhere)) as jobs:
             parts = assemble(settings, store, jobs)
             await _serve(settings, parts)
     finally:

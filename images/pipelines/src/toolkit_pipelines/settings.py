@@ -45,6 +45,8 @@ class Settings:
         log_level: one of `LOG_LEVELS`.
         parallelism: the most step pods at a time, over all runs.
         namespace: the Kubernetes namespace of the step pods.
+        kubeconfig: where the pods of steps go, if not to the cluster that this service runs in;
+            they are then in the namespace of its current context.
         pipeline_root_claim: the persistent volume claim of `pipeline_root`.
         environments_claim: the persistent volume claim of `environments`.
         artifact_transfer: how steps get and give files: `volume` (they mount both claims) or
@@ -75,6 +77,7 @@ class Settings:
     log_level: str = "info"
     parallelism: int = 8
     namespace: str = "default"
+    kubeconfig: Path | None = None
     pipeline_root_claim: str = ""
     environments_claim: str = ""
     artifact_transfer: str = "volume"
@@ -146,6 +149,11 @@ def from_data(data: Mapping[Any, Any]) -> Settings:
         raise SettingsError(
             f"artifact_transfer {settings.artifact_transfer!r} needs artifact_address: where "
             "steps reach this service, such as http://10.0.0.7:8888"
+        )
+    if settings.kubeconfig is not None and settings.artifact_transfer == "volume":
+        raise SettingsError(
+            "kubeconfig sends steps to a cluster that has no claim of this service: set "
+            "artifact_transfer to endpoint"
         )
     return settings
 
@@ -228,6 +236,7 @@ _CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "log_level": _one_of(LOG_LEVELS),
     "parallelism": _number(1, 1000),
     "namespace": _name,
+    "kubeconfig": _path,
     "pipeline_root_claim": _name,
     "environments_claim": _name,
     "artifact_transfer": _one_of(TRANSFERS),

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import yaml
 
-from toolkit_cli import builds, doctor, shutdown, tokens
+from toolkit_cli import builds, doctor, elsewhere, shutdown, tokens
 from toolkit_cli.errors import ToolkitError
 from toolkit_cli.progress import Reporter, task
 from toolkit_cli.source import Source
@@ -82,20 +82,34 @@ class Deployment:
 
     # -- up ------------------------------------------------------------------------------------
 
-    def up(self, report: Reporter, *, overlays: Sequence[Path], timeout: float) -> None:
+    def up(
+        self,
+        report: Reporter,
+        *,
+        overlays: Sequence[Path],
+        timeout: float,
+        kubeconfig: Path | None = None,
+        address: str = "",
+    ) -> None:
         """Build what is missing, deploy or bring up to date, wait until all is active.
 
-        An interrupt ends what this call has started.
+        With a kubeconfig the steps of pipelines run in that cluster, which reaches them at
+        `address`. An interrupt ends what this call has started.
 
         Raises:
             ToolkitError: something is missing, a build failed, or it did not become active.
         """
         self._preflight(overlays)
+        cluster = elsewhere.flatten(kubeconfig) if kubeconfig is not None else ""
         with self._interruptible(report):
             references = builds.build_all(self.source, report)
             self._map_images(references["step"])
             self._start_substrate(report)
             self._apply(report, overlays, references)
+            if cluster:
+                with task(report, "steps") as said:
+                    namespace = elsewhere.give(self.juju, self.model, cluster, address)
+                    said.append(f"run in the namespace {namespace} of {kubeconfig}")
             self._settle(report, timeout)
 
     def resume(self, report: Reporter, *, timeout: float) -> None:

@@ -77,6 +77,14 @@ def parser() -> argparse.ArgumentParser:
         help="a bundle overlay on top of bundle/overlays/desktop.yaml; may be repeated",
     )  # fmt: skip
     up.add_argument(
+        "--kubeconfig", metavar="FILE", type=Path,
+        help="run the steps of pipelines in that cluster, in its current context's namespace",
+    )  # fmt: skip
+    up.add_argument(
+        "--artifact-address", metavar="URL", default="",
+        help="with --kubeconfig: where that cluster reaches pipelines, if not at its own address",
+    )  # fmt: skip
+    up.add_argument(
         "--timeout", metavar="SECONDS", type=float, default=600, help="default: %(default)s"
     )
     up.set_defaults(run=_up)
@@ -161,9 +169,17 @@ def parser() -> argparse.ArgumentParser:
 def _up(arguments: argparse.Namespace) -> None:
     from toolkit_cli.deployment import Deployment
 
+    if arguments.artifact_address and arguments.kubeconfig is None:
+        raise ToolkitError("--artifact-address goes with --kubeconfig")
     deployment = Deployment(Source.find(), arguments.model)
     with reporter(as_json=arguments.json) as report:
-        deployment.up(report, overlays=arguments.overlay, timeout=arguments.timeout)
+        deployment.up(
+            report,
+            overlays=arguments.overlay,
+            timeout=arguments.timeout,
+            kubeconfig=arguments.kubeconfig,
+            address=arguments.artifact_address,
+        )
     output.show(deployment.summary(), as_json=arguments.json)
 
 

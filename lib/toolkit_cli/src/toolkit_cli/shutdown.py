@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import sandbox.images
-from toolkit_cli import tokens
+from toolkit_cli import elsewhere, tokens
 from toolkit_cli.progress import Reporter, task
 from toolkit_cli.source import Source
 from toolkit_cli.substrate import Juju, Kube
@@ -20,6 +20,9 @@ def down(report: Reporter) -> None:
     """
     with task(report, "minijuju") as said:
         said.append("stopped" if Juju().stop() else "was not running")
+    for cluster, outcome in elsewhere.forget():
+        with task(report, f"steps in {cluster}") as said:
+            said.append(outcome)
     with task(report, "tinykube") as said:
         said.append("stopped" if Kube().stop() else "was not running")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import os
 import ssl
+import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,13 +32,16 @@ class Connection:
         url: `https://host:port`.
         authority: PEM text of the CA, or "" for the system's.
         namespace: the namespace of the service account or of the kubeconfig's context.
+        certificate: the files of a client certificate and of its key.
+        pair: the same as PEM text.
     """
 
     url: str
     authority: str = ""
     namespace: str = "default"
     certificate: tuple[Path, Path] | None = None
-    _token: str = ""
+    pair: tuple[str, str] | None = field(default=None, repr=False)
+    _token: str = field(default="", repr=False)
     _token_file: Path | None = None
     _token_read: float = float("-inf")
 
@@ -83,21 +87,28 @@ class Connection:
             user = _named(data, "users", "user", context["user"])
             authority = _inline(cluster, "certificate-authority", path.parent)
             token_file = user.get("tokenFile")
-            certificate = None
-            if "client-certificate" in user and "client-key" in user:
+            certificate = pair = None
+            if "client-certificate-data" in user and "client-key-data" in user:
+                pair = (
+                    _inline(user, "client-certificate", path.parent),
+                    _inline(user, "client-key", path.parent),
+                )
+            elif "client-certificate" in user and "client-key" in user:
                 certificate = (
                     path.parent / user["client-certificate"],
                     path.parent / user["client-key"],
                 )
             elif "token" not in user and token_file is None:
                 raise ConnectionFileError(
-                    f"{path}: the user has neither a token nor certificate files"
+                    f"{path}: the user has neither a token nor a certificate; credential plugins "
+                    "are not run here"
                 )
             return cls(
                 url=str(cluster["server"]).rstrip("/"),
                 authority=authority,
                 namespace=context.get("namespace", "default"),
                 certificate=certificate,
+                pair=pair,
                 _token=user.get("token", ""),
                 _token_file=path.parent / token_file if token_file else None,
             )
@@ -127,6 +138,14 @@ class Connection:
         context = ssl.create_default_context(cadata=self.authority or None)
         if self.certificate is not None:
             context.load_cert_chain(*self.certificate)
+        if self.pair is not None:
+            # The ssl module reads files alone; the folder is this user's only, and goes at once.
+            with tempfile.TemporaryDirectory() as folder:
+                files = (Path(folder, "certificate"), Path(folder, "key"))
+                for file, text in zip(files, self.pair, strict=True):
+                    file.touch(mode=0o600)
+                    file.write_text(text)
+                context.load_cert_chain(*files)
         return context
 
 
@@ -139,9 +158,9 @@ def _named(data: Any, group: str, kind: str, name: str) -> dict[str, Any]:
     raise KeyError(f"{kind} {name}")
 
 
-def _inline(cluster: Mapping[str, Any], key: str, folder: Path) -> str:
-    if f"{key}-data" in cluster:
-        return base64.b64decode(str(cluster[f"{key}-data"])).decode()
-    if key in cluster:
-        return (folder / str(cluster[key])).read_text()
+def _inline(entry: Mapping[str, Any], key: str, folder: Path) -> str:
+    if f"{key}-data" in entry:
+        return base64.b64decode(str(entry[f"{key}-data"])).decode()
+    if key in entry:
+        return (folder / str(entry[key])).read_text()
     return ""

@@ -1,0 +1,112 @@
+"""`up --kubeconfig`: the deployment stays, its steps run in another cluster, a second tinykube."""
+
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+
+import httpx
+import pytest
+import yaml
+
+from ..deployment import wait
+
+NAMESPACE = "steps"
+
+
+class Other:
+    """A cluster that shares no volume with the deployment."""
+
+    def __init__(self, bundle, folder):
+        self.folder = folder
+        self.environment = {**bundle.environment, "TINYKUBE_DATA": str(folder)}
+        folder.mkdir(mode=0o700)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        images = yaml.safe_load((bundle.tinykube / "config.yaml").read_text())["images"]
+        config = {"port": self.port, "images": images}
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+    def tinykube(self, *arguments):
+        command = [sys.executable, "-m", "tinykube", *arguments]
+        subprocess.run(command, env=self.environment, check=True, timeout=120)
+
+    def call(self, method, path, body=None):
+        context = ssl.create_default_context(cafile=str(self.folder / "pki" / "ca.crt"))
+        token = (self.folder / "pki" / "admin.token").read_text().strip()
+        headers = {"Authorization": f"Bearer {token}"}
+        with httpx.Client(trust_env=False, timeout=60, headers=headers, verify=context) as client:
+            found = client.request(method, f"https://127.0.0.1:{self.port}{path}", json=body)
+        assert found.status_code < 300, found.text
+        return found.json()
+
+    def kubeconfig(self):
+        """The administrator's, in the namespace for steps."""
+        data = yaml.safe_load((self.folder / "kubeconfig").read_text())
+        data["contexts"][0]["context"]["namespace"] = NAMESPACE
+        path = self.folder / "for-steps"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(yaml.safe_dump(data))
+        return path
+
+    def names(self, kind):
+        items = self.call("GET", f"/api/v1/namespaces/{NAMESPACE}/{kind}")["items"]
+        return {item["metadata"]["name"] for item in items}
+
+    def started(self):
+        """The pods whose containers this cluster has started, by its events."""
+        events = self.call("GET", f"/api/v1/namespaces/{NAMESPACE}/events")["items"]
+        return {e["involvedObject"]["name"] for e in events if e["reason"] == "Started"}
+
+
+@pytest.fixture(scope="module")
+def other(bundle, tmp_path_factory):
+    made = Other(bundle, tmp_path_factory.mktemp("other") / "tinykube")
+    made.tinykube("start")
+    try:
+        metadata = {"name": NAMESPACE}
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+        made.call("POST", "/api/v1/namespaces", body)
+        yield made
+    finally:
+        made.tinykube("stop", "--pods")
+
+
+def test_the_demo_with_its_steps_in_another_cluster(bundle, other):
+    def local():
+        return bundle.kube("GET", "/api/v1/namespaces/toolkit/events").json()["items"]
+
+    before = len([e for e in local() if e["reason"] == "Started"])
+    bundle.toolkit("up", "--kubeconfig", str(other.kubeconfig()))
+    try:
+        # The token for MLflow is where the steps are.
+        assert "pipelines-metadata" in other.names("secrets")
+        done = bundle.toolkit("demo", "--json")
+        outcome = json.loads(done.stdout.splitlines()[-1])
+        run = bundle.finish(outcome["run"])
+        assert run["state"] == "SUCCEEDED"
+        pods = {
+            pod["pod_name"]
+            for task in run["run_details"]["task_details"]
+            for pod in task.get("child_tasks", [])
+            if pod.get("pod_name")
+        }
+        assert len(other.started()) >= 5, other.started()
+        assert pods <= other.started()
+        assert len([e for e in local() if e["reason"] == "Started"]) == before
+        wait(lambda: not other.names("pods"), "the steps' pods are gone")
+        wait(lambda: other.names("secrets") == {"pipelines-metadata"}, "and their secrets")
+        # What is in the secret is on no command line and in no log.
+        token = yaml.safe_load(other.kubeconfig().read_text())["users"][0]["user"]["token"]
+        assert token not in done.stdout + done.stderr
+        assert token not in bundle.juju("config", "-m", "toolkit", "pipelines").stdout
+    finally:
+        bundle.juju(
+            "config", "-m", "toolkit", "pipelines", "--reset",
+            "kubeconfig,artifact-transfer,artifact-address",
+        )  # fmt: skip
+        wait(bundle.active, "the steps are here again")

@@ -108,8 +108,17 @@ class Registry:
             raise status.not_found(resource.plural, resource.group, name)
         return data
 
-    def read(self, resource: Resource, body: Any, options: Options) -> tuple[JSON, Findings]:
-        """A client's object, checked against the resource's shape. Raises ApiError 400."""
+    def read(
+        self, resource: Resource, body: Any, options: Options, *, part: bool = False
+    ) -> tuple[JSON, Findings]:
+        """A client's object, checked against the resource's shape. Raises ApiError 400.
+
+        Args:
+            resource: what it is to be.
+            body: the object as it came.
+            options: what warnings are added to.
+            part: it is what a manager applies, and need not be whole.
+        """
         if not isinstance(body, dict):
             raise status.bad_request(f"the body must be an object of kind {resource.kind}")
         if not resource.typed and not body.get("kind"):
@@ -136,7 +145,7 @@ class Registry:
             )
         findings = Findings()
         try:
-            clean = resource.read(body, findings)
+            clean = resource.read(body, findings, part=part)
         except ShapeError as error:
             raise status.bad_request(
                 f'{resource.kind} in version "{resource.version}" cannot be handled as a '
@@ -408,7 +417,7 @@ class Registry:
         subresource: str,
     ) -> Written:
         _check_kind(resource, body)
-        config, findings = self.read(resource, body, options)
+        config, findings = self.read(resource, body, options, part=True)
         if findings.unknown:
             raise self._undeclared(resource, config, findings)
         meta = config["metadata"]
@@ -437,6 +446,8 @@ class Registry:
             key=resource.key,
             custom=resource.key not in _BUILT_IN,
         )
+        # After the merge: nobody has asked for a default, so nobody owns it.
+        resource.complete(merged)
         if previous is None:
             # A merge gives the fields in an order of its own; lists rely on the store's.
             fresh = kinds.body(resource, merged)

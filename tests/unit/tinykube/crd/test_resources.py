@@ -299,3 +299,43 @@ def test_the_stored_version_knows_which_fields_are_kept(establish, definition, c
     given = {**THING, "apiVersion": "example.com/v1beta1", "spec": {"old": "x"}}
     assert create(found["v1beta1"], given, dry_run=True)["spec"] == {}
     assert create(found["v1beta1"], given)["spec"] == {}
+
+
+def test_an_apply_of_what_has_no_place_is_refused(registry, resource, experiment):
+    body = experiment(nope=1)
+    with pytest.raises(ApiError) as error:
+        registry.patch(resource, "default", "one", APPLY, body, SYSTEM, Options(manager="x"))
+    assert error.value.code == 500
+    assert error.value.message == (
+        "failed to create typed patch object (/one; tuning.example.com/v1beta1, "
+        "Kind=Experiment): .spec.nope: field not declared in schema"
+    )
+    assert registry.store.get(resource.key, "default", "one") is None
+
+
+def test_an_apply_neither_owns_defaults_nor_puts_them_back(registry, resource, experiment):
+    body = experiment()
+
+    def apply(manager):
+        written = registry.patch(
+            resource, "default", "one", APPLY, body, SYSTEM, Options(manager=manager)
+        )
+        return json.loads(written.data)
+
+    made = apply("first")
+    assert made["spec"]["parallelTrialCount"] == 3
+    owned = made["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]
+    assert "f:parallelTrialCount" not in owned
+    change = {"spec": {"parallelTrialCount": 5}}
+    registry.patch(resource, "default", "one", MERGE, change, SYSTEM, Options(manager="scaler"))
+    assert apply("first")["spec"]["parallelTrialCount"] == 5
+    assert apply("second")["spec"]["parallelTrialCount"] == 5
+
+
+def test_a_null_in_an_apply_is_a_value(registry, resource, experiment):
+    body = experiment(maxTrialCount=None, parallelTrialCount=None)
+    with pytest.raises(ApiError) as error:
+        registry.patch(resource, "default", "one", APPLY, body, SYSTEM, Options(manager="x"))
+    assert 'spec.maxTrialCount in body must be of type integer: "null"' in error.value.message
+    # Where there is a default, a null asks for it.
+    assert "parallelTrialCount" not in error.value.message

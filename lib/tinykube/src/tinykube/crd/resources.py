@@ -63,17 +63,22 @@ class CustomResource(Resource):
         """See Resource."""
         return self.singular_name
 
-    def read(self, body: JSON, findings: Findings) -> JSON:
+    def read(self, body: JSON, findings: Findings, *, part: bool = False) -> JSON:
         """See Resource."""
         schema.bound(body, "", _DEPTH)
         clean: JSON = objects.copy(
             {key: value for key, value in body.items() if key not in META_FIELDS}
         )
         clean.update(schema.read(_meta(body), _META_SHAPE, "", findings))
-        defaulting.drop_nulls(clean, self.node)
-        defaulting.fill(clean, self.node)
+        if not part:
+            defaulting.drop_nulls(clean, self.node)
+            defaulting.fill(clean, self.node)
         pruning.prune(clean, self.node, findings)
         return clean
+
+    def complete(self, obj: JSON) -> None:
+        """See Resource."""
+        defaulting.fill(obj, self.node)
 
     def shown(self, data: str) -> str:
         """See Resource."""

@@ -129,10 +129,10 @@ _VERSION = Fields(
 class _Definition(Resource):
     """Definitions: their schemas are read as deep as they go."""
 
-    def read(self, body: JSON, findings: Findings) -> JSON:
+    def read(self, body: JSON, findings: Findings, *, part: bool = False) -> JSON:
         """See Resource."""
         schema.bound(body, "", _DEPTH)
-        clean = super().read(body, findings)
+        clean = super().read(body, findings, part=part)
         for index, version in enumerate((clean.get("spec") or {}).get("versions") or ()):
             props = (version.get("schema") or {}).get("openAPIV3Schema")
             if props is not None:

@@ -120,10 +120,20 @@ class Resource:
         """Its name in the singular, as kubectl takes it."""
         return self.kind.lower()
 
-    def read(self, body: JSON, findings: Findings) -> JSON:
-        """A clean copy of a client's object. Raises ShapeError."""
+    def read(self, body: JSON, findings: Findings, *, part: bool = False) -> JSON:
+        """A clean copy of a client's object. Raises ShapeError.
+
+        Args:
+            body: the object as it came.
+            findings: filled with what was dropped.
+            part: it is what a manager applies, not a whole object: nothing is filled in.
+        """
+        del part
         clean: JSON = schema.read(body, self.shape, "", findings)
         return clean
+
+    def complete(self, obj: JSON) -> None:
+        """Fill in, in place, what `read` fills in of an object that is whole."""
 
     def shown(self, data: str) -> str:
         """Stored JSON as this version of the resource shows it."""

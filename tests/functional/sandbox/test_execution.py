@@ -14,7 +14,7 @@ import pytest
 
 from sandbox import limits, record
 from sandbox.container import Container
-from sandbox.execution import Execution, ExecutionError, execute
+from sandbox.execution import Execution, ExecutionError, execute, pids
 from sandbox.limits import LimitKeeper
 from sandbox.spec import Image, Limits
 
@@ -158,7 +158,11 @@ async def test_its_processes_are_known(container: Container) -> None:
     await execution.stdout.readline()
 
     found = limits.processes(container)
+    # Not the helper, which is none of it and which nobody may look into.
+    helpers = pids(container.directory)
     await execution.close()
+    assert helpers
+    assert not set(helpers) & set(found)
 
     names = {stat.name for pid in found if (stat := record.read_stat(pid))}
     assert container.pid in found

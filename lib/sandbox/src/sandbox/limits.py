@@ -26,11 +26,13 @@ _NEAR = 0.5
 
 
 def processes(container: Container) -> list[int]:
-    """The host's pids of all processes of a container, and of the helpers that run some of them.
+    """The host's pids of all processes of a container.
 
-    Commands that were executed in it are no descendants of its PID 1.
+    Commands that were executed in it are no descendants of its PID 1, but of helpers of ours.
     """
-    return tree(container.pid, *execution.pids(container.directory))
+    helpers = execution.pids(container.directory)
+    executed = [child for helper in helpers for child in record.children(helper)]
+    return tree(container.pid, *executed)
 
 
 def tree(*roots: int) -> list[int]:
@@ -57,6 +59,10 @@ def proportional(pids: list[int]) -> int:
         try:
             text = Path("/proc", str(pid), "smaps_rollup").read_text()
         except (FileNotFoundError, ProcessLookupError):
+            continue
+        except PermissionError:
+            # An executed command on its way in cannot be looked into, but for what all may see.
+            total += resident([pid])
             continue
         for line in text.splitlines():
             if line.startswith(("Pss:", "SwapPss:")):

@@ -171,8 +171,8 @@ async def _accept(socket: WebSocket, protocol: str) -> Channels:
 
 
 async def _chain(first: asyncio.Future[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    chunk = await first
-    if chunk:
+    # A first chunk without anything tells that the log can be read; an end is told by the rest.
+    if chunk := await first:
         yield chunk
-        async for more in rest:
-            yield more
+    async for more in rest:
+        yield more

@@ -178,6 +178,9 @@ def test_a_node_has_what_its_pods_name_and_nothing_else(tinykube, join):
         assert node.get(f"{space}/secrets/others").status_code == 403
         assert node.get(f"{space}/secrets").status_code == 403
         assert node.get("/api/v1/nodes/one").status_code == 200
+        assert node.get("/api/v1/pods").status_code == 403
+        mine = {"fieldSelector": "spec.nodeName=one"}
+        assert len(node.get("/api/v1/pods", params=mine).json()["items"]) == 1
         own = client.get(Node, "one").metadata.name
         assert own == "one"
         other = next(item.metadata.name for item in client.list(Node) if item.metadata.name != own)

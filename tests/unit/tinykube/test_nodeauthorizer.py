@@ -23,8 +23,9 @@ def allowed(store, create, pod):
     create(kinds.PODS, pod("there", nodeName="other", volumes=other))
     judge = NodeAuthorizer(store)
 
-    def ask(verb, resource, name="", namespace="default", group=""):
-        return judge.allowed("mine", Attributes(verb, group, resource, namespace, name))
+    def ask(verb, resource, name="", namespace="default", group="", node=""):
+        asked = Attributes(verb, group, resource, namespace, name, node=node)
+        return judge.allowed("mine", asked)
 
     return ask
 
@@ -39,7 +40,7 @@ def allowed(store, create, pod):
         ("get", "configmaps", "kube-root-ca.crt"),
         ("get", "persistentvolumeclaims", "claim"),
         ("create", "serviceaccounts/token", "default"),
-        ("list", "pods", ""),
+        ("get", "pods", "here"),
         ("patch", "pods/status", "here"),
         ("delete", "pods", "here"),
         ("create", "events", ""),
@@ -62,6 +63,8 @@ def test_what_a_node_may(allowed, verb, resource, name):
         ("get", "configmaps", "mounted"),
         ("create", "serviceaccounts/token", "admin"),
         ("create", "pods", ""),
+        ("list", "pods", ""),
+        ("get", "pods", "there"),
         ("patch", "pods", "here"),
         ("patch", "pods/status", "there"),
         ("delete", "pods", "there"),
@@ -73,6 +76,11 @@ def test_what_a_node_may(allowed, verb, resource, name):
 )
 def test_what_it_may_not(allowed, verb, resource, name):
     assert not allowed(verb, resource, name)
+
+
+def test_it_lists_its_own_pods(allowed):
+    assert allowed("watch", "pods", namespace="", node="mine")
+    assert not allowed("watch", "pods", namespace="", node="other")
 
 
 def test_its_own_lease_and_reviews(allowed):

@@ -47,7 +47,9 @@ class NodeAuthorizer:
                     return True
                 return asked.name == node and asked.verb in (*_READ, "update", "patch")
             case "", "pods":
-                return asked.verb in _READ or (asked.verb == "delete" and self._mine(node, asked))
+                if asked.verb in ("list", "watch"):
+                    return asked.node == node
+                return asked.verb in ("get", "delete") and self._mine(node, asked)
             case "", "pods/status":
                 return asked.verb in ("get", "update", "patch") and self._mine(node, asked)
             case "", "events":

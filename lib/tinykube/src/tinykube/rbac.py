@@ -36,6 +36,7 @@ class Attributes:
         resource: the plural, with its subresource behind a slash if any: `pods/log`.
         namespace: empty for the cluster's own resources and for all namespaces.
         name: empty for lists and for what has no name yet.
+        node: the only node whose pods a list or watch is of; empty for all.
     """
 
     verb: str
@@ -44,6 +45,7 @@ class Attributes:
     namespace: str = ""
     name: str = ""
     path: str = ""
+    node: str = ""
 
     def denial(self, caller: Caller) -> str:
         """Kubernetes' words for a refusal."""

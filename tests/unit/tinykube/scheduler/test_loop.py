@@ -324,3 +324,19 @@ def test_a_status_that_changes_nothing_tries_nothing_again(create, pod, node, se
     create(kinds.PODS, pod(requests={"cpu": "4"}))
     settle()
     assert not scheduler._todo
+
+
+def test_many_of_a_kind_that_wait_are_told_once(create, pod, node, settle, registry, store):
+    node(cpu="1")
+    for index in range(5):
+        create(kinds.PODS, pod(f"p{index}", requests={"cpu": "1"}))
+    settle()
+    before = store.version
+
+    def touch(current):
+        current["metadata"]["labels"] = {"a": "b"}
+        return True
+
+    registry.modify(kinds.NODES, "", "node", touch)
+    settle()
+    assert store.version == before + 1

@@ -57,14 +57,17 @@ def _watching(http: Request) -> bool:
 
 def attributes(http: Request, target: Target, asked: str) -> Attributes:
     """What a request for a resource asks."""
-    name = target.name
+    name, node = target.name, ""
     if not name and asked in ("list", "watch", "deletecollection"):
-        # A list of one named object may be allowed by a rule with its name.
+        # A list of one named object may be allowed by a rule with its name, one of a node's pods
+        # to that node.
         for term in http.query_params.get("fieldSelector", "").split(","):
             field, separator, value = term.partition("=")
             if separator and field.strip() == "metadata.name":
                 name = value.removeprefix("=").strip()
+            elif separator and field.strip() == "spec.nodeName":
+                node = value.removeprefix("=").strip()
     resource = target.plural + (f"/{target.subresource}" if target.subresource else "")
     # A namespace itself is asked for inside that namespace, as Kubernetes authorizes it.
     namespace = target.name if target.resource is kinds.NAMESPACES else target.namespace
-    return Attributes(asked, target.group, resource, namespace, name)
+    return Attributes(asked, target.group, resource, namespace, name, node=node)

@@ -104,6 +104,11 @@ class Cluster:
     spaces: Mapping[str, Labels] = field(default_factory=dict)
     nominated: dict[str, dict[str, PodInfo]] = field(default_factory=dict)
 
+    @property
+    def averse(self) -> bool:
+        """True if any pod keeps others away."""
+        return any(node.averse for node in self.nodes.values())
+
     def promised(self, node: NodeInfo, pod: PodInfo) -> Counter[str]:
         """What of a node waits for others that come before `pod`."""
         total: Counter[str] = Counter()

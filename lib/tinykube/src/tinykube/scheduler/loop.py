@@ -42,12 +42,15 @@ class Scheduler(Loop):
         self._todo: dict[str, None] = {}
         # What was said of pods that fit nowhere as things stand, by what they ask for.
         self._hopeless: dict[object, str] = {}
+        # What each of those that wait was told last.
+        self._said: dict[str, str] = {}
         super().__init__(registry)
 
     def load(self) -> None:
         """See Loop."""
         self._bound.clear()
         self._waiting.clear()
+        self._said.clear()
         self._cluster = Cluster()
         self._load_spaces()
         for row in self.store.rows(kinds.NODES.key):
@@ -130,6 +133,7 @@ class Scheduler(Loop):
     def _forget(self, uid: str) -> None:
         self._waiting.pop(uid, None)
         self._todo.pop(uid, None)
+        self._said.pop(uid, None)
         self._cluster.forget(uid)
 
     def _note_bound(self, body: JSON, place: str) -> None:
@@ -153,7 +157,7 @@ class Scheduler(Loop):
             # It may draw those near that want to be, or even out what must be even.
             for other in self._waiting.values():
                 if other.social and not other.gated:
-                    self._hopeless.pop(other.key, None)
+                    self._hopeless.pop(self._key(other), None)
                     self._todo[other.uid] = None
 
     def _sort(self) -> None:
@@ -173,12 +177,16 @@ class Scheduler(Loop):
                 self._place(pod)
         return bool(self._todo)
 
+    def _key(self, pod: PodInfo) -> object:
+        return pod.key(labelled=self._cluster.averse)
+
     def _place(self, pod: PodInfo) -> None:
         if not self._cluster.nodes:
             self._leave(pod, _NO_NODES)
             return
-        if (known := self._hopeless.get(pod.key)) is not None:
-            self._leave(pod, known)
+        if (known := self._hopeless.get(self._key(pod))) is not None:
+            if self._said.get(pod.uid) != known:
+                self._leave(pod, known)
             return
         judge = Filter(self._cluster, pod)
         misfits: dict[str, Misfit] = {}
@@ -205,7 +213,7 @@ class Scheduler(Loop):
         candidate, reasons = preemption.find(self._cluster, pod, misfits)
         if candidate is None:
             message = f"{text} preemption: {sentence(number, reasons.values())}"
-            self._hopeless[pod.key] = message
+            self._hopeless[self._key(pod)] = message
             self._leave(pod, message)
             return
         message = (
@@ -272,7 +280,8 @@ class Scheduler(Loop):
                 left.append(current)
             return altered
 
-        self.registry.modify(kinds.PODS, pod.namespace, pod.name, change, uid=pod.uid)
+        if self.registry.modify(kinds.PODS, pod.namespace, pod.name, change, uid=pod.uid):
+            self._said[pod.uid] = message
         if left:
             self._event(left[0], "Warning", "FailedScheduling", message)
 

@@ -245,12 +245,15 @@ class PodInfo:
         """True if where other pods are matters to it."""
         return bool(self.needs.affinity or self.needs.anti or self.needs.spread)
 
-    @property
-    def key(self) -> object:
-        """Equal for pods that fit on the same nodes."""
+    def key(self, *, labelled: bool) -> object:
+        """Equal for pods that fit on the same nodes.
+
+        Labels matter while a pod that is placed keeps others away by theirs (`labelled`).
+        """
         if self.social:
             return self.uid
-        return (self.namespace, tuple(sorted(self.labels.items())), self.nominated, self.needs)
+        labels = tuple(sorted(self.labels.items())) if labelled else ()
+        return (self.namespace, labels, self.nominated, self.needs)
 
 
 def demand(pod: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:

@@ -204,10 +204,10 @@ class Registry:
         own = rules.of(resource)
         given = fieldsets.filled(new)
         faults = list(rules.metadata(resource, new, None))
-        if not faults:
+        if meta.get("name"):
             self._check_namespace(resource, namespace, meta["name"])
             own.prepare(new, None)
-            faults = list(own.validate(new, None))
+            faults += own.validate(new, None)
         faults += findings.refused
         if faults:
             raise self._invalid(resource, new, faults)
@@ -419,6 +419,7 @@ class Registry:
         _check_kind(resource, body)
         config, findings = self.read(resource, body, options, part=True)
         if findings.unknown:
+            options.warnings.clear()
             raise self._undeclared(resource, config, findings)
         meta = config["metadata"]
         self._named(config, name)
@@ -637,9 +638,9 @@ class Registry:
         return Written(resource.shown(data), gone=True)
 
     def _preconditions(self, resource: Resource, meta: JSON, deletion: Deletion) -> None:
-        for label, wanted, found in (
-            ("UID", deletion.uid, meta["uid"]),
-            ("ResourceVersion", deletion.version, meta["resourceVersion"]),
+        for label, wanted, found, why in (
+            ("UID", deletion.uid, meta["uid"], "deleted and then recreated"),
+            ("ResourceVersion", deletion.version, meta["resourceVersion"], "modified"),
         ):
             if wanted and wanted != found:
                 raise status.conflict(
@@ -647,7 +648,7 @@ class Registry:
                     resource.group,
                     meta["name"],
                     f"the {label} in the precondition ({wanted[:64]}) does not match the {label} "
-                    f"in record ({found}). The object might have been deleted and then recreated",
+                    f"in record ({found}). The object might have been {why}",
                 )
 
     def _mark(self, resource: Resource, obj: JSON, deletion: Deletion) -> bool:

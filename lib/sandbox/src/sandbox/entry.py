@@ -134,6 +134,7 @@ def main() -> NoReturn:
     request_file, control_file = (int(word) for word in sys.argv[1:3])
     control = socket.socket(fileno=control_file)
     control.set_inheritable(False)
+    owner = os.getppid()
     try:
         _die_with_parent()
         # What runs in the container must not look into this program, which comes from outside.
@@ -151,6 +152,13 @@ def main() -> NoReturn:
         os._exit(1)
     if pid == 0:
         _command(request, control)
+    # Told to end, or left alone, it ends the command and waits for it: whoever else inherits the
+    # command may never do so, and a dead process that nobody waits for keeps its PID namespace,
+    # and with it the whole container, from ending.
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(pid, signal.SIGKILL))
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != owner:
+        os.kill(pid, signal.SIGKILL)
     control.close()
     for descriptor in (0, 1, 2):
         # The streams are the command's: their other ends must see when it closes them.

@@ -86,7 +86,7 @@ class Execution:
             for pid in record.children(self._process.pid):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
-            self._process.kill()
+            self._process.terminate()
             await self.wait()
         found = _running.get(self._directory, set())
         found.discard(self._process.pid)

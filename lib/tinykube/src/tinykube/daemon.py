@@ -228,13 +228,7 @@ class Daemon:
         if ready is not None:
             ready.set()
         try:
-            done, _ = await asyncio.wait(
-                {*work, accepting, stopping}, return_when=asyncio.FIRST_COMPLETED
-            )
-            for task in done - {stopping}:
-                # None of them ends by itself: the daemon would be half of one.
-                task.result()
-                raise RuntimeError(f"the task {task.get_name()!r} ended")
+            await serving.until_stopped({*work, accepting}, stopping)
         finally:
             hub.close()
             server.end()

@@ -7,6 +7,7 @@ import contextlib
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -36,6 +37,18 @@ class Server(uvicorn.Server):
         """Have `serve` return soon."""
         self.ending.set()
         self.should_exit = True
+
+
+async def until_stopped(tasks: set[asyncio.Task[None]], stopping: asyncio.Task[Any]) -> None:
+    """Wait for `stopping`. None of `tasks` ends by itself: without one it would be half a daemon.
+
+    Raises:
+        RuntimeError: one of them has ended; or what it has failed of.
+    """
+    done, _ = await asyncio.wait({*tasks, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in done - {stopping}:
+        task.result()
+        raise RuntimeError(f"the task {task.get_name()!r} ended")
 
 
 class _Protocol(HttpToolsProtocol):

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tinykube import quantity
+from tinykube.crd.formats import reads
 from tinykube.crd.structural import Node
 
 _RESERVED = frozenset(
@@ -240,21 +241,10 @@ def _functions(cel: Any) -> list[Any]:
         function("max", [some], kinds.DYN, lambda items: max(items)),
         function("find", [kinds.STRING, kinds.STRING], kinds.STRING, _find),
         function("findAll", [kinds.STRING, kinds.STRING], kinds.List(kinds.STRING), _find_all),
-        function("isQuantity", [kinds.STRING], kinds.BOOL, _reads(quantity.parse)),
-        function("isIP", [kinds.STRING], kinds.BOOL, _reads(ipaddress.ip_address)),
+        function("isQuantity", [kinds.STRING], kinds.BOOL, reads(quantity.parse)),
+        function("isIP", [kinds.STRING], kinds.BOOL, reads(ipaddress.ip_address)),
         function("isURL", [kinds.STRING], kinds.BOOL, _is_url),
     ]
-
-
-def _reads(read: Callable[[str], object]) -> Callable[[str], bool]:
-    def check(text: str) -> bool:
-        try:
-            read(text)
-        except ValueError:
-            return False
-        return True
-
-    return check
 
 
 def _is_url(text: str) -> bool:

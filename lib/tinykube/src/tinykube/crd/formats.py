@@ -38,7 +38,9 @@ _CARD = re.compile(
 _SOCIAL = re.compile(r"\d{3}[- ]?\d{2}[- ]?\d{4}")
 
 
-def _reads(read: Callable[[str], object]) -> Callable[[str], bool]:
+def reads(read: Callable[[str], object]) -> Callable[[str], bool]:
+    """A check that passes what `read` takes without a ValueError."""
+
     def check(text: str) -> bool:
         try:
             read(text)
@@ -99,11 +101,11 @@ def _uri(text: str) -> bool:
 def _time(text: str) -> bool:
     if not _TIME.fullmatch(text):
         return False
-    return _reads(datetime.fromisoformat)(text.upper())
+    return reads(datetime.fromisoformat)(text.upper())
 
 
 def _date(text: str) -> bool:
-    return len(text) == 10 and _reads(date.fromisoformat)(text)
+    return len(text) == 10 and reads(date.fromisoformat)(text)
 
 
 def _duration(text: str) -> bool:
@@ -113,7 +115,7 @@ def _duration(text: str) -> bool:
 
 
 def _cidr(text: str) -> bool:
-    return "/" in text and _reads(lambda item: ipaddress.ip_network(item, strict=False))(text)
+    return "/" in text and reads(lambda item: ipaddress.ip_network(item, strict=False))(text)
 
 
 _CHECKS: Mapping[str, Callable[[str], bool]] = {
@@ -121,8 +123,8 @@ _CHECKS: Mapping[str, Callable[[str], bool]] = {
     "uri": _uri,
     "email": lambda text: bool(_EMAIL.fullmatch(text)),
     "hostname": _hostname,
-    "ipv4": _reads(ipaddress.IPv4Address),
-    "ipv6": _reads(ipaddress.IPv6Address),
+    "ipv4": reads(ipaddress.IPv4Address),
+    "ipv6": reads(ipaddress.IPv6Address),
     "cidr": _cidr,
     "mac": lambda text: bool(_MAC.fullmatch(text.lower())),
     "uuid": _uuid(""),

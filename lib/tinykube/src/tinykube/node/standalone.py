@@ -150,12 +150,7 @@ async def _work(
     stopping = asyncio.create_task(stop.wait(), name="stop")
     log.info("node %s on %s:%s", agent.name, options.address, agent.port)
     try:
-        done, _ = await asyncio.wait(
-            {*work, accepting, stopping}, return_when=asyncio.FIRST_COMPLETED
-        )
-        for task in done - {stopping}:
-            task.result()
-            raise RuntimeError(f"the task {task.get_name()!r} ended")
+        await serving.until_stopped({*work, accepting}, stopping)
     finally:
         https.end()
         stopping.cancel()

@@ -265,18 +265,22 @@ def breast_cancer(
     return outputs(registered.outputs["version"], best.outputs["score"])
 
 
-def submit(client: Any, **arguments: Any) -> Any:
+def submit(client: Any, *, enable_caching: bool | None = None, **arguments: Any) -> Any:
     """Start a run of the pipeline and give it.
 
     Args:
         client: a `kfp.Client`.
+        enable_caching: False to run every step again, whatever an earlier run gave.
         arguments: the pipeline's inputs (`model_name`, `test_share`, `seed`).
 
     Returns:
         What `kfp.Client.create_run_from_pipeline_func` gives; its `run_id` leads to the rest.
     """
     return client.create_run_from_pipeline_func(
-        breast_cancer, arguments=arguments, experiment_name="breast-cancer"
+        breast_cancer,
+        arguments=arguments,
+        experiment_name="breast-cancer",
+        enable_caching=enable_caching,
     )
 
 

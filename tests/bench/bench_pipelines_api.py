@@ -54,6 +54,7 @@ from pathlib import Path
 import uvicorn
 from toolkit_pipelines import api, app, settings
 from toolkit_pipelines.api.context import Context
+from toolkit_pipelines.contents import Contents
 from toolkit_pipelines.paging import Pager
 from toolkit_pipelines.root import PipelineRoot
 from toolkit_pipelines.store import open_store
@@ -65,7 +66,8 @@ class Nothing:
         return {}
 
 store = open_store(found.state / app.DATABASE)
-context = Context(store, Pager(store.database.key("p")), Nothing(), PipelineRoot(found.state))
+root = PipelineRoot(found.state)
+context = Context(store, Pager(store.database.key("p")), Nothing(), root, Contents(root))
 uvicorn.run(app.guarded(api.application(context), found), host=found.host, port=found.port,
             log_level="warning")
 """

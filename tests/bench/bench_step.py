@@ -48,10 +48,10 @@ def chain(x: int = 1):
         value = nothing(x=value).output
 
 
-def _milliseconds(service: Service, pipeline: Any) -> float:
+def _milliseconds(service: Service, pipeline: Any, *, caching: bool = False) -> float:
     """Run a pipeline and give how long the service took for it, by its own clock."""
     client = service.client()
-    started = client.create_run_from_pipeline_func(pipeline, arguments={})
+    started = client.create_run_from_pipeline_func(pipeline, arguments={}, enable_caching=caching)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         run = client.get_run(started.run_id)
@@ -98,6 +98,10 @@ def run() -> Iterable[Figure]:
                 warm = [_milliseconds(service, one) for _ in range(_REPEATS)]
                 checked = [_milliseconds(service, one_as_compiled)]
                 many = [_milliseconds(service, chain) / _CHAIN for _ in range(_REPEATS)]
+                _milliseconds(service, chain, caching=True)
+                cached = [
+                    _milliseconds(service, chain, caching=True) / _CHAIN for _ in range(_REPEATS)
+                ]
             finally:
                 service.stop()
         finally:
@@ -107,3 +111,4 @@ def run() -> Iterable[Figure]:
     yield Figure("a run of one step, warm", warm, peer=peer, peer_name=name)
     yield Figure("the first whose packages are looked at", checked, peer=peer, peer_name=name)
     yield Figure(f"a step of a chain of {_CHAIN}, warm", many, peer=peer, peer_name=name)
+    yield Figure(f"a step of a chain of {_CHAIN}, cached", cached, peer=peer, peer_name=name)

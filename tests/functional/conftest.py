@@ -1,16 +1,78 @@
 """What functional tests share: tools that are built once, and one deployment of the bundle."""
 
+import os
+from pathlib import Path
+
 import pytest
 
-from minijuju import pebble
+from minijuju import models, programs
+from sandbox.images import store_root
 
 from .deployment import Bundle
+from .objectstore import StoreServer
+
+# The files that take a minute and more, the longest first: begun last, such a file would run
+# alone at the end, while the other workers have nothing left to do.
+LONG = (
+    "toolkit/test_deployment.py",
+    "toolkit/test_elsewhere.py",
+    "pipelines/test_example.py",
+    "metadata/test_server.py",
+    "minijuju/test_crash.py",
+    "bundle/test_full_disk.py",
+    "minijuju/test_jubilant.py",
+    "metadata/test_charm.py",
+    "bundle/test_postgresql.py",
+    "bundle/test_crash.py",
+    "bundle/test_object_store.py",
+    "minijuju/test_chaos.py",
+    "minijuju/test_units.py",
+    "pipelines/test_postgresql.py",
+    "bundle/test_compute.py",
+    "bundle/test_input.py",
+)
+
+
+def pytest_addoption(parser):
+    """Hooks start warm by default; all that charms do is to be the same when they do not."""
+    parser.addoption("--hooks", choices=("warm", "cold"), default="warm", help="how hooks start")
+
+
+def pytest_configure(config):
+    """Tell the controllers that the tests start; a test of warm starts says what it wants."""
+    os.environ[models.WARM_START] = "true" if config.getoption("--hooks") == "warm" else "false"
+    # A test with a home of its own would build every image and tool again.
+    os.environ.setdefault("SANDBOX_STORE", str(store_root()))
+    os.environ.setdefault("UV_CACHE_DIR", str(Path.home() / ".cache" / "uv"))
+
+
+def pytest_collection_modifyitems(items):
+    """Long files first; `--no-loadscope-reorder` keeps xdist from undoing that."""
+    here = Path(__file__).parent
+    rank = {here / name: place for place, name in enumerate(LONG)}
+    if gone := [str(path) for path in rank if not path.is_file()]:
+        raise pytest.UsageError(f"LONG in {__file__} names what is not there: {', '.join(gone)}")
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pebble_binary():
+    """A real Pebble, and all else that charms need and has to be built, before any test.
+
+    So that none waits for a build while it waits for a unit.
+    """
+    return programs.ensure()
 
 
 @pytest.fixture(scope="session")
-def pebble_binary():
-    """A real Pebble, of PATH or of the store; built there if need be."""
-    return pebble.ensure()
+def object_store(tmp_path_factory):
+    """A server that speaks S3; each test makes a bucket of its own."""
+    made = StoreServer(tmp_path_factory.mktemp("s3"))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
 
 
 @pytest.fixture(scope="session")

@@ -5,44 +5,31 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import ssl
 import subprocess
 import sys
-import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from minijuju.rpc_names import LOCK
+from sandbox import lock
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # kfp's own imports
     import kfp
 
+from ..ports import free_ports
+from . import web
+from .processes import contains, processes
+from .waiting import wait
+
 ROOT = Path(__file__).parents[2]
 MODEL = "toolkit"
-PATIENCE = 90.0
-
-
-def wait(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
-    """Wait until a condition holds; fail with what was waited for."""
-    deadline = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {patience:.0f} s: {what}"
-        time.sleep(0.1)
-
-
-def processes() -> dict[int, str]:
-    """The command line of every process that we may look at; a zombie has none and is dead."""
-    found = {}
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if line:
-                found[int(path.parent.name)] = line
-    return found
 
 
 class Bundle:
@@ -64,9 +51,7 @@ class Bundle:
 
     def prepare(self) -> None:
         """Choose a port that nobody has."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        (port,) = free_ports()
         self.tinykube.mkdir(mode=0o700)
         (self.tinykube / "config.yaml").write_text(f"port: {port}\n")
 
@@ -101,7 +86,7 @@ class Bundle:
         """True if every unit of the bundle is active and idle, and the services answer."""
         try:
             for url in (f"{self.pipelines}/healthz", f"{self.metadata}/ready"):
-                if httpx.get(url, trust_env=False).status_code != 200:
+                if web.get(url).status_code != 200:
                     return False
         except httpx.TransportError:
             return False
@@ -152,7 +137,7 @@ class Bundle:
         """Ask the pipelines' API; `path` begins below its prefix."""
         headers = {"Authorization": f"Bearer {self.token('pipelines')}"}
         url = f"{self.pipelines}/apis/v2beta1{path}"
-        with httpx.Client(trust_env=False, timeout=60, headers=headers) as client:
+        with web.client(timeout=60, headers=headers) as client:
             return client.request(method, url, **options)
 
     def kube(self, method: str, path: str, body: Any = None) -> httpx.Response:
@@ -167,10 +152,18 @@ class Bundle:
         """Ask MLflow's API by POST."""
         headers = {"Authorization": f"Bearer {self.token('metadata')}"}
         url = f"{self.metadata}/api/2.0/mlflow/{path}"
-        with httpx.Client(trust_env=False, timeout=60, headers=headers) as client:
+        with web.client(timeout=60, headers=headers) as client:
             answer = client.post(url, json=body)
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+    def mlflow_artifact(self, path: str) -> bytes:
+        """Read a file that MLflow keeps, by its path from the root of all."""
+        headers = {"Authorization": f"Bearer {self.token('metadata')}"}
+        url = f"{self.metadata}/api/2.0/mlflow-artifacts/artifacts/{path}"
+        answer = web.get(url, headers=headers, timeout=60)
+        assert answer.status_code == 200, answer.text
+        return answer.content
 
     def recorded(self, run_id: str) -> list[Any]:
         """What MLflow has of a pipeline run: the run itself and its tasks."""
@@ -182,6 +175,14 @@ class Bundle:
             max_results=1000,
         ).get("runs", [])
         return found
+
+    def told(self, run_id: str, records: int) -> bool:
+        """Whether MLflow has the good end of a run and of its tasks, so many in all."""
+        try:
+            found = self.recorded(run_id)
+        except (AssertionError, httpx.TransportError):
+            return False  # It is only just coming back.
+        return [each["info"]["status"] for each in found] == ["FINISHED"] * records
 
     def start(self, pipeline: Any, **arguments: Any) -> str:
         """Start a run; give its id."""
@@ -216,37 +217,44 @@ class Bundle:
 
     def controller(self) -> int:
         """The process of minijuju's controller."""
-        (found,) = [
-            p for p, line in processes().items() if f"minijuju.serve {self.minijuju}" in line
-        ]
-        return found
+        # By its command line it is found twice for the instant in which it starts a process.
+        return _holder(self.minijuju / LOCK)
 
     def cluster(self) -> int:
         """The process of tinykube's daemon."""
-        return int((self.tinykube / "lock").read_text())
+        return _holder(self.tinykube / "lock")
 
     def inside(self, text: str) -> list[int]:
         """The processes in containers of this deployment with a text in their command line."""
         return [pid for pid, line in processes().items() if text in line and self.contains(pid)]
 
     def contains(self, pid: int) -> bool:
-        """True for a process in a container of this deployment: its mounts tell."""
-        try:
-            first = Path("/proc", str(pid), "mountinfo").read_text().split("\n", 1)[0]
-        except OSError:
-            return False
-        # The root is below the data folder; proc(5) writes that from the file system's own root.
-        _, _, device, root, place, *_ = (*first.split(), *[""] * 5)
-        mount = next(each for each in (self.folder, *self.folder.parents) if each.is_mount())
-        below = "/" + str(self.folder.relative_to(mount)).lstrip(".")
-        number = mount.stat().st_dev
-        same = device == f"{os.major(number)}:{os.minor(number)}" or below != "/"
-        return place == "/" and same and f"{below.rstrip('/')}/" in root
+        """True for a process in a container of this deployment."""
+        return contains(self.folder, pid)
 
     def run_folder(self, run_id: str) -> Path:
         """The files of a run below the pipeline root."""
         (found,) = self.minijuju.glob(f"storage/*/pipeline-root-*/*/{run_id}")
         return found
+
+    def release(self, run_id: str) -> None:
+        """Let the steps of a run that are held (`pipelines.hold`) go on."""
+        (self.run_folder(run_id) / "go").touch()
+
+    def files(self, *patterns: str) -> Iterator[tuple[Path, bytes]]:
+        """The files of these names and what is in them; what goes meanwhile is left out."""
+        for folder, _, names in os.walk(self.folder):
+            for name in names:
+                path = Path(folder, name)
+                if any(fnmatch(name, each) for each in patterns) and path.is_file():
+                    with contextlib.suppress(FileNotFoundError):
+                        yield path, path.read_bytes()
+
+
+def _holder(path: Path) -> int:
+    found = lock.holder(path)
+    assert found, f"nobody holds {path}"
+    return found
 
 
 def tasks(run: Any) -> list[Any]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,7 @@ class Program:
         flags: for the linker.
         definitions: a folder of YAML files to keep beside the program, as (module, path in it).
         minutes: what a cold build takes on two cores.
+        modules: the folder of the program's folder, if it is not this suite's.
     """
 
     name: str
@@ -48,11 +50,12 @@ class Program:
     flags: str = "-s -w"
     definitions: tuple[str, str] | None = None
     minutes: int = 1
+    modules: Path | None = None
 
     @property
     def module(self) -> Path:
         """The folder with its go.mod."""
-        return MODULES / self.name
+        return (self.modules or MODULES) / self.name
 
     def folder(self, store: Path | None = None) -> Path:
         """Where it is kept once it is built: the program and, maybe, `definitions/`."""
@@ -85,8 +88,12 @@ PROGRAMS = {
 
 def find(name: str, store: Path | None = None) -> Path | None:
     """The program `name`, if it is built."""
-    program = PROGRAMS[name].folder(store) / name
-    return program if program.is_file() else None
+    return _built(PROGRAMS[name], store)
+
+
+def _built(program: Program, store: Path | None) -> Path | None:
+    found = program.folder(store) / program.name
+    return found if found.is_file() else None
 
 
 def ensure(
@@ -95,7 +102,17 @@ def ensure(
     *,
     progress: Callable[[str], None] = lambda message: None,
 ) -> Path:
-    """Return the program `name`, building it if need be.
+    """Return the program `name`, building it if need be; see `provide`."""
+    return provide(PROGRAMS[name], store, progress=progress)
+
+
+def provide(
+    program: Program,
+    store: Path | None = None,
+    *,
+    progress: Callable[[str], None] = lambda message: None,
+) -> Path:
+    """Return a program, building it if need be.
 
     Blocking. Several processes may call it at once: one builds, the others wait for it. The
     folder appears whole or not at all.
@@ -103,21 +120,33 @@ def ensure(
     Raises:
         golang.GoError: there is no Go to be had, or the build failed.
     """
-    program = PROGRAMS[name]
     target = program.folder(store)
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with golang.locked(target.parent / f"{name}.lock"):
-        if found := find(name, store):
+    with golang.locked(target.parent / f"{program.name}.lock"):
+        if found := _built(program, store):
             return found
-        for stale in target.parent.glob(f".{name}-*"):
+        for stale in target.parent.glob(f".{program.name}-*"):
             golang.remove_tree(stale)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
+        scratch = Path(tempfile.mkdtemp(prefix=f".{program.name}-", dir=target.parent))
         try:
             _build(program, scratch, progress)
             (scratch / "whole").rename(target)
         finally:
             golang.remove_tree(scratch)
-    return target / name
+    return target / program.name
+
+
+def source(go: Path, module: Path, name: str) -> Path:
+    """The folder with the source of the module `name`, as `module` pins it; fetched if need be."""
+    found = subprocess.run(
+        [str(go), "mod", "download", "-json", name],
+        cwd=module,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    return Path(json.loads(found.stdout)["Dir"])
 
 
 def _build(program: Program, scratch: Path, progress: Callable[[str], None]) -> None:
@@ -140,18 +169,10 @@ def _build(program: Program, scratch: Path, progress: Callable[[str], None]) -> 
     )
     if program.definitions:
         name, path = program.definitions
-        go = golang.toolchain(module, work, progress)
-        where = subprocess.run(
-            [str(go), "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", name],
-            cwd=module,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=120,
-        ).stdout.strip()
+        where = source(golang.toolchain(module, work, progress), module, name)
         kept = whole / "definitions"
         kept.mkdir()
-        for file in Path(where, path).glob("*.yaml"):
+        for file in (where / path).glob("*.yaml"):
             shutil.copyfile(file, kept / file.name)
 
 

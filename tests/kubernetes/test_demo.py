@@ -20,9 +20,12 @@ NAMESPACE = "steps"
 def bundle(tmp_path_factory):
     made = Bundle(tmp_path_factory.mktemp("bundle"))
     made.prepare()
-    made.toolkit("up")
-    yield made
-    made.toolkit("down", "--purge")
+    try:
+        made.toolkit("up")
+        yield made
+    finally:
+        # No purge: the images and programs of the store are everybody's, the control plane's too.
+        made.toolkit("down")
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,14 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
+import tempfile
 from pathlib import Path
 
-MODULE = Path(__file__).parent / "go" / "controlplane"
+from tests.kubernetes import programs
+
+from minijuju import golang
+
+MODULE = programs.PROGRAMS["controlplane"].module
 TABLE = (
     Path(__file__).parents[2] / "lib/tinykube/src/tinykube/protobuf/fields.json"
 )  # fmt: skip
@@ -57,15 +61,6 @@ _SPECIAL = {
 }
 _TYPE = re.compile(r"^type (\w+)(?: struct \{| (.+))$")
 _FIELD = re.compile(r"^\t(?:(\w+)\s+)?(\S+)\s+`(.*)`")
-
-
-def module(path: str) -> Path:
-    """The folder of a Go module that the control plane is built from."""
-    found = subprocess.run(
-        ["go", "list", "-m", "-f", "{{.Dir}}", path],
-        cwd=MODULE, capture_output=True, text=True, check=True, timeout=300,
-    )  # fmt: skip
-    return Path(found.stdout.strip())
 
 
 class Types:
@@ -148,7 +143,10 @@ class Types:
 
 def table() -> dict[str, object]:
     """What `fields.json` has to hold."""
-    api, machinery = module("k8s.io/api"), module("k8s.io/apimachinery") / "pkg"
+    with tempfile.TemporaryDirectory(prefix="go-") as scratch:
+        go = golang.toolchain(MODULE, Path(scratch))
+        api = programs.source(go, MODULE, "k8s.io/api")
+        machinery = programs.source(go, MODULE, "k8s.io/apimachinery") / "pkg"
     folders = {"/".join(path.parts[-2:]): path for path in sorted(api.glob("*/v*"))}
     folders |= {
         "meta/v1": machinery / "apis/meta/v1",

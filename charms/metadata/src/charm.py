@@ -8,20 +8,23 @@ import shlex
 import ops
 
 from options import MetadataOptions
-from toolkit_charm import File, ToolkitCharm, Waiting, Workload, network, probe
+from toolkit_charm import File, ToolkitCharm, Waiting, Workload, layers, network, probe
+from toolkit_charm.database import Database
 from toolkit_charm.interfaces.metadata import MetadataProvider
 from toolkit_charm.network import Addresses
 from toolkit_charm.tokens import Token
 
 RELATION = "metadata"
+DATABASE = "database"
 PORT = 5000
 DATA = "/data"
 TOKENS = "/etc/toolkit/tokens"
+LOGIN = "/etc/toolkit/database"
 PYTHON = "/opt/venv/bin/python"
 
 
 class MetadataCharm(ToolkitCharm[MetadataOptions]):
-    """One unit: its database is a file that only one server may use."""
+    """One unit: the artifacts, and the database unless it is in PostgreSQL, are on its storage."""
 
     container_name = "metadata"
     options_type = MetadataOptions
@@ -29,13 +32,16 @@ class MetadataCharm(ToolkitCharm[MetadataOptions]):
     def __init__(self, framework: ops.Framework) -> None:
         super().__init__(framework)
         self.provider = MetadataProvider(self, RELATION)
+        self.database = Database(
+            self, DATABASE, container=self.container, folder=DATA, login=LOGIN
+        )
 
     def desired(self, options: MetadataOptions, token: Token) -> Workload:
         """Compute the server's command line, checks and token file."""
         if not self.model.storages["data"]:
             raise Waiting("the storage data is not attached yet")
         addresses = Addresses.load(self.model, RELATION)
-        bind = network.host(addresses.bind)
+        place = self.database.place()
         hosts = dict.fromkeys(
             (
                 network.host(addresses.ingress),
@@ -47,49 +53,25 @@ class MetadataCharm(ToolkitCharm[MetadataOptions]):
         command += ["--address", str(addresses.bind), "--port", str(PORT)]
         command += ["--data", DATA, "--artifact-root", options.artifact_root]
         command += ["--tokens", TOKENS]
+        files = [File(TOKENS, token.file_content())]
+        if place.login is not None:
+            command += ["--login", LOGIN]
+            files.append(place.login)
         command += ["--log-level", options.log_level, "--workers", str(options.workers)]
         for host in hosts:
             command += ["--allowed-host", host]
-        layer: ops.pebble.LayerDict = {
-            "summary": "metadata",
-            "services": {
-                "metadata": {
-                    "override": "replace",
-                    "summary": "MLflow's tracking server",
-                    "command": shlex.join(command),
-                    "startup": "enabled",
-                    "kill-delay": "15s",
-                    "on-check-failure": {"alive": "restart"},
-                }
-            },
-            "checks": {
-                # A server that hangs for half a minute is restarted.
-                "alive": {
-                    "override": "replace",
-                    "startup": "enabled",
-                    "level": "alive",
-                    "period": "10s",
-                    "timeout": "5s",
-                    "threshold": 3,
-                    "http": {"url": f"http://{bind}:{PORT}/health"},
-                },
-                # Two failures take 10 s, less than the charm waits for a start.
-                "ready": {
-                    "override": "replace",
-                    "startup": "enabled",
-                    "level": "ready",
-                    "period": "5s",
-                    "timeout": "4s",
-                    "threshold": 2,
-                    "http": {"url": f"http://{bind}:{PORT}/ready"},
-                },
-            },
-        }
+        layer = layers.server(
+            "metadata",
+            summary="MLflow's tracking server",
+            command=shlex.join(command),
+            alive=self._local("/health"),
+            ready=self.ready_url(),
+        )
         return Workload(
             layer=layer,
-            files=(File(TOKENS, token.file_content()),),
+            files=tuple(files),
             ports=(PORT,),
-            halt=self.only_first(),
+            halt=self.only_first("the storage") or place.halt,
         )
 
     def url(self) -> str:
@@ -111,8 +93,13 @@ class MetadataCharm(ToolkitCharm[MetadataOptions]):
         return answer[1].strip() if answer is not None and answer[0] == 200 else None
 
     def share(self, token: Token) -> None:
-        """Tell related applications the address and grant them the token."""
+        """Tell related applications the address and grant them the token; ask for a database."""
+        self.database.request()
         self.provider.publish(url=self.url(), secret=token.secret)
+
+    def trouble(self) -> str:
+        """Tell what the server said of its database."""
+        return self.database.problem()
 
     def usage(self, token: Token, url: str) -> dict[str, str]:
         """Show how MLflow's clients and a browser use the token."""

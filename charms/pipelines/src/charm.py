@@ -5,33 +5,44 @@ from __future__ import annotations
 
 import json
 import logging
+import textwrap
 from urllib.parse import urlsplit
 
 import ops
 import yaml
+from object_storage import S3Requirer
 
-from cluster import RESERVED, Cluster
+import artifacts
+import webhook
+from artifacts import ArtifactStore
+from cluster import RESERVED, Cluster, address
 from options import PipelinesOptions
+from places import Places, Record
+from runs import RunActions
 from toolkit_charm import (
     Blocked,
     File,
-    OptionsError,
     ToolkitCharm,
     Unready,
     Waiting,
     Workload,
+    layers,
     network,
     probe,
+    user_secrets,
 )
-from toolkit_charm.interfaces.metadata import MetadataRequirer
+from toolkit_charm.database import Database
+from toolkit_charm.interfaces.metadata import MetadataInfo, MetadataRequirer
 from toolkit_charm.network import Addresses
 from toolkit_charm.tokens import Token
+from upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
 
 PORT = 8888
 ENDPOINT = "replicas"
 METADATA = "metadata"
+DATABASE = "database"
 STEP_IMAGE = "step-image"
 # The container's mounts, by storage.
 FOLDERS = {
@@ -43,12 +54,21 @@ SETTINGS = "/etc/toolkit-pipelines/settings.yaml"
 TOKENS = "/etc/toolkit-pipelines/tokens"
 KUBECONFIG = "/etc/toolkit-pipelines/kubeconfig"
 METADATA_TOKEN = "/etc/toolkit-pipelines/metadata-token"  # noqa: S105 - the path of a file
+LOGIN = "/etc/toolkit-pipelines/database"
+STORE_KEYS = "/etc/toolkit-pipelines/artifact-store"
+STORE_AUTHORITIES = "/etc/toolkit-pipelines/artifact-store-ca"
 COMMAND = f"/opt/venv/bin/python -m toolkit_pipelines --config {SETTINGS}"
+UPKEEP = ["/opt/venv/bin/python", "-m", "toolkit_pipelines.upkeep", "--config", SETTINGS]
 TEMPLATE = ["/opt/venv/bin/python", "-m", "toolkit_pipelines.template", "--config", SETTINGS]
 
 
+# The service tries a store that does not answer for about this long.
+_STORE_SECONDS = 25.0
+_LONGEST = 300  # characters of a status
+
+
 class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
-    """One unit: its database is a file that only one engine may use."""
+    """One unit: one engine alone works on a database."""
 
     container_name = "pipelines"
     options_type = PipelinesOptions
@@ -56,9 +76,20 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
     def __init__(self, framework: ops.Framework) -> None:
         super().__init__(framework)
         self.metadata = MetadataRequirer(self, METADATA)
+        self.s3 = S3Requirer(self, artifacts.RELATION)
+        self.upkeep = Upkeep(self, UPKEEP)
+        self.runs = RunActions(self, self._listening)
+        self.database = Database(
+            self, DATABASE, container=self.container, folder=FOLDERS["state"], login=LOGIN
+        )
         # Why the unit's own container has no limits although some are asked for.
         self._unlimited = ""
+        self._record = Record(self)
+        # What is left of it in clusters where its steps were, and why.
+        self._left: list[str] = []
         framework.observe(self.on.remove, self._on_remove)
+        framework.observe(self.on.secret_remove, self._on_secret_remove)
+        framework.observe(self.on.forget_clusters_action, self._on_forget_clusters)
         framework.observe(self.on.show_pod_template_action, self._on_show_pod_template)
 
     def desired(self, options: PipelinesOptions, token: Token) -> Workload:
@@ -67,12 +98,19 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
             if not self.model.storages[storage]:
                 raise Waiting(f"the storage {storage} is not attached yet")
         addresses = Addresses.load(self.model, ENDPOINT)
-        cluster = Cluster(self.model.name, self.unit.name)
+        place = self.database.place()
+        store = self._store(options)
+        hook = webhook.load(self, options.failure_webhook, options.failure_webhook_key)
+        cluster = self._cluster()
         self._unlimited = cluster.limit(options, self.container_name)
         # Where the steps are: here, or in another cluster.
         kubeconfig = self._kubeconfig(options)
-        there = Cluster(self.model.name, self.unit.name, kubeconfig) if kubeconfig else cluster
-        there.keep_manifests(options)
+        there = self._cluster(kubeconfig) if kubeconfig else cluster
+        metadata = self.metadata.load()
+        if self.unit.is_leader():
+            # Before anything is made there.
+            self._record.write(self._record.places.moved(kubeconfig))
+        self._furnish(there, options, metadata)
         settings: dict[str, object] = {
             "name": self.app.name,
             "host": str(addresses.bind),
@@ -84,8 +122,12 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
             "allowed_hosts": self._hosts(addresses, options),
             "log_level": options.log_level,
             "parallelism": options.parallelism,
+            "caching": options.caching,
+            "cache_ttl": options.cache_ttl,
+            "run_retention": options.run_retention,
+            "run_retention_count": options.run_retention_count,
             "namespace": self.model.name,
-            "artifact_transfer": options.artifact_transfer,
+            "artifact_transfer": "store" if store else options.artifact_transfer,
             "step_image": self._step_image(),
             "default_cpu": options.default_cpu,
             "default_memory": options.default_memory,
@@ -95,55 +137,106 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
             ),
             "index_url": options.package_index,
             "reserved_labels": RESERVED,
+            **dict(hook.settings),
         }
-        if options.artifact_transfer == "volume":
+        if hook.settings:
+            # What is told has a link to the run.
+            settings["url"] = self.url()
+        if settings["artifact_transfer"] == "volume":
             settings["pipeline_root_claim"] = cluster.claim("pipeline-root")
             settings["environments_claim"] = cluster.claim("environments")
         else:
             settings["artifact_address"] = options.artifact_address or self.url()
-        files = [File(TOKENS, token.file_content())]
+        files = [File(TOKENS, token.file_content()), *hook.files]
+        if place.login is not None:
+            settings["database_file"] = LOGIN
+            files.append(place.login)
+        if store is not None:
+            settings["artifact_store"] = store.uri
+            settings["artifact_store_credentials"] = STORE_KEYS
+            files.append(File(STORE_KEYS, yaml.safe_dump(dict(store.keys)), restart=True))
+            if store.certificates:
+                settings["artifact_store_certificates"] = STORE_AUTHORITIES
+                files.append(File(STORE_AUTHORITIES, f"{store.certificates}\n", restart=True))
         if kubeconfig:
             settings["kubeconfig"] = KUBECONFIG
             files.append(File(KUBECONFIG, kubeconfig, restart=True))
-            cluster.drop_token()
-        metadata = self.metadata.load()
-        if metadata is None:
-            there.drop_token()
-        else:
-            there.keep_token(metadata.token)
+        if metadata is not None:
             settings["metadata_url"] = metadata.url
             settings["metadata_token_file"] = METADATA_TOKEN
             settings["metadata_secret"] = there.secret_name
             files.append(File(METADATA_TOKEN, f"{metadata.token}\n", restart=True))
         files.append(File(SETTINGS, yaml.safe_dump(settings, sort_keys=True), restart=True))
         return Workload(
-            layer=self._layer(network.host(addresses.bind)),
+            layer=layers.server(
+                "pipelines",
+                summary="the KFP API and its engine",
+                command=COMMAND,
+                alive=f"{self._listening()}/livez",
+                ready=self.ready_url(),
+            ),
             files=tuple(files),
             ports=(PORT,),
-            halt=self.only_first(),
+            halt=self.only_first("the engine") or place.halt,
+        )
+
+    def share(self, token: Token) -> None:
+        """Ask for a database where one is to be had."""
+        del token
+        self.database.request()
+
+    def trouble(self) -> str:
+        """Tell what the service said of its database."""
+        return self.database.problem()
+
+    def applied(self, options: PipelinesOptions) -> None:
+        """Delete what is left where steps were: only now does nothing more come to it."""
+        if not self.unit.is_leader():
+            return
+        for left in self._record.places.left:
+            try:
+                self._cluster(left).clear()
+            except Unready as reason:
+                if not left:
+                    raise
+                self._left.append(_stays(left, reason))
+                logger.warning("%s", self._left[-1])
+            else:
+                logger.info("deleted what the application made in %s", address(left))
+                self._record.write(self._record.places.cleared(left))
+                # The same namespace may be known by two addresses.
+                there = self._cluster(self._kubeconfig(options))
+                self._furnish(there, options, self.metadata.load())
+
+    def _cluster(self, kubeconfig: str = "") -> Cluster:
+        return Cluster(self.model.name, self.unit.name, kubeconfig)
+
+    @staticmethod
+    def _furnish(there: Cluster, options: PipelinesOptions, metadata: MetadataInfo | None) -> None:
+        """Make what steps need in Kubernetes."""
+        there.keep_manifests(options)
+        if metadata is None:
+            there.drop_token()
+        else:
+            there.keep_token(metadata.token)
+
+    def _store(self, options: PipelinesOptions) -> ArtifactStore | None:
+        """Give the object store that artifacts are kept in, None if the storage has them."""
+        return artifacts.load(
+            self, self.s3, options.artifact_store, options.artifact_store_credentials
         )
 
     def _kubeconfig(self, options: PipelinesOptions) -> str:
         """Give the content of the kubeconfig for steps, "" if they run in this cluster."""
         if not options.kubeconfig:
             return ""
-        if options.artifact_transfer == "volume":
+        if options.artifact_transfer == "volume" and self._store(options) is None:
             raise Blocked(
                 "config kubeconfig: steps of another cluster cannot mount the storage here; "
-                "set artifact-transfer=endpoint"
+                "set artifact-transfer=endpoint, or an artifact-store"
             )
-        try:
-            secret = self.model.get_secret(id=options.kubeconfig)
-            return secret.get_content(refresh=True)["kubeconfig"]
-        except (ops.SecretNotFoundError, ops.ModelError) as error:
-            raise Blocked(
-                f"config kubeconfig: {options.kubeconfig} cannot be read; run "
-                f"`juju grant-secret {options.kubeconfig} {self.app.name}`"
-            ) from error
-        except KeyError as error:
-            raise Blocked(
-                f"config kubeconfig: {options.kubeconfig} has no key kubeconfig"
-            ) from error
+        found = user_secrets.content(self, "kubeconfig", options.kubeconfig, ["kubeconfig"])
+        return found["kubeconfig"]
 
     def _hosts(self, addresses: Addresses, options: PipelinesOptions) -> list[str]:
         own = (network.host(addresses.ingress), *network.names(self.unit, self.model.name))
@@ -161,45 +254,6 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
         if not isinstance(reference, str) or not reference:
             raise Blocked(f"the resource {STEP_IMAGE} names no image")
         return reference
-
-    @staticmethod
-    def _layer(bind: str) -> ops.pebble.LayerDict:
-        return {
-            "summary": "pipelines",
-            "services": {
-                "pipelines": {
-                    "override": "replace",
-                    "summary": "the KFP API and its engine",
-                    "command": COMMAND,
-                    "startup": "enabled",
-                    "kill-delay": "15s",
-                    "on-check-failure": {"alive": "restart"},
-                }
-            },
-            "checks": {
-                # A server that hangs for half a minute is restarted.
-                "alive": {
-                    "override": "replace",
-                    "startup": "enabled",
-                    "level": "alive",
-                    "period": "10s",
-                    "timeout": "5s",
-                    "threshold": 3,
-                    "http": {"url": f"http://{bind}:{PORT}/livez"},
-                },
-                # The database answers and the engine has found its pods. Two failures take 10 s,
-                # less than the charm waits for a start.
-                "ready": {
-                    "override": "replace",
-                    "startup": "enabled",
-                    "level": "ready",
-                    "period": "5s",
-                    "timeout": "4s",
-                    "threshold": 2,
-                    "http": {"url": f"http://{bind}:{PORT}/healthz"},
-                },
-            },
-        }
 
     def url(self) -> str:
         """Where clients reach the API."""
@@ -223,8 +277,31 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
         return found if isinstance(found, str) else None
 
     def remark(self, token: Token) -> str:
-        """Tell how many steps wait for their pod to start, and the commonest reason."""
-        return "; ".join(part for part in (self._waiting(token), self._unlimited) if part)
+        """Tell how many steps wait for their pod to start, and the commonest reason.
+
+        Raises:
+            Blocked, Waiting: artifacts cannot be kept where they shall be.
+        """
+        self._check_store(token)
+        parts = (self._waiting(token), *self._left, self._unlimited)
+        return "; ".join(part for part in parts if part)
+
+    def _check_store(self, token: Token) -> None:
+        """Let the service try its object store, if it has one."""
+        url = f"{self._listening()}/apis/v2beta1/artifact_store"
+        answer = probe.get(url, token=token.value, timeout=_STORE_SECONDS)
+        if answer is None and self.answers(hopeless=self.known_down):
+            # It went in between, and no event need come of its return.
+            answer = probe.get(url, token=token.value, timeout=_STORE_SECONDS)
+        if answer is not None and answer[0] == 404:
+            # An image of before there were stores: the charm was refreshed first.
+            return
+        if answer is None or answer[0] != 200:
+            raise Waiting("the artifact store is being tried")
+        found = json.loads(answer[1])
+        if found["problem"]:
+            problem = textwrap.shorten(found["problem"], _LONGEST, placeholder=" …")
+            raise (Waiting if found["transient"] else Blocked)(problem)
 
     def _waiting(self, token: Token) -> str:
         answer = probe.get(f"{self._listening()}/apis/v2beta1/waiting", token=token.value)
@@ -261,13 +338,30 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
         # With the last unit goes what the application left in the cluster.
         if self.app.planned_units() > 0:
             return
-        try:
-            Cluster(self.model.name, self.unit.name).clear()
-            kubeconfig = self._kubeconfig(PipelinesOptions.load(self.config))
-            if kubeconfig:
-                Cluster(self.model.name, self.unit.name, kubeconfig).clear()
-        except (Unready, OptionsError) as reason:
-            logger.warning("what the application made in Kubernetes stays behind: %s", reason)
+        for each in self._record.places.all:
+            try:
+                self._cluster(each).clear()
+            except Unready as reason:
+                logger.warning("%s", _stays(each, reason))
+
+    def _on_secret_remove(self, event: ops.SecretRemoveEvent) -> None:
+        # Credentials that are not needed any more are kept nowhere.
+        event.secret.remove_revision(event.revision)
+
+    def _on_forget_clusters(self, event: ops.ActionEvent) -> None:
+        if not self.unit.is_leader():
+            event.fail("run it on the leader")
+            return
+        known = self._record.places
+        self._record.write(Places(known.current))
+        forgotten = [address(each) for each in known.left]
+        event.set_results({"forgotten": "; ".join(forgotten) or "none"})
+
+
+def _stays(kubeconfig: str, reason: Unready) -> str:
+    """Say what the application leaves behind, where and why."""
+    why = reason.__cause__ or reason
+    return f"pods, secrets and manifests of steps stay in {address(kubeconfig)}: {why}"
 
 
 if __name__ == "__main__":

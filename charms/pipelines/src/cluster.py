@@ -14,7 +14,13 @@ from lightkube.config.kubeconfig import SingleConfig
 from lightkube.core.exceptions import ConfigError
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.batch_v1 import Job
-from lightkube.resources.core_v1 import Pod, ResourceQuota, Secret, ServiceAccount
+from lightkube.resources.core_v1 import (
+    PersistentVolumeClaim,
+    Pod,
+    ResourceQuota,
+    Secret,
+    ServiceAccount,
+)
 from lightkube.resources.resource_v1 import ResourceClaimTemplate
 from lightkube.resources.scheduling_v1 import PriorityClass
 
@@ -105,7 +111,7 @@ class Cluster:
         )
 
     def clear(self) -> None:
-        """Delete all that the application made: what is here, and pods and Jobs of steps.
+        """Delete all that the application made: what is here, and what runs have of it.
 
         Raises:
             Blocked: the application is not trusted any more.
@@ -113,7 +119,8 @@ class Cluster:
         self.drop_token()
         with self._told():
             self._manifests.remove()
-            for kind in (Job, Pod, Secret, ResourceClaimTemplate):
+            # Claims that bear the label are workspaces of runs; what pipelines made is the users'.
+            for kind in (Job, Pod, Secret, PersistentVolumeClaim, ResourceClaimTemplate):
                 manifests.delete(self._client, kind, self._namespace, {STEPS: self._application})
 
     @property
@@ -180,6 +187,18 @@ class Cluster:
             f"config kubeconfig: its cluster refuses what steps need in the namespace "
             f"{self._namespace}: {why}"
         )
+
+
+def address(kubeconfig: str) -> str:
+    """Say for people which namespace of which cluster a kubeconfig names; "" is this cluster.
+
+    Raises:
+        Blocked: it cannot be used.
+    """
+    if not kubeconfig:
+        return "this cluster"
+    config = _config(kubeconfig)
+    return f"the namespace {config.namespace or 'default'} of {config.cluster.server.rstrip('/')}"
 
 
 def _config(text: str) -> SingleConfig:

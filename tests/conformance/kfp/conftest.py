@@ -10,7 +10,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import kfp
 import lightkube
 import pytest
 import yaml
@@ -33,9 +33,17 @@ from lightkube.models.core_v1 import (
     VolumeResourceRequirements,
 )
 from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.resources.core_v1 import Namespace, PersistentVolume, PersistentVolumeClaim, Pod
+from lightkube.resources.core_v1 import (
+    Namespace,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    Pod,
+    Secret,
+)
 
 from sandbox.images import ImageStore
+
+from ...ports import free_ports
 
 ROOT = Path(__file__).parents[3]
 NAMESPACE = "ml"
@@ -75,19 +83,12 @@ def endpoint() -> Iterator[Endpoint]:
         shutil.rmtree(folder)
 
 
-def _free_port() -> int:
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 @contextlib.contextmanager
 def _tinykube(folder: Path) -> Iterator[Path]:
     data = folder / "tinykube"
     data.mkdir(mode=0o700)
     # A sample asks for a GPU, and only that the node has one.
-    config = {"port": _free_port(), "capacity": {"nvidia.com/gpu": 1}}
+    config = {"port": free_ports()[0], "capacity": {"nvidia.com/gpu": 1}}
     (data / "config.yaml").write_text(yaml.safe_dump(config))
     environment = {**os.environ, "TINYKUBE_DATA": str(data)}
 
@@ -109,8 +110,13 @@ def _service(folder: Path, kubeconfig: Path) -> Iterator[int]:
         client.create(Namespace(metadata=ObjectMeta(name=NAMESPACE)))
         for name in ("pipeline-root", "environments"):
             _claim(client, folder / name, name)
+        # What a sample reads, as its makers' own tests have it.
+        secret = Secret(
+            metadata=ObjectMeta(name="test-secret-1"), stringData={"username": "someone"}
+        )
+        client.create(secret, namespace=NAMESPACE)
     store = ImageStore()
-    port = _free_port()
+    (port,) = free_ports()
     tokens = folder / "tokens"
     tokens.touch(mode=0o600)
     tokens.write_text(f"main:{TOKEN}\n")
@@ -183,3 +189,12 @@ def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
             return
         time.sleep(0.1)
     raise AssertionError(f"the service did not start:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def client(endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[kfp.Client]:
+    with pytest.MonkeyPatch.context() as patch:
+        # The client keeps a file in the user's home.
+        path = tmp_path_factory.mktemp("kfp") / "context.json"
+        patch.setattr(kfp.Client, "_LOCAL_KFP_CONTEXT", str(path))
+        yield kfp.Client(host=endpoint.url, existing_token=endpoint.token)

@@ -101,9 +101,3 @@ def sleep(seconds: int):
 @dsl.pipeline(name="sleeping")
 def sleeping(seconds: int = 600):
     sleep(seconds=seconds)
-
-
-@dsl.pipeline(name="conditional")
-def conditional(rows: int):
-    with dsl.If(rows > 3):
-        sleep(seconds=rows)

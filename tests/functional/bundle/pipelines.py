@@ -163,7 +163,7 @@ def hoard(megabytes: int) -> int:
     import time
 
     held = [bytearray(1 << 20) for _ in range(megabytes)]
-    time.sleep(60)
+    time.sleep(600)
     return len(held)
 
 
@@ -189,6 +189,27 @@ def counting(seconds: float = 1.0) -> int:
 
 
 @dsl.component(base_image=IMAGE)
+def hold(before: int) -> int:
+    """Wait until the run's folder has a file `go`."""
+    import glob
+    import time
+
+    for _ in range(6000):
+        if glob.glob("/minio/**/go", recursive=True):
+            return before + 1
+        time.sleep(0.1)
+    raise TimeoutError("nobody let it go")
+
+
+@dsl.pipeline(name="holding")
+def holding() -> int:
+    """Five steps: one, three side by side that are held, one after them."""
+    first = count(seconds=0.0)
+    middle = [hold(before=first.output) for _ in range(3)]
+    return count(seconds=0.0, before=middle[-1].output).after(*middle).output
+
+
+@dsl.component(base_image=IMAGE)
 def wait_for(seconds: int):
     import time
 
@@ -199,3 +220,38 @@ def wait_for(seconds: int):
 @dsl.pipeline(name="waiting")
 def waiting(seconds: int = 600):
     wait_for(seconds=seconds)
+
+
+@dsl.component(base_image=IMAGE)
+def fill(megabytes: int, data: dsl.Output[dsl.Dataset], page: dsl.Output[dsl.HTML]) -> str:
+    """Write random data; give its digest."""
+    import hashlib
+    import os
+
+    digest = hashlib.sha256()
+    with open(data.path, "wb") as file:
+        for _ in range(megabytes):
+            block = os.urandom(1024 * 1024)
+            digest.update(block)
+            file.write(block)
+    with open(page.path, "w") as file:
+        file.write("<p>from the store")
+    return digest.hexdigest()
+
+
+@dsl.component(base_image=IMAGE)
+def digest_of(data: dsl.Input[dsl.Dataset]) -> str:
+    """Give the digest of a dataset."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    with open(data.path, "rb") as file:
+        while block := file.read(1024 * 1024):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@dsl.pipeline(name="handing")
+def handing(megabytes: int = 100) -> str:
+    filled = fill(megabytes=megabytes)
+    return digest_of(data=filled.outputs["data"]).output

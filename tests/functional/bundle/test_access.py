@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from ..deployment import Bundle, processes
+from ..deployment import Bundle
+from ..processes import processes
 
 
 @pytest.fixture(scope="module")

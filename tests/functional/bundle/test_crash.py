@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from ..deployment import Bundle, processes, tasks, wait
-from .pipelines import counting
+from ..deployment import MODEL, Bundle, tasks
+from ..processes import processes
+from ..waiting import wait
+from .pipelines import holding
 
 # kfp warns of its own age and of its own future at every turn.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:kfp", "ignore::DeprecationWarning")
@@ -26,28 +28,28 @@ MLFLOW = "-m toolkit_metadata"
 def whole(bundle: Bundle) -> Any:
     """Every test ends with the deployment as it began."""
     yield
-    wait(bundle.active, "all units are active again")
+    try:
+        wait(bundle.active, "all units are active again")
+    except AssertionError as error:
+        shown = json.dumps(bundle.status()["applications"], indent=1)
+        log = bundle.juju("debug-log", "-m", MODEL, "--limit", "60", check=False).stdout
+        raise AssertionError(f"{error}\n{shown}\n{log}") from error
 
 
 def under_way(bundle: Bundle) -> str:
-    """A run whose first step has ended and whose next ones have begun."""
-    run_id = bundle.start(counting, seconds=1.0)
-    folder = None
-
-    def begun() -> bool:
-        nonlocal folder
-        found = list(bundle.minijuju.glob(f"storage/*/pipeline-root-*/*/{run_id}"))
-        return bool(found) and len(list(found[0].glob("count-*/*/.started"))) >= 1
-
-    wait(begun, "the second step has begun")
+    """A run whose first step has ended and whose next ones have begun; they are held."""
+    run_id = bundle.start(holding)
+    begun = f"storage/*/pipeline-root-*/*/{run_id}/hold*/*/.started"
+    wait(lambda: list(bundle.minijuju.glob(begun)), "the second step has begun")
     return run_id
 
 
 def ran_once(bundle: Bundle, run_id: str) -> None:
-    """The run ends well, and each of its steps has run one time."""
+    """Let go, the run ends well, and each of its steps has run one time."""
+    bundle.release(run_id)
     run = bundle.finish(run_id)
     assert run["state"] == "SUCCEEDED", run
-    steps = [task for task in tasks(run) if task["display_name"].startswith("count")]
+    steps = [task for task in tasks(run) if task["display_name"].startswith(("count", "hold"))]
     assert len(steps) == STEPS
     assert {task["state"] for task in steps} == {"SUCCEEDED"}
     folder = bundle.run_folder(run_id)
@@ -55,14 +57,7 @@ def ran_once(bundle: Bundle, run_id: str) -> None:
     assert len(list(folder.glob("*/*/result.json"))) == STEPS
     wait(lambda: not bundle.inside(run_id), "no process of the run is left")
 
-    def recorded() -> bool:
-        try:
-            runs = bundle.recorded(run_id)
-        except httpx.TransportError:
-            return False  # It is only just coming back.
-        return len(runs) == STEPS + 1 and all(r["info"]["status"] == "FINISHED" for r in runs)
-
-    wait(recorded, "MLflow has the run and its steps, all finished")
+    wait(lambda: bundle.told(run_id, STEPS + 1), "MLflow has the run and its steps, all finished")
 
 
 def engine(bundle: Bundle) -> int:
@@ -132,8 +127,9 @@ def test_mlflow_stopped(bundle: Bundle) -> None:
 
     run_id = under_way(bundle)
     pebble("stop", "metadata")
-    assert not bundle.inside(MLFLOW)
+    wait(lambda: not bundle.inside(MLFLOW), "MLflow has ended")
     try:
+        bundle.release(run_id)
         run = bundle.finish(run_id)
         assert run["state"] == "SUCCEEDED", run
         assert not bundle.inside(MLFLOW)
@@ -153,11 +149,13 @@ def test_everything_killed_at_once(bundle: Bundle) -> None:
 
 def test_a_killed_step_has_failed_with_its_reason(bundle: Bundle) -> None:
     run_id = under_way(bundle)
-    victims = [pid for pid in bundle.inside(run_id) if "/count-" in _line(pid)]
+    victims = [pid for pid in bundle.inside(run_id) if "/hold" in _line(pid)]
     assert victims
     for pid in victims:
         with contextlib.suppress(ProcessLookupError):  # It went with its PID 1.
             os.kill(pid, signal.SIGKILL)
+    # One that only starts now has not been killed.
+    bundle.release(run_id)
     run = bundle.finish(run_id)
     assert run["state"] == "FAILED"
     failed = [task for task in tasks(run) if task["state"] == "FAILED"]

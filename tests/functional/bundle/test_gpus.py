@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ..deployment import MODEL, ROOT, wait
+from ..deployment import MODEL, ROOT
+from ..waiting import wait
 from .pipelines import counting
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:kfp", "ignore::DeprecationWarning")

@@ -14,7 +14,8 @@ import kfp.compiler
 import pytest
 import yaml
 
-from ..deployment import ROOT, Bundle, wait
+from ..deployment import ROOT, Bundle
+from ..waiting import wait
 from .pipelines import counting
 
 # kfp warns of its own age and of its own future at every turn.
@@ -48,11 +49,11 @@ def unchanged(bundle: Bundle) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("overlay", "said"),
     [
-        ("applications: {pipelines: {options: {paralelism: 3}}}", 'unknown option "paralelism"'),
+        ("applications: {pipelines: {options: {paralelism: 3}}}", 'option "paralelism" not found'),
         ("applications: {pipelines: {options: {parallelism: many}}}", 'expected int, got "many"'),
         ("applications: {more: {charm: ../none.charm, scale: 1}}", "none.charm"),
         ("applications: {more: {scale: 1}}", "more"),
-        ("relations: [[pipelines:metadatas, metadata]]", 'no "metadatas" relation'),
+        ("relations: [[pipelines:metadatas, metadata]]", "cannot infer endpoint between"),
         ("relations: [[pipelines, nobody]]", "nobody"),
         ("applications: {pipelines: {scale: -1}}", "scale"),
         ("applications: {pipelines: {resources: {none: x}}}", "none"),

@@ -13,11 +13,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from ..deployment import Bundle, wait
+from .. import web
+from ..deployment import Bundle
 from ..kernel import reaches_outside
+from ..waiting import wait
 from .pipelines import leaving, prying, waiting
 
 # kfp warns of its own age and of its own future at every turn.
@@ -123,11 +124,10 @@ def test_a_link_in_an_artifacts_place_shows_nothing(bundle: Bundle, other: str) 
     for run_id in runs:
         for record in bundle.recorded(run_id):
             headers = {"Authorization": f"Bearer {bundle.token('metadata')}"}
-            answer = httpx.get(
+            answer = web.get(
                 f"{bundle.metadata}/api/2.0/mlflow/artifacts/list",
                 params={"run_id": record["info"]["run_id"], "path": "kfp/leave"},
                 headers=headers,
-                trust_env=False,
             )
             assert answer.json().get("files", []) == []
 
@@ -225,10 +225,9 @@ def test_secrets_are_nowhere_that_they_may_leak(bundle: Bundle) -> None:
     for name, secret in secrets.items():
         for place, text in places.items():
             assert secret not in text, (name, place)
-    logs = [*bundle.folder.rglob("*.log"), *bundle.folder.rglob("*log*.db*")]
+    logs = dict(bundle.files("*.log", "*log*.db*"))
     assert len(logs) >= 4
-    for path in (path for path in logs if path.is_file()):
-        content = path.read_bytes()
+    for path, content in logs.items():
         for name, secret in secrets.items():
             assert secret.encode() not in content, (name, path)
 

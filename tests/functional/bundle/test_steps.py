@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from ..deployment import Bundle, processes, tasks, wait
+from ..deployment import Bundle, tasks
+from ..processes import processes
+from ..waiting import wait
 from .pipelines import abandoning, counting, hoarding, shouting, spoiling
 
 # kfp warns of its own age and of its own future at every turn.

@@ -3,10 +3,8 @@
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,10 +13,13 @@ import pytest
 
 from sandbox.images import ImageStore
 
+from ...ports import free_ports
+from .. import web
+
 ROOT = Path(__file__).parents[3]
 TOKEN = "metadata-test-token-000"
 OTHER = "metadata-test-token-111"
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 @pytest.fixture(scope="session")
@@ -60,12 +61,6 @@ def run_client(client_python, folder, url, token, code):
     )
 
 
-def free_port():
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def write_tokens(path, *secrets):
     lines = "".join(f"t{number}:{secret}\n" for number, secret in enumerate(secrets))
     fresh = path.with_name(f"{path.name}.fresh")
@@ -88,7 +83,7 @@ class Server:
         self.data = folder / "data"
         self.tokens = folder / "tokens"
         self.log = folder / "server.log"
-        self.port = free_port()
+        (self.port,) = free_ports()
         self.process = None
         write_tokens(self.tokens, TOKEN)
 
@@ -126,7 +121,7 @@ class Server:
             if self.process.poll() is not None:
                 break
             try:
-                if httpx.get(f"{self.url}/ready").status_code == 200:
+                if web.get(f"{self.url}/ready").status_code == 200:
                     return self
             except httpx.TransportError:
                 pass
@@ -145,7 +140,7 @@ class Server:
         return self.process.wait(PATIENCE)
 
     def client(self, **headers):
-        return httpx.Client(
+        return web.client(
             base_url=self.url,
             headers={"authorization": f"Bearer {TOKEN}", **headers},
             timeout=30,

@@ -1,8 +1,8 @@
 """Run by the image's interpreter: print every route of the application as JSON."""
 
 import json
-import os
 import sys
+from pathlib import Path
 
 from toolkit_metadata.app import mlflow_app
 from toolkit_metadata.settings import Settings
@@ -21,18 +21,8 @@ def native(router, prefix=""):
 
 
 def main():
-    data = sys.argv[1]
-    settings = Settings.from_json(
-        json.dumps(
-            {
-                "address": "127.0.0.1",
-                "port": 1,
-                "data": data,
-                "tokens": os.path.join(data, "tokens"),
-                "allowed_hosts": [],
-            }
-        )
-    )
+    data = Path(sys.argv[1])
+    settings = Settings("127.0.0.1", 1, data, data / "tokens")
     surface = mlflow_app(settings)
     from mlflow.server import app as flask
 

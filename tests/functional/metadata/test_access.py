@@ -5,9 +5,9 @@ import re
 import subprocess
 from pathlib import Path
 
-import httpx
 import pytest
 
+from .. import web
 from .conftest import OTHER, TOKEN, write_tokens
 
 OPEN = {"/health", "/ready"}
@@ -32,7 +32,7 @@ def routes(python, server, tmp_path_factory):
 
 def ask_all(server, routes, headers):
     """Send each route one request; give (method, path, status)."""
-    with httpx.Client(base_url=server.url, headers=headers, timeout=30) as client:
+    with web.client(base_url=server.url, headers=headers, timeout=30) as client:
         return [
             (method, path, client.request(method, path).status_code) for method, path in routes
         ]
@@ -120,7 +120,7 @@ def test_an_allowed_host_and_the_servers_own_page_come_in(server, client):
 
 
 def test_a_browser_logs_in_with_the_token_as_password_and_gets_the_pages(server):
-    with httpx.Client(base_url=server.url, auth=("anyone", TOKEN)) as browser:
+    with web.client(base_url=server.url, auth=("anyone", TOKEN)) as browser:
         page = browser.get("/")
         assert page.status_code == 200
         scripts = re.findall(r'src="(static-files/[^"]+\.js)"', page.text)
@@ -147,7 +147,7 @@ def test_a_websocket_without_a_token_is_refused(server):
         "sec-websocket-version": "13",
         "sec-websocket-key": "x3JJHMbDL1EzLkh9GBhXDw==",
     }
-    response = httpx.get(f"{server.url}/ws", headers=upgrade)
+    response = web.get(f"{server.url}/ws", headers=upgrade)
     assert response.status_code == 401
 
 

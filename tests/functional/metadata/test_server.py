@@ -11,6 +11,7 @@ from contextlib import closing
 import httpx
 import pytest
 
+from .. import web
 from .conftest import PATIENCE, TOKEN
 
 API = "/api/2.0/mlflow"
@@ -93,14 +94,14 @@ def test_several_workers_serve_one_database(make_server):
 def test_ready_is_a_503_when_the_database_is_gone(make_server):
     server = make_server().start()
     (server.data / "mlflow.db").rename(server.data / "moved")
-    assert httpx.get(f"{server.url}/health").status_code == 200
-    response = httpx.get(f"{server.url}/ready")
+    assert web.get(f"{server.url}/health").status_code == 200
+    response = web.get(f"{server.url}/ready")
     assert response.status_code == 503
     assert response.json()["error_code"] == "NOT_READY"
     assert str(server.data) not in response.text
     assert not (server.data / "mlflow.db").exists()
     (server.data / "moved").rename(server.data / "mlflow.db")
-    assert httpx.get(f"{server.url}/ready").status_code == 200
+    assert web.get(f"{server.url}/ready").status_code == 200
 
 
 def test_readiness_goes_on_beside_a_writer(make_server):
@@ -108,7 +109,7 @@ def test_readiness_goes_on_beside_a_writer(make_server):
     with closing(sqlite3.connect(server.data / "mlflow.db")) as other:
         other.execute("BEGIN EXCLUSIVE")
         # Readers go on beside a writer.
-        assert httpx.get(f"{server.url}/ready", timeout=30).status_code == 200
+        assert web.get(f"{server.url}/ready", timeout=30).status_code == 200
         other.execute("ROLLBACK")
 
 

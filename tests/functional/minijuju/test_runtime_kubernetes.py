@@ -20,7 +20,6 @@ from lightkube.resources.core_v1 import (
 
 from minijuju import archive, kubernetes, runtime
 from minijuju.charm import Charm
-from minijuju.hooks import tools
 
 PATIENCE = 60
 UUID = "0d9a4f8e-aaaa-4bbb-8ccc-123456789abc"
@@ -125,7 +124,7 @@ def spec(tmp_path, request):
         application="db",
         unit="db/0",
         charm_path=unpacked.path,
-        charm=Charm.load(unpacked.path),
+        charm=Charm.load(unpacked.path, accepted=True),
         images={},
         storages=(),
         trusted=False,
@@ -144,7 +143,6 @@ async def test_containers_have_the_identity_of_their_application(
     access = runtime.ClusterAccess(cluster.host, cluster.port, tmp_path / "identity")
     hooks = tmp_path / "hooks"
     hooks.mkdir()
-    tools.install(hooks)
     pod = runtime.UnitRuntime(
         tmp_path / "unit", replace(spec, cluster=access), binary=pebble_binary
     )

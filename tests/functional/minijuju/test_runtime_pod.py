@@ -13,9 +13,10 @@ import pytest
 from minijuju import archive, execution, runtime
 from minijuju.charm import Charm
 from minijuju.hooks import tools
+from sandbox.process import Identity
 from sandbox.spec import Image
 
-PATIENCE = 30
+PATIENCE = 90
 METADATA = """\
 name: probe
 summary: s
@@ -43,14 +44,14 @@ hooks/look)
     ;;
 hooks/fail) exit 7 ;;
 hooks/kill) kill -9 $$ ;;
-hooks/hang) echo hanging; exec sleep 600 ;;
+hooks/hang) echo hanging; exec sleep 60071 ;;
 hooks/leave) (setsid sleep 601 &) ; exit 0 ;;
 hooks/flood) yes $(printf '%01000d' 0) | head -c 5000000 ;;
 hooks/line) head -c 1000000 /dev/zero | tr '\\0' x ;;
 hooks/bytes) printf 'caf\\303\\251 \\377\\n' ;;
 hooks/state) echo kept >>.unit-state.db; cat .unit-state.db ;;
 hooks/storage) echo from the charm >/srv/data/file; ls /var/lib/juju/storage/many ;;
-hooks/fork) while :; do sh -c 'sleep 602 & sleep 602'; done ;;
+hooks/fork) while :; do sh -c 'sleep 60072 & sleep 60072'; done ;;
 esac
 """
 
@@ -75,7 +76,7 @@ spec = runtime.UnitSpec(
     application="probe",
     unit="probe/0",
     charm_path=packed,
-    charm=charm.Charm.load(packed),
+    charm=charm.Charm.load(packed, accepted=True),
     images={},
     storages=tuple(
         runtime.StorageMount(id_, id_.partition("/")[0], pathlib.Path(storage))
@@ -124,7 +125,7 @@ def spec(packed, tmp_path, request):
         application="probe",
         unit="probe/0",
         charm_path=packed.path,
-        charm=Charm.load(packed.path),
+        charm=Charm.load(packed.path, accepted=True),
         images={},
         storages=tuple(storages),
         trusted=False,
@@ -144,7 +145,6 @@ def folder(tmp_path):
 def hooks(tmp_path):
     folder = tmp_path / "hooks"
     folder.mkdir(mode=0o700)
-    tools.install(folder)
     return folder
 
 
@@ -179,11 +179,11 @@ async def next_event(pod):
 async def ready(pod, *containers):
     """Wait for `ready` of these containers; their boot ids by container."""
     seen = {}
-    while set(seen) != set(containers):
+    while not seen.keys() >= set(containers):
         event = await next_event(pod)
         if event.kind == "ready":
             seen[event.container] = event.boot_id
-    return seen
+    return {name: seen[name] for name in containers}
 
 
 async def inside(pod, container, *command):
@@ -212,12 +212,13 @@ async def hook(pod, hooks, name, **env):
     return code, lines
 
 
-def processes(marker):
-    """The processes of this machine whose command line has `marker`."""
+def processes(*words):
+    """The processes of this machine with these words, one after the other, on command lines."""
+    marker = "\0".join(("", *words, "")).encode()
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            if marker.encode() in path.read_bytes():
+            if marker in b"\0" + path.read_bytes():
                 found.append(int(path.parent.name))
     return found
 
@@ -288,7 +289,8 @@ async def test_a_killed_pebble_comes_back_with_its_files(pod):
 
 async def test_a_hung_pebble_is_killed_and_comes_back(pods, spec, monkeypatch):
     monkeypatch.setattr("minijuju.workload.PROBE_PERIOD", 0.2)
-    monkeypatch.setattr("minijuju.workload.PROBE_TIMEOUT", 0.3)
+    # The other one's Pebble is well, and answers in time on a busy machine too.
+    monkeypatch.setattr("minijuju.workload.PROBE_TIMEOUT", 1.0)
     pod = pods(spec)
     await pod.start()
     first = await ready(pod, "web", "bare")
@@ -302,7 +304,7 @@ def pids(pod, container):
     """The pid of the container's Pebble, as the host counts."""
     folder = pod.folder / "containers" / container / "charm"
     found = []
-    for process in processes("/charm/bin/pebble\x00run"):
+    for process in processes("/charm/bin/pebble", "run"):
         root = Path(f"/proc/{process}/root")
         with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
             if (root / "charm/container").samefile(folder):
@@ -311,7 +313,7 @@ def pids(pod, container):
 
 
 def alive(*found):
-    return [pid for pid in found if Path(f"/proc/{pid}").exists()]
+    return [pid for pid in found if Identity.of(pid)]
 
 
 async def until(condition):
@@ -362,6 +364,26 @@ async def test_the_images_layers_are_copied_and_held_back(pods, spec, tmp_path):
     assert services.splitlines()[1].split()[:3] == ["web", "enabled", "active"]
 
 
+async def test_a_container_has_the_files_of_its_image_for_its_own(pods, spec, tmp_path):
+    files = tmp_path / "image/share/rootfs/app/conf"
+    files.mkdir(parents=True)
+    (files / "it.conf").write_text("as it came\n")
+    image = Image("process.local/web@sha256:" + "0" * 64, tmp_path / "image")
+    pod = pods(replace(spec, images={"web": image}))
+    await pod.start()
+    await ready(pod, "web", "bare")
+    assert await inside(pod, "web", "cat", "/app/conf/it.conf") == "as it came\n"
+    # A rock's user is the one there is, so that what it may write to it can be given by name.
+    change = "chown _daemon_ /app/conf; echo changed >/app/conf/it.conf; stat -c %U /app/conf"
+    assert await inside(pod, "web", "sh", "-c", change) == "root\n"
+    assert (files / "it.conf").read_text() == "as it came\n"
+    await pod.stop()
+    pod = pods(replace(spec, images={"web": image}))
+    await pod.start()
+    await ready(pod, "web", "bare")
+    assert await inside(pod, "web", "cat", "/app/conf/it.conf") == "changed\n"
+
+
 async def test_health_is_served_at_the_units_address(pod, spec):
     await ready(pod, "web", "bare")
     for index in range(2):
@@ -388,11 +410,11 @@ async def test_another_controller_adopts_what_runs(pods, spec):
 
 async def test_starting_twice_changes_nothing(pod):
     boots = await ready(pod, "web", "bare")
-    before = processes("/charm/bin/pebble\x00run")
+    before = [pids(pod, name) for name in boots]
+    assert all(before)
     await pod.start()
-    assert processes("/charm/bin/pebble\x00run") == before
+    assert [pids(pod, name) for name in boots] == before
     assert pod.workload_events().empty()
-    assert boots
 
 
 async def test_stopping_ends_all_and_keeps_the_files(pod, hooks):
@@ -447,6 +469,7 @@ async def test_an_owner_that_is_killed_leaves_the_pod_running(
     await owner.wait()
     pod = pods(spec)
     assert pod.running()
+    await until(lambda: pids(pod, "web"))
     before = pids(pod, "web")
     await pod.start()
     await ready(pod, "web", "bare")
@@ -479,9 +502,9 @@ async def test_where_a_hook_runs(pod, hooks, spec):
     home = "/var/lib/juju/agents/unit-probe-0/charm"
     assert f"\n{home}\n" in text
     assert "JUJU_UNIT_NAME=probe/0" in text
-    assert f"PATH={tools.HOOKS_FOLDER}/{tools.TOOLS_NAME}:" in text
+    assert f"PATH={tools.TOOLS_FOLDER}/unit-probe-0:" in text
     assert f"{spec.address} probe-0" in text
-    assert f"\n{tools.HOOKS_FOLDER}/{tools.TOOLS_NAME}/is-leader\n" in text
+    assert f"\n{tools.TOOLS_FOLDER}/unit-probe-0/is-leader\n" in text
     assert "/charm/containers/bare\n/charm/containers/web" in text
 
 
@@ -498,27 +521,27 @@ async def test_the_charms_folder_is_its_own_and_kept(pod, hooks, packed):
 
 async def test_no_process_outlives_a_hook(pod, hooks):
     assert (await hook(pod, hooks, "leave"))[0] == 0
-    assert processes("sleep\x00601") == []
+    assert processes("sleep", "601") == []
 
 
-@pytest.mark.parametrize(("name", "marker"), [("hang", "sleep\x00600"), ("fork", "sleep\x00602")])
-async def test_cancelling_kills_a_hook_with_all_its_children(pod, hooks, name, marker):
+@pytest.mark.parametrize(("name", "seconds"), [("hang", "60071"), ("fork", "60072")])
+async def test_cancelling_kills_a_hook_with_all_its_children(pod, hooks, name, seconds):
     task = asyncio.create_task(hook(pod, hooks, name))
-    await until(lambda: processes(marker))
+    await until(lambda: processes("sleep", seconds))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await until(lambda: not processes(marker))
+    await until(lambda: not processes("sleep", seconds))
 
 
 async def test_commands_that_outlived_their_controller_are_ended(pod, hooks, folder):
     task = asyncio.create_task(hook(pod, hooks, "hang"))
-    await until(lambda: processes("sleep\x00600"))
+    await until(lambda: processes("sleep", "60071"))
     assert execution.reap(folder.with_name("other")) == 0
     # Bubblewrap, and its own first process inside if that has not gone with it yet.
     assert execution.reap(folder.parent) in (1, 2)
     assert (await asyncio.wait_for(task, PATIENCE))[0] == 137
-    await until(lambda: not processes("sleep\x00600"))
+    await until(lambda: not processes("sleep", "60071"))
 
 
 async def test_much_output_and_a_line_without_end(pod, hooks):
@@ -555,7 +578,12 @@ async def test_hooks_alone_will_do(pods, spec, hooks, tmp_path):
     (source / "hooks/install").chmod(0o755)
     unpacked = archive.CharmStore(tmp_path / "store").add(source)
     pod = pods(
-        replace(spec, charm_path=unpacked.path, charm=Charm.load(unpacked.path), storages=())
+        replace(
+            spec,
+            charm_path=unpacked.path,
+            charm=Charm.load(unpacked.path, accepted=True),
+            storages=(),
+        )
     )
     await pod.start()
     assert pod.running()

@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.images import ImageStore
 
-from .stack import ROOT, Cluster, Service
+from .stack import ROOT, Cluster, Gate, Service
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +39,13 @@ def service(cluster: Cluster, step_image: str) -> Iterator[Service]:
         yield made
     finally:
         made.stop()
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    made = Gate()
+    yield made
+    made.close()
 
 
 @pytest.fixture(autouse=True)

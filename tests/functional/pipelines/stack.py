@@ -10,14 +10,18 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import yaml
+
+from ...ports import free_ports
+from .. import web
+from ..processes import processes
+from ..waiting import wait
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # kfp's own imports
@@ -25,15 +29,27 @@ with warnings.catch_warnings():
 
 ROOT = Path(__file__).parents[3]
 TOKEN = "pipelines-functional-token"
-PATIENCE = 90.0
+
 NAMESPACE = "ml"
 
 
-def free_port() -> int:
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+class Gate:
+    """What a step waits at, by connecting to its port until that works, and a test opens.
+
+    So a step outlives what the test does meanwhile, however long that takes.
+    """
+
+    def __init__(self) -> None:
+        self._socket = socket.socket()
+        # Nobody else can have the port, and nobody is let in before it is listened at.
+        self._socket.bind(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+
+    def open(self) -> None:
+        self._socket.listen()
+
+    def close(self) -> None:
+        self._socket.close()
 
 
 class Cluster:
@@ -41,7 +57,7 @@ class Cluster:
 
     def __init__(self, folder: Path, step_image: str) -> None:
         self.folder = folder
-        self.port = free_port()
+        (self.port,) = free_ports()
         folder.mkdir(mode=0o700)
         images = [{"match": "python:3.*", "image": step_image}]
         config = {
@@ -70,6 +86,8 @@ class Cluster:
     def kill(self) -> None:
         pid = int((self.folder / "lock").read_text())
         os.kill(pid, signal.SIGKILL)
+        # A start would take one that is just dying for one that runs.
+        wait(lambda: pid not in processes(), "tinykube is dead")
 
     def client(self) -> httpx.Client:
         data = yaml.safe_load(self.kubeconfig.read_text())
@@ -148,20 +166,13 @@ class Cluster:
             )
 
 
-def wait(condition: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
-    deadline = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {patience} s: {what}"
-        time.sleep(0.05)
-
-
 class Service:
     """The service as a process."""
 
     def __init__(self, folder: Path, cluster: Cluster, step_image: str, **settings: Any) -> None:
         self.folder = folder
         self.cluster = cluster
-        self.port = free_port()
+        (self.port,) = free_ports()
         self.url = f"http://127.0.0.1:{self.port}"
         self.root = folder / "pipeline-root"
         self.log = folder / "service.log"
@@ -206,7 +217,7 @@ class Service:
             assert self.process is not None
             assert self.process.poll() is None, self.log.read_text()
             with contextlib.suppress(httpx.HTTPError):
-                return httpx.get(f"{self.url}/healthz", trust_env=False).status_code == 200
+                return web.get(f"{self.url}/healthz").status_code == 200
             return False
 
         wait(healthy, "the service is healthy")
@@ -228,9 +239,46 @@ class Service:
     def client(self) -> kfp.Client:
         return kfp.Client(host=self.url, existing_token=TOKEN)
 
+    def http(self) -> httpx.Client:
+        """The API as it is, for what KFP's client leaves out."""
+        return web.client(base_url=self.url, headers={"authorization": f"Bearer {TOKEN}"})
+
     def logs(self, run_id: str) -> str:
-        """What the run's steps printed, for a test that fails."""
+        """What the run's steps printed."""
         return "\n".join(
             f"== {path.parent.name}\n{path.read_text(errors='replace')[-3000:]}"
             for path in sorted(self.root.glob(f"*/{run_id}/*/*.log"))
         )
+
+    def evidence(self, run_id: str) -> str:
+        """Why a run ended otherwise than a test expects: errors first, then what was printed."""
+        with self.http() as api:
+            run = api.get(f"/apis/v2beta1/runs/{run_id}").json()
+        lines = [
+            f"{each.get('display_name')}: {each.get('state')} {each.get('error', '')}"
+            for each in (run, *run.get("run_details", {}).get("task_details", []))
+        ]
+        return "\n".join([*lines, self.logs(run_id), self.log.read_text()[-3000:]])
+
+
+@contextlib.contextmanager
+def remote(
+    folder: Path, cluster: Cluster, step_image: str, name: str, **settings: Any
+) -> Iterator[Service]:
+    """A service, running, whose steps mount none of its volumes."""
+    made = Service(
+        folder,
+        cluster,
+        step_image,
+        name=name,
+        # No claim is named, so a pod that asked for one would be refused.
+        pipeline_root_claim="",
+        environments_claim="",
+        **{"artifact_transfer": "endpoint", **settings},
+    )
+    made.settings["artifact_address"] = made.settings["url"] = made.url
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()

@@ -17,7 +17,10 @@ import pytest
 
 from sandbox.images import ImageStore
 
-from .stack import NAMESPACE, ROOT, Cluster, Service, free_port, wait
+from ...ports import free_ports
+from .. import web
+from ..waiting import wait
+from .stack import NAMESPACE, ROOT, Cluster, Service
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:kfp", "ignore::DeprecationWarning")
 
@@ -30,7 +33,7 @@ class Tracking:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir()
-        self.port = free_port()
+        (self.port,) = free_ports()
         self.url = f"http://127.0.0.1:{self.port}"
         self.token_file = folder / "token"
         tokens = folder / "tokens"
@@ -60,7 +63,7 @@ class Tracking:
         assert self.process is not None
         assert self.process.poll() is None, (self.folder / "log").read_text()
         try:
-            return httpx.get(f"{self.url}/ready", trust_env=False).status_code == 200
+            return web.get(f"{self.url}/ready").status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -71,15 +74,24 @@ class Tracking:
             self.process = None
 
     def post(self, path: str, **body: Any) -> Any:
-        response = httpx.post(
+        response = web.post(
             f"{self.url}/api/2.0/mlflow/{path}",
             json=body,
             headers={"Authorization": f"Bearer {MLFLOW_TOKEN}"},
-            trust_env=False,
             timeout=60,
         )
         assert response.status_code == 200, response.text
         return response.json()
+
+    def get(self, run_id: str) -> Any:
+        """A run of MLflow, whole."""
+        response = web.get(
+            f"{self.url}/api/2.0/mlflow/runs/get",
+            params={"run_id": run_id},
+            headers={"Authorization": f"Bearer {MLFLOW_TOKEN}"},
+        )
+        assert response.status_code == 200, response.text
+        return response.json()["run"]
 
     def runs(self, run_id: str) -> list[Any]:
         experiments = self.post("experiments/search", max_results=100)["experiments"]
@@ -162,7 +174,7 @@ def test_the_example_registers_a_model_though_the_engine_is_killed(
         recorded.kill()
         recorded.start()
     run = client.wait_for_run_completion(started.run_id, timeout=300, sleep_duration=1)
-    assert run.state == "SUCCEEDED", recorded.logs(started.run_id)
+    assert run.state == "SUCCEEDED", recorded.evidence(started.run_id)
 
     # Each step ran once: one attempt's folder each, and one claim in it.
     (folder,) = recorded.root.glob(f"breast-cancer/{started.run_id}")
@@ -190,13 +202,36 @@ def test_the_example_registers_a_model_though_the_engine_is_killed(
     assert {each["key"]: each["value"] for each in parent["data"]["params"]}["seed"] == "7"
     tags = {each["key"]: each["value"] for each in by_task["report"]["data"]["tags"]}
     assert tags["mlflow.parentRunId"] == parent["info"]["run_id"]
-    page = httpx.get(
+    page = web.get(
         f"{tracking.url}/get-artifact",
         params={"path": "kfp/report/page.html", "run_uuid": parent["info"]["run_id"]},
         headers={"Authorization": f"Bearer {MLFLOW_TOKEN}"},
-        trust_env=False,
     )
     assert "ROC curve" in page.text
+
+    # From the model back to the data: made by a task, of models that were made of a dataset.
+    models = {
+        each["info"]["model_id"]: each["info"]
+        for each in tracking.post(
+            "logged-models/search",
+            experiment_ids=[parent["info"]["experiment_id"]],
+            filter=f"tags.`kfp.run_id` = '{started.run_id}'",
+        )["models"]
+    }
+    # A search leaves out the models that runs took.
+    chosen = tracking.get(by_task["choose-best"]["info"]["run_id"])
+    (best,) = (m for m in models.values() if m["source_run_id"] == chosen["info"]["run_id"])
+    assert best["status"] == "LOGGED_MODEL_READY"
+    (given,) = chosen["outputs"]["model_outputs"]
+    assert given["model_id"] == best["model_id"]
+    makers = {
+        models[each["model_id"]]["source_run_id"] for each in chosen["inputs"]["model_inputs"]
+    }
+    trained = [run for run in by_task.values() if run["info"]["run_id"] in makers]
+    assert len(trained) == len(makers) > 1
+    for run in trained:
+        sources = [each["dataset"]["source"] for each in run["inputs"]["dataset_inputs"]]
+        assert any(f"/{started.run_id}/load-and-split/" in source for source in sources)
 
 
 def test_mlflow_that_is_down_stops_no_run_and_loses_no_record(

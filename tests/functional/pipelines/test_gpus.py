@@ -10,7 +10,8 @@ with warnings.catch_warnings():
     import kfp
     from kfp import dsl, kubernetes
 
-from .stack import NAMESPACE, Service, wait
+from ..waiting import wait
+from .stack import NAMESPACE, Service
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:kfp", "ignore::DeprecationWarning")
 
@@ -42,7 +43,9 @@ def queueing():
 
 
 def start(client: kfp.Client, pipeline: Any, **arguments: Any) -> str:
-    made = client.create_run_from_pipeline_func(pipeline, arguments=arguments)
+    made = client.create_run_from_pipeline_func(
+        pipeline, arguments=arguments, enable_caching=False
+    )
     return str(made.run_id)
 
 

@@ -12,7 +12,9 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # kfp's own imports, and its notes on default images
     from kfp import dsl
 
-from .stack import NAMESPACE, Cluster, Service, wait
+from ..waiting import wait
+from . import stack
+from .stack import NAMESPACE, Cluster, Gate, Service
 from .test_steps import IMAGE, doubling, error_of, finish, submit
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:kfp", "ignore::DeprecationWarning")
@@ -22,23 +24,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:kfp", "ignore::De
 def remote(
     cluster: Cluster, step_image: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
-    folder = tmp_path_factory.mktemp("remote")
-    # No claim is named, so a pod that asked for one would be refused.
-    made = Service(
-        folder,
-        cluster,
-        step_image,
-        name="remote",
-        pipeline_root_claim="",
-        environments_claim="",
-        artifact_transfer="endpoint",
-    )
-    made.settings["artifact_address"] = made.url
-    made.start()
-    try:
+    with stack.remote(tmp_path_factory.mktemp("remote"), cluster, step_image, "remote") as made:
         yield made
-    finally:
-        made.stop()
 
 
 def secrets(service: Service) -> list[Any]:
@@ -51,7 +38,7 @@ def secrets(service: Service) -> list[Any]:
 def test_parameters_and_logs_come_back(remote: Service) -> None:
     client = remote.client()
     run_id = submit(remote, doubling, x=5)
-    assert finish(client, run_id).state == "SUCCEEDED", remote.logs(run_id)
+    assert finish(client, run_id).state == "SUCCEEDED", remote.evidence(run_id)
     (result,) = remote.root.glob(f"doubling/{run_id}/double-2/*/result.json")
     assert json.loads(result.read_text())["parameters"] == {"Output": 20}
     wait(lambda: not remote.cluster.pods(), "the step's pods are gone")
@@ -115,7 +102,7 @@ def moving(size: int = 64) -> str:
 def test_artifacts_travel_whole(remote: Service) -> None:
     client = remote.client()
     run_id = submit(remote, moving, size=64)
-    assert finish(client, run_id).state == "SUCCEEDED", remote.logs(run_id)
+    assert finish(client, run_id).state == "SUCCEEDED", remote.evidence(run_id)
     (result,) = remote.root.glob(f"moving/{run_id}/consume/*/result.json")
     found = json.loads(json.loads(result.read_text())["parameters"]["Output"])
     assert found["rows"] == 7
@@ -152,27 +139,31 @@ def test_a_step_that_fails_leaves_its_message_and_no_files(remote: Service) -> N
     assert sorted(each.name for each in folder.iterdir()) == [".started", "result.json"]
 
 
-def test_a_service_killed_meanwhile_is_waited_for(remote: Service) -> None:
+def test_a_service_killed_meanwhile_is_waited_for(remote: Service, gate: Gate) -> None:
     @dsl.component(base_image=IMAGE, install_kfp_package=False)
-    def slow(out: dsl.Output[dsl.Artifact]) -> int:
+    def slow(gate: int, out: dsl.Output[dsl.Artifact]) -> int:
+        import socket
         import time
 
-        time.sleep(3)
+        with socket.socket() as probe:
+            while probe.connect_ex(("127.0.0.1", gate)):
+                time.sleep(0.05)
         with open(out.path, "w") as file:
             file.write("done")
         return 1
 
     @dsl.pipeline(name="patient")
-    def patient() -> int:
-        return slow().outputs["Output"]
+    def patient(gate: int) -> int:
+        return slow(gate=gate).outputs["Output"]
 
-    run_id = submit(remote, patient)
+    run_id = submit(remote, patient, gate=gate.port)
     wait(lambda: bool(list(remote.root.glob(f"patient/{run_id}/*/*/.started"))), "it has begun")
     remote.kill()
+    gate.open()
     # Until the step has ended and finds nobody.
     wait(lambda: remote.cluster.printed("slow", "trying again"), "the launcher tries again")
     remote.start()
-    assert finish(remote.client(), run_id).state == "SUCCEEDED", remote.logs(run_id)
+    assert finish(remote.client(), run_id).state == "SUCCEEDED", remote.evidence(run_id)
     (file,) = remote.root.glob(f"patient/{run_id}/slow/*/out")
     assert file.read_text() == "done"
 
@@ -203,6 +194,6 @@ def test_an_installed_package_is_used(remote: Service) -> None:
         return formats().output
 
     run_id = submit(remote, formatting)
-    assert finish(remote.client(), run_id).state == "SUCCEEDED", remote.logs(run_id)
+    assert finish(remote.client(), run_id).state == "SUCCEEDED", remote.evidence(run_id)
     (result,) = remote.root.glob(f"formatting/{run_id}/*/*/result.json")
     assert json.loads(result.read_text())["parameters"] == {"Output": "4.11.0 1,234,567"}

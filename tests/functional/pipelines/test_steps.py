@@ -4,16 +4,19 @@ import errno
 import json
 import subprocess
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # kfp's own imports, and its notes on default images
     import kfp
-    from kfp import dsl
+    from kfp import compiler, dsl, kubernetes
 
-from .stack import Service, wait
+from ..waiting import wait
+from .stack import Service
 
 # kfp warns of its own age and of its own future at every turn.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:kfp", "ignore::DeprecationWarning")
@@ -49,7 +52,9 @@ def test_a_pipeline_runs(service: Service) -> None:
 
 
 def submit(service: Service, pipeline: Any, **arguments: Any) -> str:
-    made = service.client().create_run_from_pipeline_func(pipeline, arguments=arguments)
+    made = service.client().create_run_from_pipeline_func(
+        pipeline, arguments=arguments, enable_caching=False
+    )
     run_id: str = made.run_id
     return run_id
 
@@ -87,9 +92,9 @@ def test_a_step_sees_its_own_run_and_writes_its_own_folder_alone(service: Servic
 
     client = service.client()
     first = submit(service, looking, other="none")
-    assert finish(client, first).state == "SUCCEEDED", service.logs(first)
+    assert finish(client, first).state == "SUCCEEDED", service.evidence(first)
     second = submit(service, looking, other=first)
-    assert finish(client, second).state == "SUCCEEDED", service.logs(second)
+    assert finish(client, second).state == "SUCCEEDED", service.evidence(second)
     (result,) = service.root.glob(f"looking/{second}/look/*/result.json")
     found = json.loads(json.loads(result.read_text())["parameters"]["Output"])
     assert found["mine"] == ["look"]
@@ -99,6 +104,55 @@ def test_a_step_sees_its_own_run_and_writes_its_own_folder_alone(service: Servic
     assert not found["home"]
     assert not found["account"]
     assert found["state"] == []
+
+
+def test_init_containers_run_before_a_step_and_a_failed_one_is_its_error(
+    service: Service, tmp_path: Path
+) -> None:
+    @dsl.component(base_image=IMAGE, install_kfp_package=False)
+    def use() -> str:
+        with open("/data/made") as file:
+            return file.read()
+
+    @dsl.pipeline(name="initialised")
+    def initialised() -> str:
+        task = use()
+        kubernetes.empty_dir_mount(task, "scratch", "/data")
+        return task.output
+
+    path = tmp_path / "initialised.yaml"
+    compiler.Compiler().compile(initialised, str(path))
+    document, platform = yaml.safe_load_all(path.read_text())
+    executor = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-use"]
+
+    def run(script: str) -> Any:
+        # The locked SDK has no function for it.
+        executor["initContainers"] = [
+            {
+                "name": "make",
+                "image": IMAGE,
+                "command": ["sh", "-c"],
+                "args": [script],
+                "env": [{"name": "WORD", "value": "made"}],
+                "volumeMounts": [{"volumeName": "scratch", "mountPath": "/out"}],
+            }
+        ]
+        path.write_text(yaml.safe_dump_all([document, platform]))
+        client = service.client()
+        made = client.create_run_from_pipeline_package(str(path), enable_caching=False)
+        return finish(client, made.run_id)
+
+    done = run('printf "$WORD" > /out/made; ls /minio /toolkit && exit 1; true')
+    assert done.state == "SUCCEEDED", service.evidence(done.run_id)
+    (result,) = service.root.glob(f"initialised/{done.run_id}/use/*/result.json")
+    assert json.loads(result.read_text())["parameters"] == {"Output": "made"}
+
+    failed = run("echo no data today; exit 3")
+    assert failed.state == "FAILED"
+    (task,) = (t for t in failed.run_details.task_details if t.display_name == "use")
+    assert task.error.message == (
+        "InitContainerFailed: the init container 'make' ended with exit code 3: no data today"
+    )
 
 
 def test_a_step_that_uses_too_much_memory_says_so(service: Service) -> None:
@@ -162,8 +216,8 @@ def test_terminating_kills_steps_and_their_children_at_once(service: Service) ->
 
     wait(sleeping, "the step has a child")
     client.terminate_run(run_id)
-    wait(lambda: client.get_run(run_id).state == "CANCELED", "the run is canceled", 20)
-    wait(lambda: not sleeping(), "the child is dead", 20)
+    wait(lambda: client.get_run(run_id).state == "CANCELED", "the run is canceled")
+    wait(lambda: not sleeping(), "the child is dead")
     wait(lambda: "lingering" in service.logs(run_id), "what it printed is kept")
 
 
@@ -209,7 +263,7 @@ def test_tinykube_and_the_engine_killed_in_the_middle(service: Service) -> None:
     service.cluster.start()
     service.start()
     run = finish(client, run_id)
-    assert run.state == "SUCCEEDED", service.logs(run_id)
+    assert run.state == "SUCCEEDED", service.evidence(run_id)
     assert len(list(service.root.glob(f"slow/{run_id}/*/*/.started"))) == 2
 
 

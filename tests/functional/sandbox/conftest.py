@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import warm
+from sandbox import container, warm
 from sandbox.container import Container
 from sandbox.images import ImageStore
 from sandbox.spec import Exit, Image, Spec
+
+from ..waiting import PATIENCE
 
 LOCK = """\
 version = 1
@@ -64,7 +66,7 @@ def warm_image(image: Image) -> Iterator[Image]:
 
 
 def wait_until_warm(image: Image) -> None:
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + PATIENCE
     while not warm.ready(image):
         assert time.monotonic() < limit, "the warm interpreter does not come up"
         time.sleep(0.005)
@@ -83,20 +85,20 @@ class Runner:
     def start(self, *command: str, **options: object) -> Container:
         place = self.place()
         options.setdefault("output", place.with_suffix(".log"))
-        container = Container.start(place, Spec(command, **options))  # type: ignore[arg-type]
-        self.started.append(container)
-        return container
+        started = Container.start(place, Spec(command, **options))  # type: ignore[arg-type]
+        self.started.append(started)
+        return started
 
-    def output(self, container: Container) -> str:
-        assert container.spec.output is not None
-        return container.spec.output.read_text()
+    def output(self, made: Container) -> str:
+        assert made.spec.output is not None
+        return made.spec.output.read_text()
 
 
-def finish(container: Container) -> Exit:
+def finish(started: Container) -> Exit:
     """Wait for a container's end, in a loop of its own."""
 
     async def wait() -> Exit:
-        return await asyncio.wait_for(container.wait(), 30)
+        return await asyncio.wait_for(started.wait(), PATIENCE)
 
     return asyncio.run(wait())
 
@@ -105,8 +107,12 @@ def finish(container: Container) -> Exit:
 def runner(tmp_path: Path) -> Iterator[Runner]:
     made = Runner(tmp_path / "containers")
     yield made
-    for container in made.started:
-        container.kill()
+    for each in made.started:
+        each.kill()
+    limit = time.monotonic() + PATIENCE
+    while container.reap():
+        assert time.monotonic() < limit, "a monitor outlives its container"
+        time.sleep(0.002)
 
 
 @pytest.fixture

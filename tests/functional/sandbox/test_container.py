@@ -17,6 +17,7 @@ from sandbox.errors import SandboxError
 from sandbox.spec import Image, Mount, Spec
 
 from ..kernel import reaches_outside
+from ..waiting import PATIENCE
 from .conftest import Runner, finish
 
 
@@ -26,7 +27,7 @@ def ended(container: Container) -> tuple[int, str]:
 
 
 def until(found: Callable[[], object]) -> None:
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + PATIENCE
     while not found():
         assert time.monotonic() < limit
         time.sleep(0.005)

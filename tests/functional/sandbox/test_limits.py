@@ -13,6 +13,7 @@ from sandbox.container import Container
 from sandbox.limits import LimitKeeper
 from sandbox.spec import Limits
 
+from ..waiting import PATIENCE
 from .conftest import Runner
 
 MIB = 1 << 20
@@ -28,7 +29,7 @@ async def keeper() -> AsyncIterator[LimitKeeper]:
 
 
 async def ended(container: Container) -> tuple[int, str]:
-    exit_ = await asyncio.wait_for(container.wait(), 30)
+    exit_ = await asyncio.wait_for(container.wait(), PATIENCE)
     return exit_.code, exit_.reason
 
 

@@ -7,13 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from sandbox import process, proxy
 
-PATIENCE = 30
+from ..waiting import PATIENCE
 
 
 @pytest.fixture
@@ -128,6 +129,19 @@ async def test_a_damaged_file_keeps_the_old_routes(balancer, network, unit):
     assert await ask(f"{network}.9", unit) == b"unit"
 
 
+async def test_its_end_is_waited_for(balancer):
+    await asyncio.wait_for(balancer.ended(), PATIENCE)
+    await balancer.apply([])
+    waiting = asyncio.create_task(balancer.ended())
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    running = balancer.identity
+    assert running
+    running.signal(signal.SIGKILL)
+    await asyncio.wait_for(waiting, PATIENCE)
+    assert balancer.identity is None
+
+
 async def test_it_is_small_and_knows_nothing_of_tls(balancer):
     await balancer.apply([])
     running = balancer.identity
@@ -146,3 +160,26 @@ async def test_its_folder_is_its_owners_alone(balancer):
     assert balancer.folder.stat().st_mode & 0o777 == 0o700
     recorded = json.loads((balancer.folder / "process.json").read_text())
     assert process.Identity(**recorded) == balancer.identity
+
+
+async def test_a_balancer_that_is_just_being_started_is_ended(balancer, network, unit):
+    route = proxy.Route(f"{network}.9", unit, ((f"{network}.1", unit),))
+    before = _children()
+    starting = asyncio.ensure_future(balancer.apply([route]))
+    await asyncio.to_thread(_await_another, before)
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    async with asyncio.timeout(PATIENCE):
+        await balancer.stop()
+    assert _children() <= before
+
+
+def _children():
+    tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
+    return {child for task in tasks for child in (task / "children").read_text().split()}
+
+
+def _await_another(before):
+    deadline = time.monotonic() + PATIENCE
+    while not _children() - before:
+        assert time.monotonic() < deadline, "it is not started"

@@ -17,6 +17,7 @@ from sandbox.container import Container
 from sandbox.images import ImageStore
 from sandbox.spec import Image, Mount, Spec
 
+from ..waiting import PATIENCE
 from .conftest import PROJECT, Runner, finish, wait_until_warm, write_project
 
 STATE = """\
@@ -199,7 +200,7 @@ def test_signals_and_adoption(runner: Runner, warm_image: Image) -> None:
         "print('up', flush=True)\nwhile True: time.sleep(1)"
     )
     container = runner.start("python", "-c", code, image=warm_image, warm=True)
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + PATIENCE
     while not runner.output(container):
         assert time.monotonic() < limit
         time.sleep(0.01)
@@ -313,7 +314,7 @@ def test_modules_that_cannot_be_preloaded(
     )
     interpreter = warm._pool.find(image)
     assert interpreter is not None
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + PATIENCE
     while interpreter.failed_at is None:
         interpreter.ready()
         assert time.monotonic() < limit

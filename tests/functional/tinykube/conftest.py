@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import lightkube
 import pytest
+
+from ..waiting import PATIENCE
 
 
 class Tinykube:
@@ -28,7 +31,7 @@ class Tinykube:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
 
@@ -41,20 +44,15 @@ class Tinykube:
         return int((self.data / "lock").read_text())
 
     def kill(self) -> None:
-        pid = self.pid
-        descriptor = os.pidfd_open(pid)
+        descriptor = os.pidfd_open(self.pid)
         try:
-            os.kill(pid, signal.SIGKILL)
-            self.wait(lambda: not Path(f"/proc/{pid}").exists() or self.dead(pid))
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            assert select.select([descriptor], [], [], PATIENCE)[0], "it does not die"
         finally:
             os.close(descriptor)
 
     @staticmethod
-    def dead(pid: int) -> bool:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-
-    @staticmethod
-    def wait(until, seconds: float = 30.0):
+    def wait(until, seconds: float = PATIENCE):
         """What `until` gives, once it is true."""
         end = time.monotonic() + seconds
         while not (found := until()):

@@ -44,7 +44,7 @@ def pods(folder):
     folder = str(folder)
     yield body("plain", lines, folder=folder), 0, 1
     yield body("failing", f"{lines}; exit 3", folder=folder), 3, 1
-    probe = {**command("true"), "periodSeconds": 1}
+    probe = {**command("true"), "periodSeconds": 1, "timeoutSeconds": 60}
     probed = {"startupProbe": probe, "livenessProbe": probe, "readinessProbe": probe}
     yield body("probed", lines, folder=folder, container=probed), 0, 1
     hooks = {"postStart": command("echo post >> /data/hooks"), "preStop": command("true")}
@@ -87,7 +87,7 @@ def test_killed_at_any_moment(tinykube, tmp_path, seed):
         done = [p for p in found.values() if p.status.phase in ("Succeeded", "Failed")]
         return len(done) == len(wanted) and found
 
-    found = tinykube.wait(ended, 90)
+    found = tinykube.wait(ended)
     for item, code, runs in wanted:
         name = item["metadata"]["name"]
         status = found[name].status.containerStatuses[0]

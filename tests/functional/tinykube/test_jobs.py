@@ -81,7 +81,7 @@ def test_kills_lose_no_index_and_run_none_again_after_its_success(tinykube, tmp_
         tinykube.kill()
         tinykube.start()
         client = tinykube.client()
-    done = tinykube.wait(lambda: over(client, "tough"), 60)
+    done = tinykube.wait(lambda: over(client, "tough"))
     assert done.status.completedIndexes == "0-7"
     assert (done.status.succeeded, done.status.failed) == (8, None)
     pods = list(client.list(Pod))

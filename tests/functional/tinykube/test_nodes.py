@@ -7,16 +7,20 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
 import pytest
 from lightkube.codecs import from_dict
 from lightkube.core.exceptions import ApiError
+from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Node, Pod, Secret
 
 from tinykube import ending
 from tinykube.node import connection
+
+from ..waiting import PATIENCE
 
 
 class Worker:
@@ -48,12 +52,12 @@ class Worker:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE)
 
     def end(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(20)
+            self.process.wait(PATIENCE)
         ending.end_all(self.folder)
 
 
@@ -153,6 +157,80 @@ def test_a_killed_node_and_a_killed_daemon_lose_no_pod(tinykube, join):
     tinykube.wait(lambda: "long" not in [item.metadata.name for item in client.list(Pod)])
 
 
+@pytest.mark.parametrize("away", [0.0, 2.0])
+def test_a_node_goes_on_while_its_control_plane_is_away(tinykube, join, tmp_path, away):
+    """The agent lives all the time; what its pods did meanwhile is caught up, and nothing more."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    config = tmp_path / "worker.yaml"
+    config.write_text(f"hostPaths: [{outside}]\n")
+    worker = join("one", f"--config={config}")
+    client = tinykube.client()
+    tinykube.wait(lambda: ready(client, "one"))
+    port = connection.read(worker.files / "kubeconfig", worker.files / "test").port
+
+    def noting(name, script, **spec):
+        """A pod that notes each of its runs, and what it waits for."""
+        script = f"echo run >> /outside/{name}; {script}"
+        made = pod(name, script, "one", **spec).to_dict()
+        mount = {"name": "outside", "mountPath": "/outside"}
+        made["spec"]["containers"][0]["volumeMounts"] = [mount]
+        made["spec"]["volumes"] = [{"name": "outside", "hostPath": {"path": str(outside)}}]
+        return made
+
+    gone = "until test -e /outside/gone; do sleep 0.02; done"
+    back = "until test -e /outside/back; do sleep 0.02; done"
+    made = [
+        noting("long", f"i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done & {back}"),
+        noting("ends", f"{gone}; echo done"),
+        noting("fails", f"{gone}; exit 3"),
+        # Its next run begins and ends while nobody can be told.
+        noting(
+            "again",
+            f"{gone}; test $(wc -l < /outside/again) -ge 2",
+            restartPolicy="OnFailure",
+        ),
+    ]
+    template = noting("twice", gone)
+    job = {"completions": 2, "parallelism": 1, "template": {"spec": template["spec"]}}
+    meta = {"name": "twice", "namespace": "default"}
+    work = {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": job}
+    for item in (*made, work):
+        client.create(from_dict(item))
+    names = ("long", "ends", "fails", "again", "twice")
+    tinykube.wait(lambda: all((outside / name).exists() for name in names))
+    # Made, and not yet seen by the node.
+    client.create(from_dict(noting("late", "true")))
+
+    tinykube.kill()
+    (outside / "gone").touch()
+    (tinykube.data / "config.yaml").write_text(f"port: {port}\n")
+    time.sleep(away)
+    tinykube.start()
+    client = tinykube.client()
+
+    tinykube.wait(lambda: phase(client, "ends") == phase(client, "again") == "Succeeded")
+    tinykube.wait(lambda: phase(client, "fails") == "Failed")
+    tinykube.wait(lambda: phase(client, "late") == "Succeeded")
+    tinykube.wait(lambda: client.get(Job, "twice", namespace="default").status.succeeded == 2)
+    # The watch works again, in both directions.
+    tinykube.wait(lambda: ready(client, "one"))
+    client.create(from_dict(noting("after", "true")))
+    tinykube.wait(lambda: phase(client, "after") == "Succeeded")
+    assert phase(client, "long") == "Running"
+    (outside / "back").touch()
+    tinykube.wait(lambda: phase(client, "long") == "Succeeded")
+    runs = {name: (outside / name).read_text().count("run") for name in (*names, "late", "after")}
+    once = dict.fromkeys(("long", "ends", "fails", "late", "after"), 1)
+    assert runs == {**once, "again": 2, "twice": 2}
+    (fails,) = client.get(Pod, "fails").status.containerStatuses
+    assert (fails.restartCount, fails.state.terminated.exitCode) == (0, 3)
+    assert client.get(Pod, "again").status.containerStatuses[0].restartCount == 1
+    assert log(client, "ends") == "done\n"
+    numbers = [int(line) for line in log(client, "long").split()]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
 def test_a_node_has_what_its_pods_name_and_nothing_else(tinykube, join):
     worker = join("one")
     client = tinykube.client()
@@ -197,7 +275,7 @@ def test_two_nodes_on_one_folder_are_refused(tinykube, join):
         worker._arguments,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
         env=os.environ,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 
 from lightkube.models.core_v1 import (
@@ -20,6 +21,10 @@ from lightkube.models.core_v1 import (
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Pod, Service
 
+from sandbox.proxy import Proxy
+
+from ...ports import free_ports
+
 ADDRESS = EnvVar(
     "POD_IP", valueFrom=EnvVarSource(fieldRef=ObjectFieldSelector(fieldPath="status.podIP"))
 )
@@ -36,12 +41,6 @@ http.server.ThreadingHTTPServer((os.environ["POD_IP"], PORT), Handler).serve_for
 """
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def server(name, port, **spec):
     main = Container(
         name="main",
@@ -49,7 +48,9 @@ def server(name, port, **spec):
         command=["python3", "-c", SERVER.replace("PORT", str(port))],
         env=[ADDRESS],
         ports=[ContainerPort(containerPort=port, name="web")],
-        readinessProbe=Probe(httpGet=HTTPGetAction(port="web"), periodSeconds=1),
+        readinessProbe=Probe(
+            httpGet=HTTPGetAction(port="web"), periodSeconds=1, timeoutSeconds=60
+        ),
     )
     meta = ObjectMeta(name=name, labels={"app": "web"})
     return Pod(metadata=meta, spec=PodSpec(containers=[main], **spec))
@@ -62,7 +63,7 @@ def service(name, **spec):
 
 def ask(host, port):
     try:
-        with socket.create_connection((host, port), timeout=5) as connection:
+        with socket.create_connection((host, port), timeout=60) as connection:
             connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
             answer = b""
             while chunk := connection.recv(4096):
@@ -76,7 +77,7 @@ def test_an_address_that_is_balanced_and_outlives_the_daemon(tinykube):
     tinykube.start()
     client = tinykube.client()
     # The same port twice: each pod has an address of its own.
-    port, inner = free_port(), free_port()
+    port, inner = free_ports(2)
     made = client.create(service("web", ports=[ServicePort(port=port, targetPort="web")]))
     for name in ("one", "two"):
         client.create(server(name, inner))
@@ -88,6 +89,10 @@ def test_an_address_that_is_balanced_and_outlives_the_daemon(tinykube):
         return {"one", "two"} <= seen
 
     tinykube.wait(both)
+    balancer = Proxy(tinykube.data / "proxy").identity
+    balancer.signal(signal.SIGKILL)
+    # Nothing changes in the cluster meanwhile.
+    tinykube.wait(lambda: not balancer.alive() and ask(address, port) in ("one", "two"))
     tinykube.kill()
     assert ask(address, port) in ("one", "two")
     tinykube.start()
@@ -101,7 +106,7 @@ def test_an_address_that_is_balanced_and_outlives_the_daemon(tinykube):
 def test_names_and_variables_inside_pods(tinykube):
     tinykube.start()
     client = tinykube.client()
-    port = free_port()
+    (port,) = free_ports()
     web = client.create(service("web", ports=[ServicePort(port=port, targetPort=port)]))
     client.create(service("peers", clusterIP="None"))
     script = (
@@ -126,7 +131,7 @@ def test_names_and_variables_inside_pods(tinykube):
     client.create(Pod(metadata=ObjectMeta(name="asker"), spec=spec))
     tinykube.wait(lambda: client.get(Pod, "asker").status.phase == "Running")
     # Told while it runs.
-    client.create(service("later", ports=[ServicePort(port=free_port())]))
+    client.create(service("later", ports=[ServicePort(port=free_ports()[0])]))
     client.create(server("one", port, hostname="one", subdomain="peers"))
     tinykube.wait(lambda: client.get(Pod, "asker").status.phase == "Succeeded")
     first, second, third = "".join(client.log("asker")).splitlines()

@@ -13,6 +13,7 @@ import pytest
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import portforward, stream
 
+from ..waiting import PATIENCE
 from .conftest import Tinykube
 
 SERVER = """\
@@ -94,14 +95,14 @@ def test_a_command(core, pod: str) -> None:
 def test_its_exit_code_and_streams(core, pod: str) -> None:
     link = execute(core, pod, "sh", "-c", "cat; exit 7", stdin=True, _preload_content=False)
     link.write_stdin("hello\n")
-    assert link.readline_stdout(timeout=30) == "hello"
+    assert link.readline_stdout(timeout=PATIENCE) == "hello"
     # Version 4 cannot close an input: the command is ended by its end.
     link.close()
 
 
 def test_an_exit_code(core, pod: str) -> None:
     link = execute(core, pod, "sh", "-c", "echo why >&2; exit 7", _preload_content=False)
-    link.run_forever(timeout=30)
+    link.run_forever(timeout=PATIENCE)
 
     assert link.returncode == 7
     assert link.read_stderr() == "why\n"
@@ -119,7 +120,7 @@ def test_a_terminal(core, pod: str) -> None:
         _preload_content=False,
     )
     link.write_stdin("this\n")
-    link.run_forever(timeout=30)
+    link.run_forever(timeout=PATIENCE)
 
     said = link.read_stdout()
     assert "/dev/pts/0" in said
@@ -128,7 +129,7 @@ def test_a_terminal(core, pod: str) -> None:
 
 def test_a_command_that_is_not_there(core, pod: str) -> None:
     link = execute(core, pod, "no-such", _preload_content=False)
-    link.run_forever(timeout=30)
+    link.run_forever(timeout=PATIENCE)
 
     told = json.loads(link.read_channel(3))
     assert told["reason"] == "InternalError"
@@ -142,7 +143,7 @@ def test_a_container_that_has_ended(core, pod: str, tinykube) -> None:
     tinykube.wait(lambda: core.read_namespaced_pod("done", "default").status.phase == "Succeeded")
 
     link = execute(core, "done", "true", _preload_content=False)
-    link.run_forever(timeout=30)
+    link.run_forever(timeout=PATIENCE)
 
     assert 'container not found (\\"main\\")' in link.read_channel(3)
 
@@ -191,7 +192,7 @@ def test_attach(core, pod: str, tinykube) -> None:
     printed(core, tinykube, "t")
 
     link = stream(core.connect_get_namespaced_pod_attach, "t", "default", _preload_content=False)
-    assert link.readline_stdout(timeout=30) == "tick"
+    assert link.readline_stdout(timeout=PATIENCE) == "tick"
     link.close()
 
 
@@ -201,7 +202,7 @@ def test_a_port(core, pod: str) -> None:
         core.connect_get_namespaced_pod_portforward, pod, "default", ports=str(port)
     )
     link = forwarding.socket(port)
-    link.settimeout(30)
+    link.settimeout(PATIENCE)
     link.sendall(b"hello")
     assert link.recv(100) == b"you said hello"
     link.close()
@@ -214,7 +215,7 @@ def test_a_port_of_somebody_else(core, pod: str, tinykube) -> None:
     forwarding = portforward(
         core.connect_get_namespaced_pod_portforward, pod, "default", ports=str(port)
     )
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + PATIENCE
     while not forwarding.error(port):
         assert time.monotonic() < limit
         time.sleep(0.02)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import ssl
 import subprocess
 import sys
@@ -11,7 +10,8 @@ import httpx
 import pytest
 import yaml
 
-from ..deployment import wait
+from ...ports import free_ports
+from ..waiting import wait
 
 NAMESPACE = "steps"
 
@@ -23,9 +23,7 @@ class Other:
         self.folder = folder
         self.environment = {**bundle.environment, "TINYKUBE_DATA": str(folder)}
         folder.mkdir(mode=0o700)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        (self.port,) = free_ports()
         images = yaml.safe_load((bundle.tinykube / "config.yaml").read_text())["images"]
         config = {"port": self.port, "images": images}
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
@@ -80,11 +78,16 @@ def test_the_demo_with_its_steps_in_another_cluster(bundle, other):
     def local():
         return bundle.kube("GET", "/api/v1/namespaces/toolkit/events").json()["items"]
 
+    def secrets():
+        items = bundle.kube("GET", "/api/v1/namespaces/toolkit/secrets").json()["items"]
+        return {item["metadata"]["name"] for item in items}
+
     before = len([e for e in local() if e["reason"] == "Started"])
     bundle.toolkit("up", "--kubeconfig", str(other.kubeconfig()))
     try:
-        # The token for MLflow is where the steps are.
-        assert "pipelines-metadata" in other.names("secrets")
+        # The token for MLflow is where the steps are, once the charm has heard of it.
+        wait(lambda: "pipelines-metadata" in other.names("secrets"), "the token is there")
+        wait(lambda: "pipelines-metadata" not in secrets(), "the token is here no more")
         done = bundle.toolkit("demo", "--json")
         outcome = json.loads(done.stdout.splitlines()[-1])
         run = bundle.finish(outcome["run"])
@@ -110,3 +113,13 @@ def test_the_demo_with_its_steps_in_another_cluster(bundle, other):
             "kubeconfig,artifact-transfer,artifact-address",
         )  # fmt: skip
         wait(bundle.active, "the steps are here again")
+    # What the application made there is gone, and is here again instead.
+    wait(lambda: not other.names("secrets"), "nothing of the application is left there")
+    assert "pipelines-steps" not in other.names("serviceaccounts")
+    assert "pipelines-metadata" in secrets()
+    # The credentials for it are kept nowhere in the charm's own secrets.
+    shown = bundle.juju("secrets", "-m", "toolkit", "--format", "json").stdout
+    for key, secret in json.loads(shown).items():
+        if secret.get("label") == "clusters":
+            revealed = bundle.juju("show-secret", "-m", "toolkit", key, "--reveal").stdout
+            assert token not in revealed

@@ -15,8 +15,9 @@ from lightkube.resources.core_v1 import Namespace
 
 from sandbox import bubblewrap
 
+from ...ports import free_ports
 from .plane import ControlPlane
-from .processes import Process, free_port
+from .processes import Process
 
 GROUP = "kueue.x-k8s.io"
 _VERSION = "v1beta2"
@@ -39,7 +40,7 @@ def start(plane: ControlPlane, client: lightkube.Client, program: Path) -> Proce
     for name in names:
         client.wait(CustomResourceDefinition, name, for_conditions=["Established"])
     client.create(Namespace(metadata=ObjectMeta(name="kueue-system")))
-    health = free_port()
+    health, webhook = free_ports(2)
     certificates = plane.serving("kueue")
     folder = plane.folder / "kueue"
     folder.mkdir()
@@ -53,7 +54,7 @@ def start(plane: ControlPlane, client: lightkube.Client, program: Path) -> Proce
         "metrics": {"bindAddress": "0"},
         "leaderElection": {"leaderElect": False},
         "internalCertManagement": {"enable": False},
-        "webhook": {"port": free_port(), "host": "127.0.0.1", "certDir": str(folder)},
+        "webhook": {"port": webhook, "host": "127.0.0.1", "certDir": str(folder)},
         "integrations": {"frameworks": ["batch/job"]},
     }
     file = folder / "config.yaml"

@@ -18,9 +18,10 @@ from lightkube.models.authentication_v1 import TokenRequestSpec
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ServiceAccount, ServiceAccountToken
 
+from ...ports import free_ports
 from . import kubeconfigs
 from .certificates import Authority, Pair
-from .processes import Process, free_port
+from .processes import Process
 
 _LOOPBACK = "127.0.0.1"
 _ADMINISTRATOR = ("system:masters",)
@@ -48,7 +49,7 @@ class ControlPlane:
         self._program = program
         self._authority = Authority(folder / "pki")
         self._identities: dict[str, Pair] = {}
-        self._port = free_port()
+        (self._port,) = free_ports()
         self.url = f"https://{_LOOPBACK}:{self._port}"
         self.processes: dict[str, Process] = {}
         (folder / "logs").mkdir()
@@ -161,7 +162,7 @@ class ControlPlane:
         return self.run(name, [str(self._program), name, *options])
 
     def _etcd(self) -> str:
-        clients, peers = (f"{_LOOPBACK}:{free_port()}" for _ in range(2))
+        clients, peers = (f"{_LOOPBACK}:{port}" for port in free_ports(2))
         server = self._authority.issue("etcd", "etcd", hosts=(_LOOPBACK,))
         process = self._part(
             "etcd",

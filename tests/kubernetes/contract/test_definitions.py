@@ -9,7 +9,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
 from lightkube.types import PatchType
 
-from ..differential.kinds import WIDGETS
+from ..differential.widgets import WIDGETS
 
 GROUP = "contract.example.com"
 Widget = create_namespaced_resource(GROUP, "v1", "Widget", "widgets")

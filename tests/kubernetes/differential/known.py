@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import re
 from collections.abc import Iterable
@@ -71,8 +72,8 @@ def table() -> tuple[Known, ...]:
     )
 
 
-used: set[Known] = set()
-"""The rows that explained something in this process."""
+used: collections.Counter[Known] = collections.Counter()
+"""How many differences each row explained in this process."""
 
 
 def unexplained(found: Iterable[Difference]) -> list[Difference]:
@@ -83,5 +84,5 @@ def unexplained(found: Iterable[Difference]) -> list[Difference]:
         if row is None:
             left.append(difference)
         else:
-            used.add(row)
+            used[row] += 1
     return left

@@ -15,7 +15,14 @@ JSON = Any
 
 _UID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z")
-_GENERATED = re.compile(r"(made-by-server-)[a-z0-9]{5}\b")
+_GENERATED = re.compile(r"(made-by-server-\d\d-)[a-z0-9]{5}\b")
+# A version that a refusal tells of.
+_RECORD = re.compile(r"(?<=ResourceVersion in record \()\d+(?=\))")
+_TOKENS = re.compile(r"\bkube-api-access-[a-z0-9]{5}\b")
+# A time of this year is a request's own: both must show it as it was sent.
+_YEAR = "2001"
+# What such a patch's faults, each a line, begin with: their order has no meaning.
+_UNTYPED = "failed to create typed patch object "
 _LIST_VERSION = "<version of the list>"
 _TIMES = {"creationTimestamp", "deletionTimestamp", "time"}
 _ADDRESSES = {"clusterIP", "nodePort"}
@@ -61,8 +68,13 @@ class Normal:
         return self._text(value) if isinstance(value, str) else value
 
     def _text(self, value: str) -> str:
+        if value.startswith(_UNTYPED):
+            first, *faults = value.split("\n")
+            value = "\n".join([first, *sorted(faults)])
         value = _UID.sub(lambda found: self.name("uid", found[0]), value)
-        value = _TIME.sub("<time>", value)
+        value = _TIME.sub(lambda found: found[0] if found[0][:4] == _YEAR else "<time>", value)
+        value = _RECORD.sub(lambda found: self.name("version", found[0]), value)
+        value = _TOKENS.sub(lambda found: self.name("token volume", found[0]), value)
         return _GENERATED.sub(r"\1<random>", value)
 
 
@@ -89,10 +101,18 @@ def settled(body: JSON) -> JSON:
         return body
     details = body.get("details") or {}
     causes = details.get("causes")
-    if body.get("reason") != "Invalid" or not causes:
+    if not causes:
         return body
-    ordered = sorted(causes, key=lambda cause: (cause.get("field", ""), cause["message"]))
-    return {**body, "message": "<of the causes>", "details": {**details, "causes": ordered}}
+    # The real one tells some twice.
+    told = {
+        (cause.get("field", ""), cause["message"], cause.get("reason", "")) for cause in causes
+    }
+    ordered = [
+        {"field": field, "message": message, "reason": reason}
+        for field, message, reason in sorted(told)
+    ]
+    found = {**body, "details": {**details, "causes": ordered}}
+    return {**found, "message": "<of the causes>"} if body.get("reason") == "Invalid" else found
 
 
 def differences(left: JSON, right: JSON, path: str = "") -> list[tuple[str, JSON, JSON]]:

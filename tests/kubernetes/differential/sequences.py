@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from hypothesis import strategies as st
 
-from .kinds import KINDS, NAMES, Kind, spoiled
-
-JSON = Any
+from .kinds import Kind
+from .spoiling import spoiled
+from .words import JSON
 
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 PATCH = "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
 JSON_TYPE = "application/json"
+# What generated names begin with; the number of the request follows.
+_GENERATED = "$namespace-made-by-server-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Request:
         kind: whose path it goes to.
         method: HTTP's.
         name: of the object, or empty for the collection.
-        subresource: `status`, or empty.
+        subresource: `status`, `scale`, or empty.
     """
 
     kind: Kind
@@ -45,7 +46,6 @@ class Request:
         return f"{self.method} {path}{f'?{query}' if query else ''}{end}"
 
 
-_NAMES = st.sampled_from(NAMES)
 _WRITE_QUERY = st.fixed_dictionaries(
     {},
     optional={
@@ -82,23 +82,27 @@ def _few(query: st.SearchStrategy[dict[str, str]]) -> st.SearchStrategy[dict[str
     return st.one_of(st.just({}), st.just({}), query)
 
 
+def _names(kind: Kind) -> st.SearchStrategy[str]:
+    return st.sampled_from(kind.names)
+
+
 def _body(kind: Kind, name: st.SearchStrategy[str]) -> st.SearchStrategy[JSON]:
     good = kind.bodies(name)
-    return st.one_of(good, good, good, spoiled(good))
+    return st.one_of(good, good, good, spoiled(good, kind.untouched))
 
 
 @st.composite
 def _create(draw: st.DrawFn, kind: Kind) -> Request:
-    body = draw(_body(kind, _NAMES))
+    body = draw(_body(kind, _names(kind)))
     if isinstance(body.get("metadata"), dict) and draw(st.integers(0, 9)) == 0:
         body["metadata"].pop("name", None)
-        body["metadata"]["generateName"] = "made-by-server-"
+        body["metadata"]["generateName"] = _GENERATED
     return Request(kind, "POST", query=draw(_few(_WRITE_QUERY)), body=body)
 
 
 @st.composite
 def _update(draw: st.DrawFn, kind: Kind) -> Request:
-    name = draw(_NAMES)
+    name = draw(_names(kind))
     body = draw(_body(kind, st.just(name)))
     if isinstance(body.get("metadata"), dict):
         versions = ["$version", "$version", "1", None, "x"] if not kind.restless else [None, "x"]
@@ -112,12 +116,48 @@ def _update(draw: st.DrawFn, kind: Kind) -> Request:
 
 
 def _subresource(draw: st.DrawFn, kind: Kind) -> str:
-    return draw(st.sampled_from(["", "", "", "status"])) if kind.status else ""
+    return draw(st.sampled_from(["", "", "", "status"])) if "status" in kind.subresources else ""
+
+
+@st.composite
+def _scale(draw: st.DrawFn, kind: Kind) -> Request:
+    """The scale of an object: read, replaced or patched."""
+    name = draw(_names(kind))
+    replicas = st.sampled_from([0, 4, -1, "two", None, 2**31])
+    spec = st.fixed_dictionaries({}, optional={"replicas": replicas})
+    metadata = st.fixed_dictionaries(
+        {},
+        optional={
+            "name": st.sampled_from([name, name, name, "other"]),
+            "resourceVersion": st.sampled_from(["$version", "1"]),
+        },
+    )
+    whole = st.fixed_dictionaries(
+        {
+            "apiVersion": st.sampled_from(["autoscaling/v1", "autoscaling/v1", "v1"]),
+            "kind": st.sampled_from(["Scale", "Scale", "Widget"]),
+            "metadata": metadata,
+            "spec": spec,
+        },
+        optional={"status": st.just({"replicas": 9})},
+    )
+    content = draw(st.sampled_from(["", "", JSON_TYPE, JSON_TYPE, MERGE, PATCH, APPLY]))
+    query = draw(_few(_WRITE_QUERY))
+    if not content:
+        return Request(kind, "GET", name, "scale")
+    if content == PATCH:
+        step = {"op": "replace", "path": "/spec/replicas", "value": draw(replicas)}
+        return Request(kind, "PATCH", name, "scale", query, [step], PATCH)
+    if content == APPLY:
+        query = {**query, "fieldManager": "one"}
+    body = draw(st.builds(lambda part: {"spec": part}, spec) if content == MERGE else whole)
+    method = "PUT" if content == JSON_TYPE else "PATCH"
+    return Request(kind, method, name, "scale", query, body, content)
 
 
 @st.composite
 def _merge(draw: st.DrawFn, kind: Kind) -> Request:
-    name = draw(_NAMES)
+    name = draw(_names(kind))
     whole = draw(_body(kind, st.just(name)))
     keys = draw(st.lists(st.sampled_from(sorted(whole)), unique=True, max_size=2))
     body = {key: whole[key] for key in keys}
@@ -159,12 +199,12 @@ def _json_patch(draw: st.DrawFn, kind: Kind) -> Request:
     )
     body = draw(st.one_of(st.lists(step, max_size=3), st.just({"op": "add"})))
     query = draw(_few(_WRITE_QUERY))
-    return Request(kind, "PATCH", draw(_NAMES), "", query, body, PATCH)
+    return Request(kind, "PATCH", draw(_names(kind)), "", query, body, PATCH)
 
 
 @st.composite
 def _apply(draw: st.DrawFn, kind: Kind) -> Request:
-    name = draw(_NAMES)
+    name = draw(_names(kind))
     query = {**draw(_few(_WRITE_QUERY)), "fieldManager": draw(st.sampled_from(["one", "two"]))}
     if draw(st.integers(0, 9)) == 0:
         del query["fieldManager"]
@@ -189,7 +229,7 @@ def _delete(draw: st.DrawFn, kind: Kind) -> Request:
         options["preconditions"] = st.sampled_from([{"uid": "$uid"}, {"uid": "no-uid"}, *versions])
     some = st.fixed_dictionaries({}, optional=options)
     body = draw(st.one_of(st.none(), st.none(), some))
-    return Request(kind, "DELETE", draw(_NAMES), body=body)
+    return Request(kind, "DELETE", draw(_names(kind)), body=body)
 
 
 @st.composite
@@ -216,7 +256,7 @@ def _list(draw: st.DrawFn, kind: Kind) -> Request:
 
 @st.composite
 def _get(draw: st.DrawFn, kind: Kind) -> Request:
-    return Request(kind, "GET", draw(_NAMES), _subresource(draw, kind))
+    return Request(kind, "GET", draw(_names(kind)), _subresource(draw, kind))
 
 
 @st.composite
@@ -225,9 +265,9 @@ def _odd(draw: st.DrawFn, kind: Kind) -> Request:
     body = draw(st.sampled_from([b"", b"{", b"[]", b"null", b"\xff", b'"x"', b"{}", b"kind: x"]))
     content = draw(st.sampled_from([JSON_TYPE, MERGE, "text/plain", "application/yaml", ""]))
     method, name = draw(
-        st.sampled_from([("POST", ""), ("PUT", "a"), ("PATCH", "a"), ("POST", "a"), ("PUT", "")])
+        st.sampled_from([("POST", ""), ("PUT", "x"), ("PATCH", "x"), ("POST", "x"), ("PUT", "")])
     )
-    return Request(kind, method, name, body=body, content=content)
+    return Request(kind, method, name and kind.names[0], body=body, content=content)
 
 
 _VERBS = (
@@ -242,20 +282,33 @@ _VERBS = (
     (_get, 1),
     (_odd, 1),
 )
+_SCALING = ((_scale, 4),)
 
 
 def requests(kind: Kind) -> st.SearchStrategy[Request]:
     """One request about `kind`."""
-    chosen = [verb(kind) for verb, weight in _VERBS for _ in range(weight)]
+    chosen = [
+        verb(kind)
+        for verb, weight in (*_VERBS, *(_SCALING if "scale" in kind.subresources else ()))
+        for _ in range(weight)
+    ]
     return st.one_of(chosen)
 
 
-def sequences(kinds: tuple[Kind, ...] = KINDS) -> st.SearchStrategy[list[Request]]:
+def _numbered(requests: list[Request]) -> list[Request]:
+    """Generated names in the order of the requests: lists sort by what comes at random, too."""
+    found = []
+    for number, request in enumerate(requests):
+        meta = request.body.get("metadata") if isinstance(request.body, dict) else None
+        if isinstance(meta, dict) and meta.get("generateName") == _GENERATED:
+            meta = {**meta, "generateName": f"{_GENERATED}{number:02}-"}
+            request = replace(request, body={**request.body, "metadata": meta})
+        found.append(request)
+    return found
+
+
+def sequences(kind: Kind) -> st.SearchStrategy[list[Request]]:
     """Up to twenty requests about one kind, the first of which creates something."""
-
-    def of(kind: Kind) -> st.SearchStrategy[list[Request]]:
-        first = kind.bodies(_NAMES).map(lambda body: Request(kind, "POST", body=body))
-        rest = st.lists(requests(kind), min_size=4, max_size=20)
-        return st.builds(lambda one, others: [one, *others], first, rest)
-
-    return st.sampled_from(kinds).flatmap(of)
+    first = kind.bodies(_names(kind)).map(lambda body: Request(kind, "POST", body=body))
+    rest = st.lists(requests(kind), min_size=4, max_size=20)
+    return st.builds(lambda one, others: _numbered([one, *others]), first, rest)

@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from .kinds import WIDGETS
 from .runner import Runner
 from .servers import Server
+from .widgets import WIDGETS
 
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _SECONDS = 30

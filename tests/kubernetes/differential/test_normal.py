@@ -48,6 +48,30 @@ def test_a_uid_within_words():
     }
 
 
+def test_a_version_that_a_refusal_tells_of():
+    normal = Normal()
+    normal(made(version="17"))
+    words = (
+        "the ResourceVersion in the precondition (1) does not match the ResourceVersion in record"
+    )
+    assert normal({"message": f"{words} (17)."}) == {"message": f"{words} (<version 1>)."}
+
+
+def test_the_faults_of_an_applied_patch_have_no_order():
+    def told(*lines):
+        return {
+            "message": "failed to create typed patch object (/a): errors:\n" + "\n".join(lines)
+        }
+
+    assert Normal()(told("  .a: x", "  .b: y")) == Normal()(told("  .b: y", "  .a: x"))
+    assert Normal()(told("  .a: x")) != Normal()(told("  .b: y"))
+
+
+def test_a_generated_name_keeps_its_number():
+    found = Normal()({"name": "d1-made-by-server-03-x7k2p"})
+    assert found == {"name": "d1-made-by-server-03-<random>"}
+
+
 def test_the_version_of_a_list_is_the_whole_servers():
     one, other = Normal(), Normal()
     left = one(listed({"metadata": {"resourceVersion": "5"}, "items": [made()]}))

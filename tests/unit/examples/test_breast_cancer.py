@@ -85,4 +85,8 @@ def test_submitting_starts_a_run_in_an_experiment_of_its_own(example: ModuleType
     assert example.submit(Client(), seed=3) == "run"
     ((pipeline,), options) = calls[0]
     assert pipeline is example.breast_cancer
-    assert options == {"arguments": {"seed": 3}, "experiment_name": "breast-cancer"}
+    assert options == {
+        "arguments": {"seed": 3},
+        "experiment_name": "breast-cancer",
+        "enable_caching": None,
+    }

@@ -172,6 +172,31 @@ def test_waits_for_the_server_and_recovers_by_its_check(context, state, containe
     assert recovered.workload_version == "3.17.2"
 
 
+def with_check(state, status):
+    (info,) = (i for i in state.get_container("metadata").check_infos if i.name == "ready")
+    found = dataclasses.replace(info, status=status, failures=info.threshold)
+    container = state.get_container("metadata")
+    others = {each for each in container.check_infos if each.name != "ready"}
+    changed = dataclasses.replace(container, check_infos={*others, found})
+    return dataclasses.replace(state, containers=[changed])
+
+
+def test_a_server_that_pebble_brings_back_is_waited_for(context, running, server):
+    """Its check may not fail meanwhile, and then no event tells that it answers again."""
+    server.silent = 5
+    after = context.run(context.on.update_status(), running)
+    assert after.unit_status == ops.ActiveStatus()
+
+
+def test_a_server_whose_check_has_failed_is_not_waited_for(context, running, server):
+    server.ready = False
+    server.asked.clear()
+    down = with_check(running, pebble.CheckStatus.DOWN)
+    after = context.run(context.on.update_status(), down)
+    assert after.unit_status == ops.WaitingStatus("the workload does not answer yet")
+    assert len(server.asked) == 1
+
+
 def test_a_server_that_ends_at_once_is_said_so(context, state, container, server, monkeypatch):
     server.ready = False
     running = {"metadata": pebble.ServiceStatus.ERROR}
@@ -219,7 +244,7 @@ def test_a_second_unit_is_blocked_and_stays_out_of_the_service(charm, state, con
     second = dataclasses.replace(state, leader=False, secrets=[secret])
     after = context.run(context.on.pebble_ready(container), second)
     assert after.unit_status == ops.BlockedStatus(
-        "SQLite on the storage serves one unit; run `juju scale-application metadata 1`"
+        "the storage serves one unit; run `juju scale-application metadata 1`"
     )
     found = after.get_container("metadata")
     assert found.service_statuses.get("metadata") is not pebble.ServiceStatus.ACTIVE

@@ -48,6 +48,7 @@ class Dispatch:
     env: dict
     address: Path
     say: object
+    warm: bool = False
 
     @property
     def hook(self):
@@ -135,8 +136,12 @@ class FakeRuntime:
     def set_hosts(self, hosts):
         self.hosts = dict(hosts)
 
-    async def dispatch(self, env, *, socket_folder, on_output):
-        run = Dispatch(self.spec.unit, dict(env), socket_folder / tools.SOCKET_NAME, on_output)
+    def handler(self, path):
+        return "dispatch"
+
+    async def dispatch(self, env, *, socket_folder, on_output, on_cold=None):
+        address = socket_folder / tools.SOCKET_NAME
+        run = Dispatch(self.spec.unit, dict(env), address, on_output, on_cold is not None)
         self.world.ran[self.spec.unit].append(run)
         return await self.world.charm(run)
 

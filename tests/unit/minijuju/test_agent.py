@@ -279,6 +279,18 @@ async def test_an_error_is_shown_as_juju_shows_it(world):
     assert world.hooks("app/0") == [*SETUP[:3], "config-changed", "start"]
 
 
+async def test_a_model_may_have_its_hooks_start_cold(world):
+    await world.deploy()
+    await world.settle()
+    assert {run.warm for run in world.ran["app/0"]} == {True}
+    world.ran.clear()
+    settings = {"hook-warm-start": "false"}
+    await world.call("model_config", model="m", set=settings, reset=[])
+    await world.call("trust", model="m", application="app")
+    await world.settle()
+    assert [run.warm for run in world.ran["app/0"]] == [False]
+
+
 async def test_resolved_without_retry_skips_and_commits(world):
     await world.call(
         "model_config", model="m", set={"automatically-retry-hooks": "false"}, reset=[]
@@ -394,6 +406,27 @@ async def test_a_hook_that_was_cut_off_runs_again(world):
     assert world.hooks("app/0") == ["install", *SETUP]
 
 
+async def test_a_secret_that_a_unit_may_read_no_longer_keeps_no_hook_failing(world):
+    await world.deploy()
+    await world.settle()
+    uri = await world.call("add_secret", model="m", name="s", content={"key": "one"})
+    await world.call("grant_secret", model="m", secret="s", applications=["app"])
+    done = await world.call("exec", model="m", units=["app/0"], command=["secret-get", uri])
+    assert done["app/0"]["status"] == "completed"
+
+    async def read(run):
+        code, _, _ = await run.tool("secret-get", "--refresh", uri)
+        return code
+
+    world.on("app", "secret-changed", lambda run: 1)
+    await world.call("update_secret", model="m", secret="s", content={"key": "two"})
+    await world.until(lambda: world.status("app/0", "agent")[0] == "error")
+    world.on("app", "secret-changed", read)
+    await world.call("revoke_secret", model="m", secret="s", applications=["app"])
+    await world.settle()
+    assert world.status("app/0", "agent")[0] == "idle"
+
+
 async def test_pods_are_adopted_after_a_crash(world):
     charm = world.make_charm("app", containers={"web": {}})
     await world.deploy(charm=charm)
@@ -422,6 +455,35 @@ async def test_start_runs_again_in_a_new_pod(world):
     await world.settle()
     assert sorted(world.hooks("app/0")) == ["start", "web-pebble-ready"]
     assert world.hooks("app/0")[0] == "start"
+
+
+async def test_start_runs_in_a_new_pod_whose_controller_died_before_it_could_say_so(world):
+    await world.deploy(charm=world.make_charm("app", containers={"web": {}}))
+    await world.until(lambda: "web-pebble-ready" in world.hooks("app/0"))
+    await world.settle()
+    await world.crash()
+    world.pods.clear()
+    world.ran.clear()
+    begun = asyncio.Event()
+
+    async def dies(runtime):
+        await genuine(runtime)
+        begun.set()
+        await asyncio.Event().wait()
+
+    runtime = world.runtimes["app/0"]
+    genuine = type(runtime).start
+    type(runtime).start = dies
+    try:
+        await world.start()
+        await begun.wait()
+        await world.crash()
+    finally:
+        type(runtime).start = genuine
+    await world.start()
+    await world.until(lambda: "web-pebble-ready" in world.hooks("app/0"))
+    await world.settle()
+    assert world.hooks("app/0") == ["start", "web-pebble-ready"]
 
 
 async def test_pods_of_units_that_are_gone_are_swept(world):
@@ -501,8 +563,6 @@ async def test_config_of_a_wrong_kind_changes_nothing(world):
         await world.call("config_set", model="m", application="app", settings={"n": "many"})
     with pytest.raises(NotFoundError):
         await world.call("config_set", model="m", application="none", settings={"n": 1})
-    with pytest.raises(NotFoundError):
-        await world.call("run", model="m", units=["app/0"], action="none")
     with pytest.raises(BadRequestError, match="not in an"):
         await world.call("resolved", model="m", units=["app/0"])
 
@@ -602,3 +662,39 @@ async def test_custom_notices_and_checks(world):
     assert failed.hook == "web-pebble-check-failed"
     assert failed.env["JUJU_PEBBLE_CHECK_NAME"] == "up"
     assert recovered.hook == "web-pebble-check-recovered"
+
+
+async def test_the_log_tells_of_hooks_in_juju_s_words(world, monkeypatch):
+    from minijuju.house import House
+
+    said = []
+    await world.call(
+        "model_config", model="m", set={"automatically-retry-hooks": "false"}, reset=[]
+    )
+    monkeypatch.setattr(House, "write_log", lambda house, model, *words: said.append(words))
+    way = "(via hook dispatching script: dispatch)"
+
+    async def start(run):
+        await run.ok("juju-log", "hello")
+        run.say("stderr", "oh")
+        return 3
+
+    world.on("app/0", "start", start)
+    await world.deploy()
+    await world.until(lambda: world.status("app/0", "agent")[0] == "error")
+    uniter = "juju.worker.uniter.operation"
+    assert ("app/0", "INFO", uniter, f'ran "install" hook {way}') in said
+    assert ("app/0", "INFO", "unit.app/0.juju-log", "hello") in said
+    assert ("app/0", "WARNING", "unit.app/0.start", "oh") in said
+    assert said[-1] == ("app/0", "ERROR", uniter, f'hook "start" {way} failed: exit status 3')
+    # A charm without a dispatch, and without a program for this hook.
+    program = ["hooks/start"]
+    monkeypatch.setattr(world.runtimes["app/0"], "handler", lambda path: program[0])
+    await world.call("resolved", model="m", units=["app/0"])
+    await world.until(lambda: "bespoke" in said[-1][3])
+    assert said[-1][3] == 'hook "start" (via explicit, bespoke hook script) failed: exit status 3'
+    program[0] = ""
+    world.on("app/0", "start", lambda run: 0)
+    await world.call("resolved", model="m", units=["app/0"])
+    await world.settle()
+    assert ("app/0", "INFO", uniter, 'skipped "start" hook (missing)') in said

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import subprocess
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -140,9 +141,23 @@ def test_the_environment_is_bound_to_the_interpreter_that_runs_it(store, pack):
 
 def test_bytecode_is_compiled_once_and_for_all(store, pack):
     unpacked = store.add(pack(PACKED))
-    (compiled,) = (unpacked.path / "src/__pycache__").glob("*.pyc")
-    flags = int.from_bytes(compiled.read_bytes()[4:8], "little")
-    assert flags == 0b01  # by hash, unchecked
+    for folder, how in (("src", 0b11), (f"venv/lib/python{HERE}/site-packages", 0b01)):
+        (compiled,) = (unpacked.path / folder / "__pycache__").glob("*.pyc")
+        # By hash: that of a package is not checked, since nobody changes packages.
+        assert int.from_bytes(compiled.read_bytes()[4:8], "little") == how
+
+
+def test_what_a_charm_makes_of_its_own_source_is_what_runs(store, pack):
+    unpacked = store.add(pack({**PACKED, "src/own.py": "print(1)\n"}))
+    source = unpacked.path / "src/own.py"
+    before = source.stat()
+    source.write_text("print(2)\n")
+    # As long as it was, and within the same second: a timestamp does not tell.
+    os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
+    done = subprocess.run(
+        [sys.executable, "-c", "import own"], cwd=source.parent, capture_output=True, check=True
+    )
+    assert done.stdout == b"2\n"
 
 
 def test_the_same_charm_has_one_place(store, pack):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minijuju import bundle, changes, documents
+from minijuju import bundle, bundle_parts, documents
 
 PROVIDER = """
 name: db
@@ -137,63 +137,88 @@ APP = "app: {charm: ./app}"
         ("applications: {db: [", "not valid YAML"),
         (f"bundle: machine\napplications: {{{DB}}}", 'bundle has an invalid type "machine"'),
         (f"machines: {{0: {{}}}}\napplications: {{{DB}}}", "machines not valid for Kubernetes"),
-        (f"saas: {{x: {{url: a}}}}\napplications: {{{DB}}}", "saas: offers of other models"),
-        (f"bogus: 1\napplications: {{{DB}}}", "bogus: unknown key"),
-        ("applications: {db: {charm: ./db, bogus: 1}}", "applications.db.bogus: unknown key"),
-        ("applications: {db: null}", "applications.db: expected a mapping"),
+        (f"saas: {{x: {{}}}}\napplications: {{{DB}}}", "saas.x: no offer URL for SAAS x"),
+        (
+            f"saas: {{x: {{url: m.a}}, y: {{url: m.b}}}}\napplications: {{{DB}}}\n"
+            "relations: [[x, y]]",
+            "between two saas applications",
+        ),
+        (
+            f"applications: {{{DB}}}\n---\n"
+            "applications: {db: {offers: {o: {endpoints: [db], acl: {eve: consume}}}}}",
+            'user "eve" not found',
+        ),
+        ("applications: {db: null}", 'base application "db" has no body'),
         ("applications: {db: {}}", "applications.db.charm: empty charm path"),
-        ("applications: {db: {charm: 5}}", "applications.db.charm: expected a path"),
+        ("applications: {db: {charm: 5}}", "applications.db.charm: expected a path or a name"),
         ("applications: {db: {charm: postgresql-k8s}}", "Charmhub"),
         ("applications: {db: {charm: ./none}}", 'charm path in application "db" does not exist'),
         ("applications: {db: {charm: .}}", "no metadata.yaml and no charmcraft.yaml"),
-        ("applications: {Db: {charm: ./db}}", "invalid application name 'Db'"),
+        ("applications: {Db: {charm: ./db}}", 'invalid application name "Db"'),
         ("applications: {../x: {charm: ./db}}", "invalid application name"),
         ("applications: {db: {charm: ./db, scale: 1, num_units: 1}}", "both scale and num_units"),
-        ("applications: {db: {charm: ./db, scale: -1}}", "negative number of units (-1)"),
+        ("applications: {db: {charm: ./db, scale: -1}}", "negative number of units"),
         ("applications: {db: {charm: ./db, scale: x}}", "scale: expected a whole number"),
         ("applications: {db: {charm: ./db, scale: true}}", "scale: expected a whole number"),
         ("applications: {db: {charm: ./db, to: [a], placement: b}}", "both placement and to"),
-        ("applications: {db: {charm: ./db, placement: a=b}}", "placement: not built"),
-        ("applications: {db: {charm: ./db, expose: true}}", "expose: not built"),
+        ("applications: {db: {charm: ./db, placement: a=b}}", "there is one node"),
+        ("applications: {db: {charm: ./db, expose: 1}}", "expose: expected true or false"),
         ("applications: {db: {charm: ./db, offers: {o: {}}}}", "only appear in an overlay"),
+        ("applications: {db: {charm: ./db, devices: {gpu: 1}}}", "devices: not built"),
         ("applications: {db: {charm: ./db, bindings: {db: dmz}}}", 'space "dmz" not found'),
-        ("applications: {db: {charm: ./db, revision: 4}}", "requires a channel"),
+        ("applications: {db: {charm: db, revision: 4}}", "requires a channel"),
+        ("applications: {db: {charm: db, revision: x, channel: a}}", "expected a whole number"),
+        ("applications: {db: {charm: db, channel: 5}}", "expected a channel"),
+        ("applications: {db: {charm: ./db, annotations: {a: [b]}}}", "annotations.a: expected"),
         ("applications: {db: {charm: ./db, base: ubuntu@20.04}}", "supported bases are: ubuntu"),
-        ("applications: {db: {charm: ./db, base: 5}}", "expected a base such as"),
-        ("applications: {db: {charm: ./db, series: noble, base: ubuntu@24.04}}", "both series"),
+        ("applications: {db: {charm: ./db, base: 5}}", 'declares an invalid base "5"'),
         ("applications: {db: {charm: ./db, trust: 1}}", "trust: expected true or false"),
         ("applications: {db: {charm: ./db, constraints: mem=x}}", 'invalid constraints "mem=x"'),
-        ("applications: {db: {charm: ./db, storage: {data: 1G x}}}", "storage.data: storage dir"),
+        (
+            "applications: {db: {charm: ./db, storage: {data: 1G x}}}",
+            'invalid storage "data" in application "db": storage dir',
+        ),
         ("applications: {db: {charm: ./db, storage: {none: 1G}}}", 'no store called "none"'),
         ("applications: {db: {charm: ./db, storage: {data: 2}}}", "at most 1 instances"),
         ("applications: {db: {charm: ./db, resources: {none: x}}}", 'no resource "none"'),
-        ("applications: {db: {charm: ./db, resources: {image: 5}}}", "revision is Charmhub's"),
+        (
+            "applications: {db: {charm: ./db, resources: {image: 5}}}",
+            "a revision means a charm store's resource",
+        ),
         ("applications: {db: {charm: ./db, resources: {image: ./no}}}", "does not exist"),
         ("applications: {db: {charm: ./db, resources: {file: f}}}", "expected a path that starts"),
-        ("applications: {db: {charm: ./db, options: {none: 1}}}", 'unknown option "none"'),
+        (
+            "applications: {db: {charm: ./db, options: {none: 1}}}",
+            'option "none" not found in charm "db"',
+        ),
         ("applications: {db: {charm: ./db, options: {size: x}}}", 'expected int, got "x"'),
-        ("applications: {db: {charm: ./db, options: {size: '5'}}}", 'expected int, got "5"'),
         ("applications: {db: {charm: ./db, options: [a]}}", "options: expected a mapping"),
         ("applications: {db: {charm: ./db, options: {text: 'include-file://no'}}}", "cannot be"),
         (f"applications: {{{DB}, {APP}}}\nrelations: [[app:db]]", "has 1 endpoint(s), not 2"),
         (f"applications: {{{DB}, {APP}}}\nrelations: [[a, b, c]]", "has 3 endpoint(s), not 2"),
         (f"applications: {{{DB}, {APP}}}\nrelations: [app db]", "expected a list of two"),
         (f"applications: {{{DB}, {APP}}}\nrelations: {{a: b}}", "relations: expected a list"),
-        (f"applications: {{{DB}, {APP}}}\nrelations: [[app, [db]]]", "expected application:endp"),
+        (
+            f"applications: {{{DB}, {APP}}}\nrelations: [[app, [db]]]",
+            "expected a list of two endpoints",
+        ),
         (f"applications: {{{DB}, {APP}}}\nrelations: [[app, x]]", 'refers to application "x"'),
         (f"applications: {{{DB}}}\nrelations: [[db:db, db:other]]", "an application to itself"),
         (f"applications: {{{DB}, {APP}}}\nrelations: [[app, db]]", "ambiguous relation"),
         (f"applications: {{{DB}, {APP}}}\nrelations: [[app:web, db]]", "no relations found"),
-        (f"applications: {{{DB}, {APP}}}\nrelations: [[app:no, db]]", 'has no "no" relation'),
+        (f"applications: {{{DB}, {APP}}}\nrelations: [[app:no, db]]", "no relations found"),
         (
             f"applications: {{{DB}, {APP}}}\nrelations: [[app:db, db:other]]",
-            'mismatched interface between "app:db" and "db:other"',
+            'mismatched interface between "db:other" and "app:db"',
         ),
         (
             f"applications: {{{DB}, {APP}}}\nrelations: [[app:web, db:db]]",
-            'cannot relate provider "app:web" to provider "db:db"',
+            'relation "app:web" to "db:db" relates provider to provider',
         ),
-        (f"applications: {{{DB}, {APP}}}\nrelations: [[app:db, db:ring]]", "a peer relation"),
+        (
+            f"applications: {{{DB}, {APP}}}\nrelations: [[app:db, db:ring]]",
+            'does not define relation "ring"',
+        ),
         (
             f"applications: {{{DB}, {APP}}}\nrelations: [[app:db, db:db], [db:db, app:db]]",
             "is defined more than once",
@@ -214,9 +239,31 @@ def test_all_problems_are_told_at_once(folder):
     assert len(caught.value.problems) == 3
 
 
-def test_force_lets_unknown_keys_pass(folder):
-    text = "bogus: 1\napplications: {db: {charm: ./db, bogus: 1}}"
-    assert list(bundle.load(write(folder, text), force=True).applications) == ["db"]
+def test_what_juju_does_not_know_is_left_out_and_told(folder):
+    path = write(folder, "bogus: 1\napplications: {db: {charm: ./db, bogus: 1}}")
+    loaded = bundle.load(path)
+    assert list(loaded.applications) == ["db"]
+    assert loaded.ignored == (
+        f"{path}: bogus: unknown key",
+        f"{path}: applications.db.bogus: unknown key",
+    )
+
+
+def test_an_overlay_cannot_change_what_juju_leaves_alone(folder):
+    path = write(folder, f"default-base: ubuntu@24.04\napplications: {{{DB}}}")
+    over = write(folder, "{default-base: nothing, bundle: nothing, description: x}", "o.yaml")
+    assert bundle.load(path, [over]).applications["db"].base == "ubuntu@24.04"
+
+
+def test_the_system_by_an_old_name(folder):
+    loaded = bundle.load(write(folder, f"series: noble\napplications: {{{DB}}}"))
+    assert loaded.applications["db"].base == "ubuntu@24.04"
+
+
+def test_an_applications_own_setting_stands_among_the_options(folder):
+    text = "applications: {db: {charm: ./db, options: {juju-external-hostname: x.example}}}"
+    loaded = bundle.load(write(folder, text))
+    assert loaded.applications["db"].options == {"juju-external-hostname": "x.example"}
 
 
 def test_a_missing_overlay(folder):
@@ -241,7 +288,7 @@ JSON = st.recursive(
     max_leaves=10,
 )
 TOP = st.sampled_from(["relations", "machines", "saas", "bundle"])
-KEYS = st.sampled_from(sorted(bundle._APPLICATION))
+KEYS = st.sampled_from(sorted(bundle_parts._APPLICATION))
 
 
 @given(
@@ -253,69 +300,3 @@ def test_no_document_breaks_the_checker(tmp_path_factory, body, top):
     path.write_text(documents.dump({"applications": {"x": {"charm": "./none", **body}}, **top}))
     with pytest.raises(bundle.BundleError):
         bundle.load(path)
-
-
-# Changes.
-
-
-def plan(folder, text, status=None, config=None):
-    loaded = bundle.load(write(folder, text))
-    return changes.plan(loaded, status or {"applications": {}}, config or {})
-
-
-def test_a_first_deploy_is_all_there_is_in_order(folder):
-    text = f"applications: {{{DB}, app: {{charm: ./app, scale: 0}}}}\nrelations: [[app:db, db]]"
-    found = plan(folder, text)
-    assert [change.method for change in found] == ["deploy", "deploy", "integrate"]
-    assert found[0].line == f"deploy application db with 1 unit on ubuntu@24.04 using {folder}/db"
-    assert found[0].params["num_units"] == 1
-    assert found[1].params["num_units"] == 0
-    assert found[2].line == "add relation db:db - app:db"
-
-
-STATUS = {
-    "applications": {
-        "db": {"scale": 1, "relations": {"db": [{"related-application": "app"}]}},
-        "app": {"scale": 1, "relations": {"db": [{"related-application": "db"}]}},
-    }
-}
-CONFIG = {
-    "db": {
-        "settings": {"size": {"value": 1}, "text": {"value": "a"}},
-        "application-config": {"trust": {"value": False}},
-    },
-    "app": {"settings": {}, "application-config": {"trust": {"value": True}}},
-}
-
-
-def test_a_second_deploy_changes_nothing(folder):
-    text = (
-        f"applications: {{{DB}, app: {{charm: ./app, scale: 1, trust: true}}}}\n"
-        "relations: [[app:db, db:db]]"
-    )
-    assert plan(folder, text, STATUS, CONFIG) == []
-
-
-def test_a_second_deploy_changes_what_differs(folder):
-    text = (
-        "applications: {db: {charm: ./db, scale: 3, trust: true, options: {size: 2, text: a}}, "
-        f"{APP}}}\nrelations: [[app:db, db:db], [app:admin, db:other]]"
-    )
-    found = plan(folder, text, STATUS, CONFIG)
-    assert [(change.method, dict(change.params)) for change in found] == [
-        ("config_set", {"application": "db", "settings": {"size": 2}, "reset": []}),
-        ("scale_application", {"application": "db", "scale": 3}),
-        ("trust", {"application": "db"}),
-        ("integrate", {"endpoints": ["db:other", "app:admin"]}),
-    ]
-
-
-def test_constraints_that_cannot_change_are_warned_of(folder):
-    loaded = bundle.load(
-        write(folder, "applications: {db: {charm: ./db, constraints: mem=1G cores=2}}")
-    )
-    same = {"db": {"constraints": {"mem": 1024, "cores": 2}}}
-    assert changes.unapplied(loaded, same) == []
-    assert changes.unapplied(loaded, {}) == []
-    (warning,) = changes.unapplied(loaded, {"db": {"constraints": {"mem": 1}}})
-    assert "constraints of db stay as they are" in warning

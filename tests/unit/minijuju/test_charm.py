@@ -91,7 +91,7 @@ def test_the_unified_layout(tmp_path):
 
 def test_a_packed_archive_and_its_folder_are_the_same(tmp_path):
     files = {
-        "metadata.yaml": "name: demo\nprovides: {web: {interface: http}}\n",
+        "metadata.yaml": "{name: demo, summary: s, description: d, provides: {web: http}}",
         "config.yaml": "options: {a: {type: int, default: 1}}\n",
         "actions.yaml": "go: {}\n",
         "manifest.yaml": "bases: [{name: ubuntu, channel: 24.04/stable, architectures: [amd64]}]",
@@ -181,7 +181,7 @@ def test_bases(tmp_path, platforms, bases):
         ),
         ("name: d\nactions: {Bad: {}}", "actions: Bad", "not an action's name"),
         ("name: d\nactions: {juju-x: {}}", "juju-x", "Juju's own"),
-        ("name: d\nactions: {a: {params: {x: 1}}}", "a.params.x", "expected a mapping"),
+        ("name: d\nactions: {a: {params: {x: 1}}}", "a.params.x", "1 is not of type"),
         ("name: d\nbase: ubuntu", "base", "ubuntu@24.04"),
         ("name: d\ncharm-user: me", "charm-user", "'me'"),
         ("name: d\nname: e", "charmcraft.yaml", "appears twice"),

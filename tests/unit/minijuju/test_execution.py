@@ -52,12 +52,12 @@ async def read(reading, *chunks):
     ],
 )
 async def test_lines(chunks, lines):
-    assert await read(execution._lines, *chunks) == lines
+    assert await read(execution.lines, *chunks) == lines
 
 
 async def test_a_line_without_end_comes_in_pieces(monkeypatch):
     monkeypatch.setattr(execution, "LINE_BYTES", 10)
-    pieces = await read(execution._lines, b"x" * 35 + b"\nend")
+    pieces = await read(execution.lines, b"x" * 35 + b"\nend")
     assert "".join(pieces) == "x" * 35 + "end"
     assert pieces[-1] == "end"
     assert max(len(piece) for piece in pieces) < 20

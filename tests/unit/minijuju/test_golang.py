@@ -51,9 +51,10 @@ def test_a_module_without_a_go_line(tmp_path, monkeypatch):
         golang.toolchain(tmp_path, tmp_path)
 
 
-def test_a_program_is_built_with_the_caches_of_the_user(tmp_path):
-    go = shutil.which("go")
-    if not go:
+@pytest.fixture
+def module(tmp_path):
+    """A module with a program that prints a word, which the linker can set."""
+    if not shutil.which("go"):
         pytest.skip("no Go on PATH")
     module = tmp_path / "module"
     module.mkdir()
@@ -61,8 +62,33 @@ def test_a_program_is_built_with_the_caches_of_the_user(tmp_path):
     (module / "main.go").write_text(
         'package main\n\nvar word = "unset"\n\nfunc main() { println(word) }\n'
     )
+    return module
+
+
+@pytest.fixture
+def scratch(tmp_path):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
+    return scratch
+
+
+def test_a_build_with_caches_of_its_own_leaves_nothing_elsewhere(
+    tmp_path, module, scratch, monkeypatch
+):
+    home = tmp_path / "home"
+    settings = home / ".config/go/env"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("GOOS=plan9\n")
+    for name in ("GOENV", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "GOPATH", "GOCACHE", "GOMODCACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    golang.build(module, ".", tmp_path / "x", scratch=scratch, caches=scratch)
+    # The settings of the user hold: this is a program of another system.
+    assert not (tmp_path / "x").read_bytes().startswith(b"\x7fELF")
+    assert [path for path in home.rglob("*") if path.is_file()] == [settings]
+
+
+def test_a_program_is_built_with_the_caches_of_the_user(tmp_path, module, scratch):
     said = []
     golang.build(
         module,

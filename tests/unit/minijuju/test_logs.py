@@ -55,6 +55,23 @@ async def test_a_line_cut_by_a_crash_is_left_out(log):
     assert [record["message"] for record in log.read()] == ["whole"]
 
 
+async def test_what_is_read_and_what_is_followed_meet_at_one_place(log, monkeypatch):
+    """By where lines are, not by their times: a clock may go back."""
+    monkeypatch.setattr(logs, "MAX_FILE", 1000)
+    moments = iter(range(1000, 0, -1))
+    monkeypatch.setattr(logs.time, "time", lambda: next(moments))
+    for number in range(3):
+        log.write("app/0", "INFO", "unit", f"line {number}")
+    with log.path.open("a") as file:
+        file.write('{"timestamp": 1, "ent\n')
+    end = log.end()
+    for number in range(3, 12):
+        log.write("app/0", "INFO", "unit", f"line {number}")
+    assert log.old.exists()
+    read = [record["message"] for record in log.read(end)]
+    assert read == [f"line {number}" for number in range(3)]
+
+
 async def test_following_over_a_rotation(log, monkeypatch):
     monkeypatch.setattr(logs, "MAX_FILE", 1000)
     log.write("app/0", "INFO", "unit", "before")

@@ -57,7 +57,7 @@ def test_config(state):
 @pytest.mark.parametrize(
     "config",
     [
-        {"nonsense": "1"},
+        {"No Sense": "1"},
         {"update-status-hook-interval": "soon"},
         {"automatically-retry-hooks": "perhaps"},
         {"type": "iaas"},
@@ -68,3 +68,12 @@ def test_bad_config(state, config):
     with pytest.raises(BadRequestError):
         models.add(state, "dev", config)
     assert models.every(state) == []
+
+
+def test_a_models_units_share_the_machines_network_unless_it_says_otherwise(state):
+    model = models.add(state, "dev", {})
+    assert not model.isolated
+    models.set_config(state, model, {"unit-network": "isolated"}, [])
+    assert models.named(state, "dev").isolated
+    with pytest.raises(BadRequestError, match="unit-network: expected shared or isolated"):
+        models.set_config(state, model, {"unit-network": "private"}, [])

@@ -122,4 +122,5 @@ async def test_a_folder_made_anew_is_found(folder):
         await client.boot_id()
     async with serving(folder, {"/v1/system-info": (200, {"boot-id": "b2"})}):
         assert await client.boot_id() == "b2"
-    await client.close()
+        # The server waits for its clients.
+        await client.close()

@@ -49,7 +49,9 @@ def spec(tmp_path):
 @pytest.fixture
 def make(tmp_path):
     def made(spec):
-        return runtime.UnitRuntime(tmp_path / "unit", spec, binary=Path("/pebble"))
+        return runtime.UnitRuntime(
+            tmp_path / "unit", spec, binary=Path("/pebble"), commands=Path("/commands")
+        )
 
     return made
 
@@ -134,12 +136,15 @@ def test_the_charms_environment_cannot_move_path_or_kubernetes(spec, make, tmp_p
         tmp_path / "hooks",
     )
     assert made.env["PATH"].split(":")[:2] == [
-        "/var/lib/juju/hooks/tools",
+        "/var/lib/juju/tools/unit-app-10",
         "/var/lib/juju/python",
     ]
     assert made.env["KUBERNETES_SERVICE_HOST"] == "10.0.0.1"
     assert made.env["JUJU_X"] == "1"
-    assert made.mounts[-1] == Mount(tmp_path / "hooks", "/var/lib/juju/hooks", read_only=True)
+    assert made.mounts[-2:] == (
+        Mount(tmp_path / "hooks", "/var/lib/juju/hooks", read_only=True),
+        Mount(Path("/commands"), "/var/lib/juju/tools/unit-app-10", read_only=True),
+    )
 
 
 @pytest.mark.parametrize(

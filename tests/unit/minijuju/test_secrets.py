@@ -1,38 +1,11 @@
-"""The vault: what is locked opens with its own key, as what it is, and not otherwise."""
+"""Names and contents of secrets, and when one is to be rotated."""
+
+import datetime
 
 import pytest
 
 from minijuju import secrets
-from minijuju.errors import StateError
-from minijuju.secrets import SecretError, Vault
-
-
-def test_the_vault(tmp_path):
-    vault = Vault(tmp_path / "key")
-    locked = vault.lock("id", 1, {"abc": "hidden"})
-    assert b"hidden" not in locked
-    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
-    assert Vault(tmp_path / "key").unlock("id", 1, locked) == {"abc": "hidden"}
-
-
-def test_a_content_moved_elsewhere_does_not_open(tmp_path):
-    vault = Vault(tmp_path / "key")
-    locked = vault.lock("id", 1, {"abc": "hidden"})
-    for identity, revision in (("other", 1), ("id", 2)):
-        with pytest.raises(StateError):
-            vault.unlock(identity, revision, locked)
-
-
-def test_another_key_does_not_open(tmp_path):
-    locked = Vault(tmp_path / "one").lock("id", 1, {"abc": "hidden"})
-    with pytest.raises(StateError, match="cannot be decrypted"):
-        Vault(tmp_path / "two").unlock("id", 1, locked)
-
-
-def test_a_damaged_key_is_said(tmp_path):
-    (tmp_path / "key").write_bytes(b"nonsense")
-    with pytest.raises(StateError, match="holds no key"):
-        Vault(tmp_path / "key").lock("id", 1, {"abc": "x"})
+from minijuju.secrets import SecretError
 
 
 @pytest.mark.parametrize(
@@ -56,8 +29,39 @@ def test_what_is_no_id(text):
 
 
 def test_contents():
-    secrets.check_content({"abc": "x", "a-1": ""})
-    for wrong in ({}, {"ab": "x"}, {"1ab": "x"}, {"a_b": "x"}, {"abc": "x" * (1 << 21)}):
+    secrets.check_content({"abc": "x", "a-1b": ""})
+    for wrong in (
+        {},
+        {"ab": "x"},
+        {"1ab": "x"},
+        {"a_b": "x"},
+        {"a-1": "x"},
+        {"abc": "x" * (1 << 21)},
+    ):
         with pytest.raises(SecretError) as caught:
             secrets.check_content(wrong)
         assert "xxx" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("policy", "last", "next_"),
+    [
+        ("hourly", "2026-01-31T23:30:00", "2026-02-01T00:30:00"),
+        ("daily", "2026-02-28T12:00:00", "2026-03-01T12:00:00"),
+        ("weekly", "2026-02-24T12:00:00", "2026-03-03T12:00:00"),
+        ("monthly", "2026-11-15T12:00:00", "2026-12-15T12:00:00"),
+        ("monthly", "2026-01-31T12:00:00", "2026-03-03T12:00:00"),
+        ("quarterly", "2026-11-30T12:00:00", "2027-03-02T12:00:00"),
+        ("yearly", "2028-02-29T12:00:00", "2029-03-01T12:00:00"),
+    ],
+)
+def test_rotation_goes_by_the_calendar(policy, last, next_):
+    def moment(text):
+        return datetime.datetime.fromisoformat(text + "+00:00").timestamp()
+
+    assert secrets.next_rotation(policy, moment(last)) == moment(next_)
+
+
+@pytest.mark.parametrize("policy", ["never", ""])
+def test_some_secrets_are_never_rotated(policy):
+    assert secrets.next_rotation(policy, 1.0) is None

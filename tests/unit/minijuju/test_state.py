@@ -1,11 +1,15 @@
 """The database: whole transactions, or nothing of them."""
 
+import contextlib
+import os
 import sqlite3
 
 import pytest
 
+from minijuju import backup, models, statuses
 from minijuju.errors import StateError
-from minijuju.state import State, xid
+from minijuju.state import State, verdict, xid
+from sandbox import backup as backup_file
 
 
 @pytest.fixture
@@ -66,13 +70,88 @@ def test_numbers_are_never_given_twice(state, tmp_path):
     again.close()
 
 
-def test_a_damaged_database_is_refused_and_left_alone(tmp_path):
+@pytest.fixture
+def filled(tmp_path):
+    """A database with a few hundred rows, folded into one file."""
     path = tmp_path / "state.db"
-    path.write_bytes(b"SQLite format 3\0" + b"x" * 5000)
-    before = path.read_bytes()
-    with pytest.raises(StateError, match="restore"):
+    state = State(path)
+    model = models.add(state, "m", {}).uuid
+    with state.transaction():
+        for number in range(300):
+            statuses.put(state, model, f"a/{number}", "agent", "idle", "x" * 50, {"n": number})
+    state.close()
+    return path
+
+
+def refused(path):
+    """The words of a refusal, which leaves everything as it was."""
+    before = {file.name: file.read_bytes() for file in path.parent.glob("state*")}
+    with pytest.raises(StateError) as error:
         State(path)
-    assert path.read_bytes() == before
+    after = {file.name: file.read_bytes() for file in path.parent.glob("state*")}
+    assert {name: after[name] for name in before} == before
+    # SQLite makes these for whoever reads.
+    assert set(after) - set(before) <= {"state.db-wal", "state.db-shm"}
+    assert not after.get("state.db-wal")
+    return str(error.value)
+
+
+def test_a_damaged_database_is_refused_and_left_alone(filled):
+    filled.write_bytes(b"SQLite format 3\0" + b"x" * 5000)
+    assert "`minijuju restore` puts a copy in its place" in refused(filled)
+    filled.write_bytes(b"garbage" * 1000)
+    assert "is damaged" in refused(filled)
+
+
+@pytest.mark.parametrize("part", [0.001, 0.3, 0.5, 0.9, 0.999])
+def test_a_database_cut_short_is_refused(filled, part):
+    os.truncate(filled, int(filled.stat().st_size * part))
+    assert "is damaged" in refused(filled)
+
+
+def test_a_database_cut_to_nothing_is_refused_where_there_was_one(filled):
+    backup.write(filled.parent)
+    os.truncate(filled, 0)
+    assert "it is empty" in (words := refused(filled))
+    assert "the last good copy, of 20" in words
+
+
+def test_a_flipped_byte_is_refused_or_in_no_text(filled):
+    """One byte in each half KiB is another one in its turn."""
+    good = filled.read_bytes()
+    texts = "SELECT model, entity, kind, status, message, data FROM status_history ORDER BY id"
+    with backup_file.read(filled) as connection:
+        rows = connection.execute(texts).fetchall()
+    refusals = 0
+    for place in range(0, len(good), 499):
+        damaged = bytearray(good)
+        damaged[place] ^= 0xFF
+        filled.write_bytes(damaged)
+        if backup_file.judge(filled, verdict) != "ok":
+            refusals += 1
+            continue
+        # It was in a page's free space, or in a number.
+        with backup_file.read(filled) as connection:
+            assert connection.execute(texts).fetchall() == rows
+    assert refusals > 100
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("UPDATE model SET config = '{'", "config in row 1 of model is no JSON"),
+        (
+            "INSERT INTO model_constraints SELECT uuid, '{' FROM model",
+            "constraints in row 1 of model_constraints is no JSON",
+        ),
+        ("DELETE FROM model", "a row of status belongs to one of model that is not there"),
+    ],
+)
+def test_a_database_that_contradicts_itself_is_refused(filled, sql, words):
+    with contextlib.closing(sqlite3.connect(filled)) as connection:
+        connection.execute(sql)
+        connection.commit()
+    assert words in refused(filled)
 
 
 def test_a_newer_database_is_refused(tmp_path):

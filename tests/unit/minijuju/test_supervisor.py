@@ -94,7 +94,7 @@ async def test_a_pebble_that_ends_is_started_again(watched, fake, caplog):
     await until(lambda: len(fake.started) == 2)
     fake.started[1].ended.set()
     await until(lambda: len(fake.started) == 3)
-    assert watched.container is fake.started[2]
+    await until(lambda: watched.container is fake.started[2])
     assert "web: Pebble ended (Error, exit code 137)" in caplog.text
 
 

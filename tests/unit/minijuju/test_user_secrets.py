@@ -61,7 +61,7 @@ async def test_a_grant_taken_back_and_a_secret_removed(world, granted):
 
 async def test_it_is_shown_as_juju_does(world, granted):
     (shown,) = (await world.call("show_secret", model="m", secret="cluster")).values()
-    assert (shown["name"], shown["owner"], shown["description"]) == ("cluster", "m", "where")
+    assert (shown["name"], shown["owner"], shown["description"]) == ("cluster", "<model>", "where")
     (reader,) = shown["access"]
     assert (reader["target"], reader["role"]) == ("application-m", "view")
     assert "content" not in shown

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -97,6 +98,29 @@ async def test_notices_are_asked_for_after_the_latest_one():
     script = Script("one", [notice(at=late), notice(at=early)], [])
     await play(script)
     assert script.after == [None, late, late]
+
+
+async def test_a_clock_that_is_set_back_hides_no_notice(monkeypatch):
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC).timestamp()
+    clock = [noon + 3600]
+    monkeypatch.setattr(workload.time, "time", lambda: clock[0])
+    monkeypatch.setattr(workload, "_LAST_PAUSE", 0.01)
+    before = notice(at="2026-01-01T12:59:00Z", key="example.com/before")
+    after = replace(before, id="8", key="example.com/after", last_repeated="2026-01-01T12:00:01Z")
+
+    class Pebble(Script):
+        async def notices(self, after, wait):
+            found = await super().notices(after, wait)
+            clock[0] = noon
+            return found
+
+    script = Pebble("one", [before], [before], [before, after], [before, after])
+    events = await play(script)
+    assert [event.notice_key for event in events] == [
+        *("", "example.com/before", "example.com/after")
+    ]
+    # What was told is of a time to come: asked for is the last minute of the new time.
+    assert script.after == [None, *["2026-01-01T11:59:00.000000Z"] * 4]
 
 
 @pytest.mark.parametrize(

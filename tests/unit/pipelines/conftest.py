@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,16 @@ from starlette.testclient import TestClient
 
 from toolkit_pipelines import api
 from toolkit_pipelines.api.context import Context
+from toolkit_pipelines.contents import Contents
 from toolkit_pipelines.events import RunCreated
+from toolkit_pipelines.installs import Group
 from toolkit_pipelines.paging import Pager
 from toolkit_pipelines.root import PipelineRoot
 from toolkit_pipelines.store import Store, open_store
 from toolkit_pipelines.store.interface import Experiment, Run
+from toolkit_pipelines.watchers import Watchers
+
+from ...postgresql import PostgresServer
 
 SPEC = b'{"pipelineInfo":{"name":"p"}}'
 
@@ -33,6 +38,7 @@ class Bench:
     followed: list[bool] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
+    locks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     forgotten: list[str] = field(default_factory=list)
 
     def waiting(self, run_id: str) -> dict[str, str]:
@@ -47,13 +53,24 @@ class Bench:
         self.followed.append(follow)
         yield self.lines.get((task, attempt), b"")
 
-    def artifact(self, uri: str) -> Path:
-        if not uri.startswith("file:///"):
-            raise ValueError(f"{uri} is not below the pipeline root")
-        return self.root / uri.removeprefix("file:///")
+    def packages(self, image: str, groups: Sequence[Group]) -> tuple[str, ...]:
+        """What the environment of an image and its first requirement holds."""
+        return self.locks.get(f"{image} {groups[0].requirements[0]}", ()) if groups else ()
 
     def forget(self, run_id: str) -> None:
         self.forgotten.append(run_id)
+
+    def forgetter(self) -> Callable[[str], None]:
+        return self.forget
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A real PostgreSQL; each test has a database of its own."""
+    made = PostgresServer(tmp_path_factory.mktemp("postgresql"), checking=False)
+    made.start()
+    yield made
+    made.kill()
 
 
 @pytest.fixture
@@ -123,7 +140,9 @@ def context(store: Store, workloads: Bench) -> Context:
         store=store,
         pager=Pager(b"key"),
         workloads=workloads,
+        watchers=Watchers(store.runs.subscribe),
         root=PipelineRoot(workloads.root),
+        contents=Contents(PipelineRoot(workloads.root)),
         namespace="ml",
         clock=lambda: float(next(ticks)),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from toolkit_jobs import (
     FieldPath,
     GpuRequest,
     Identity,
+    InitContainer,
     Placement,
     PodRequest,
     Resources,
@@ -45,7 +47,10 @@ PLAIN = PodRequest(
 
 
 def extend(
-    container: Container | None = None, given: dict[str, Any] | None = None, **settings: Any
+    container: Container | None = None,
+    given: dict[str, Any] | None = None,
+    plain: PodRequest = PLAIN,
+    **settings: Any,
 ) -> tuple[PodRequest, Objects]:
     def look_up(source: ParameterSource) -> Any:
         if isinstance(source, Constant):
@@ -54,7 +59,7 @@ def extend(
         return (given or {}).get(source.name)
 
     made = container or Container("image", kubernetes=KubernetesSettings(**settings))
-    return podspec.extend(PLAIN, made, lambda text: text.replace("{n}", "3"), look_up)
+    return podspec.extend(plain, made, lambda text: text.replace("{n}", "3"), look_up)
 
 
 def test_nothing_asked_changes_nothing() -> None:
@@ -94,7 +99,7 @@ def test_everything_that_is_read_is_told() -> None:
         secret_files=(kubernetes.Files("/s", Constant("files")),),
         config_map_files=(kubernetes.Files("/c", Constant("more"), True),),
         claims=(kubernetes.ClaimFolder("/d", Constant("data"), "x"),),
-        empty_folders=(kubernetes.EmptyFolder("/dev/shm", "Memory", "1Gi"),),
+        empty_folders=(EmptyMount("/dev/shm", "Memory", "1Gi"),),
         pull_secrets=(Constant("hub"),),
         claim_templates=(Constant("nic"),),
         pull_policy="Always",
@@ -185,3 +190,58 @@ def test_what_parameters_gave_must_be_of_kubernetes(
 ) -> None:
     with pytest.raises(SpecError, match=problem):
         extend(given={"x": value}, **settings)
+
+
+FETCH = kubernetes.InitContainer(
+    "fetch", "alpine", ("sh",), mounts={"/out": "scratch", "/in": "data", "/w": "kfp-workspace"}
+)
+
+
+def test_init_containers_see_the_volumes_of_the_task_by_name() -> None:
+    plain = dataclasses.replace(PLAIN, mounts=(ClaimMount("/kfp-workspace", "own"),))
+    request, _ = extend(
+        plain=plain,
+        given={"c": "data"},
+        claims=(kubernetes.ClaimFolder("/d", DagInput("c"), "x"),),
+        empty_folders=(EmptyMount("/s"),),
+        volumes={"scratch": "/s"},
+        before=(FETCH,),
+    )
+    assert request.before == (
+        InitContainer(
+            "fetch",
+            "alpine",
+            ("sh",),
+            mounts={"/out": "/s", "/in": "/d", "/w": "/kfp-workspace"},
+        ),
+    )
+
+
+@pytest.mark.parametrize("name", ["root", "own", "volume-0", "other"])
+def test_no_name_leads_an_init_container_to_what_the_service_mounts(name: str) -> None:
+    # PLAIN has the pipeline root, of the claim `root`.
+    plain = dataclasses.replace(PLAIN, mounts=(*PLAIN.mounts, ClaimMount("/kfp-workspace", "own")))
+    before = kubernetes.InitContainer("fetch", "alpine", mounts={"/in": name})
+    with pytest.raises(SpecError, match="its volumes are: kfp-workspace, scratch"):
+        extend(
+            plain=plain,
+            empty_folders=(EmptyMount("/s"),),
+            volumes={"scratch": "/s"},
+            before=(before,),
+        )
+
+
+def test_resource_claims_from_parameters() -> None:
+    given = {"one": {"resourceClaimTemplateName": "a"}, "none": None}
+    given["two"] = [given["one"], {"resourceClaimTemplateName": "b"}]
+    sources = tuple(map(DagInput, given))
+    request, _ = extend(
+        given=given, claim_templates=(Constant("nic"),), claim_configurations=sources
+    )
+    assert request.claim_templates == ("nic", "a", "a", "b")
+
+
+@pytest.mark.parametrize("value", ["a", {"resourceClaimTemplateName": "A b"}, {"name": "a"}, [[]]])
+def test_a_resource_claim_that_is_none_is_named(value: Any) -> None:
+    with pytest.raises(SpecError, match="resourceClaimJson"):
+        extend(given={"c": value}, claim_configurations=(DagInput("c"),))

@@ -43,6 +43,14 @@ class Pods:
     async def get(self, name: str) -> PodStatus:
         raise NotImplementedError
 
+    async def create_claim(
+        self, name: str, spec: Mapping[str, Any], metadata: Mapping[str, Any], *, own: bool
+    ) -> None:
+        raise NotImplementedError
+
+    async def delete_claim(self, name: str, uid: str) -> None:
+        raise NotImplementedError
+
     async def delete(self, name: str, *, grace: int | None = None) -> None:
         raise NotImplementedError
 
@@ -111,6 +119,24 @@ async def test_an_api_that_is_away_lets_nothing_pass(monkeypatch: pytest.MonkeyP
     with pytest.raises(SpecError):
         await Reserved(pods, LABELS).check(of(claims="x"))
     assert len(pods.asked) == 3
+
+
+async def test_the_services_own_claims_are_never_for_steps() -> None:
+    for labels in ([], LABELS):
+        reserved = Reserved(Pods(), labels, ["root"])
+        with pytest.raises(SpecError, match="'root' is not for steps: it is the service's own"):
+            await reserved.check(of(claims="root"))
+        await reserved.check(of(claims="x", secrets="root"))
+
+
+def test_what_is_known_is_judged_without_asking() -> None:
+    pods = Pods()
+    label = {"labels": {"storage.juju.is/name": "state"}}
+    with pytest.raises(SpecError, match="the claim 'x' is not for steps"):
+        Reserved(pods, LABELS).judge("persistentvolumeclaims", "x", label)
+    Reserved(pods, LABELS).judge("persistentvolumeclaims", "x", {})
+    Reserved(pods, []).judge("persistentvolumeclaims", "x", label)
+    assert not pods.asked
 
 
 async def test_without_labels_nothing_is_asked() -> None:

@@ -11,7 +11,7 @@ import pytest
 from kfp.dsl import Artifact as KfpArtifact
 
 from toolkit_pipelines.events import Artifact, Values
-from toolkit_pipelines.root import OutputError, PipelineRoot
+from toolkit_pipelines.root import DEFAULT_URI, OutputError, PipelineRoot
 from toolkit_pipelines.spec.model import (
     ArtifactOutput,
     ArtifactType,
@@ -56,6 +56,7 @@ def test_a_root_that_the_sdk_does_not_map_is_refused(tmp_path: Path, uri: str) -
         ("", ""),
         ("minio://mlpipeline/v2/artifacts", ""),
         ("minio://mlpipeline/v2/artifacts/team/a", "team/a"),
+        ("minio://mlpipeline/v2/artifacts/", ""),
         ("dummy_root", "dummy_root"),
     ],
 )
@@ -124,6 +125,17 @@ def test_a_record_is_read(root: PipelineRoot) -> None:
     assert type(found.outputs.parameters["n"]) is int
     expected = Artifact("model", "system.Model", uri, {"loss": 1.5})
     assert found.outputs.artifacts == {"model": (expected,)}
+    assert found.packages == ()
+
+
+@pytest.mark.parametrize("digest", ["none", f"sha256:{'a' * 64}", f"tree-sha256:{'0' * 64}"])
+def test_a_record_tells_what_artifacts_hold_and_what_was_installed(
+    root: PipelineRoot, digest: str
+) -> None:
+    (listed,) = artifact("s3://bucket/model")["model"]
+    found = record(root, artifacts={"model": [{**listed, "digest": digest}]}, packages=["a==1"])
+    assert found.outputs.artifacts["model"][0].digest == digest
+    assert found.packages == ("a==1",)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +149,9 @@ def test_a_record_is_read(root: PipelineRoot) -> None:
         {"artifacts": {"other": []}},
         {"artifacts": {"model": [{}]}},
         {"artifacts": {"model": "x"}},
+        {"artifacts": {"model": [{"name": "m", "uri": "s3://b/m", "metadata": {}, "digest": 1}]}},
+        {"artifacts": {"model": [{"name": "m", "uri": "x", "metadata": {}, "digest": "md5:1"}]}},
+        {"packages": "numpy"},
         {"artifacts": artifact("a\nb")},
         {"artifacts": artifact("x" * 5000)},
         {"artifacts": artifact(f"minio://mlpipeline/v2/artifacts/p/{uuid.UUID(int=6)}/t/x/m")},
@@ -167,7 +182,18 @@ def test_forget_deletes_one_run_and_follows_no_link(root: PipelineRoot, tmp_path
     outside.mkdir()
     (outside / "kept").touch()
     (root.folder / root.attempt("", "p", RUN, "t", 0).folder / "link").symlink_to(outside)
-    root.forget(RUN)
+    root.forget(root.run_folders()[RUN])
     assert not list(root.folder.rglob(RUN))
     assert list(root.folder.rglob(other))
     assert (outside / "kept").exists()
+
+
+def test_a_root_in_an_object_store_still_has_kfps_name(tmp_path: Path) -> None:
+    root = PipelineRoot(tmp_path, "s3://bucket/a")
+    assert root.mount == "/s3/bucket/a"
+    assert root.place("s3://bucket/a/b") == root.place("minio://mlpipeline/v2/artifacts/b") == "b"
+    assert root.below("s3://bucket/a/x/y") == root.below(f"{DEFAULT_URI}/x/y") == "x/y"
+    for uri in ("s3://bucket/ab/x", "s3://bucket/a", "s3://bucket/a/../x", "s3://bucket/a/x//y"):
+        assert root.below(uri) is None
+    with pytest.raises(ValueError, match="is not below s3://bucket/a"):
+        root.place("s3://bucket/b")

@@ -54,6 +54,21 @@ def test_a_file_and_the_environment(tmp_path: Path) -> None:
         ("token_file", "/a\0b"),
         ("allowed_hosts", "a,b"),
         ("allowed_hosts", [1]),
+        ("artifact_store", "gs://bucket"),
+        ("artifact_store_credentials", "relative"),
+        ("artifact_transfer", "s3"),
+        ("caching", "yes"),
+        ("caching", 1),
+        ("cache_ttl", -1),
+        ("cache_ttl", "30d"),
+        ("run_retention", -1),
+        ("run_retention", "30d"),
+        ("run_retention_count", 1.5),
+        ("run_retention_count", 1_000_001),
+        ("failure_webhook_file", "https://hooks.example.com"),
+        ("failure_webhook_key_file", "relative"),
+        ("failure_webhook_key_file", "/without/an/address"),
+        ("url", "ml.example.com"),
         ("default_cpu", "two"),
         ("default_memory", "1 Gi"),
         ("namespace", "../x"),
@@ -93,3 +108,33 @@ def test_no_settings(tmp_path: Path, text: str) -> None:
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="No such file"):
         settings.load(tmp_path / "s", {})
+
+
+STORE = {"artifact_store": "s3://bucket/a", "artifact_store_credentials": "/keys"}
+
+
+def test_an_object_store() -> None:
+    given = {"artifact_transfer": "store", "artifact_address": "http://here:1", **STORE}
+    assert settings.from_data({**NEEDED, **given}).artifact_store == "s3://bucket/a"
+    settings.from_data({**NEEDED, **given, "kubeconfig": "/k"})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (STORE, "artifact_transfer is store where"),
+        ({"artifact_transfer": "store", "artifact_address": "http://here:1"}, "is store where"),
+        (
+            {
+                "artifact_transfer": "store",
+                "artifact_address": "http://here:1",
+                "artifact_store": "s3://bucket",
+            },
+            "needs artifact_store_credentials",
+        ),
+        ({"artifact_transfer": "store", **STORE}, "needs artifact_address"),
+    ],
+)
+def test_half_an_object_store_is_refused(given: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        settings.from_data({**NEEDED, **given})

@@ -44,8 +44,9 @@ def load_charm(folder):
 class Cluster:
     """Stands in for the API: claims by storage, secrets by name, what else is kept by kind."""
 
-    def __init__(self, elsewhere=None):
-        self.elsewhere = elsewhere
+    def __init__(self):
+        # Other clusters, by their server.
+        self.others = {}
         self.namespace = "ml"
         self.away = False
         self.trusted = True
@@ -65,9 +66,17 @@ class Cluster:
             raise lightkube.core.exceptions.ConfigError("no configuration")
         self.calls.append(("client", options))
         if options.get("config") is not None:
-            self.elsewhere.namespace = options["namespace"]
-            return self.elsewhere
+            other = self.other(options["config"].cluster.server)
+            other.namespace = options["namespace"]
+            return other
         return self
+
+    def other(self, server):
+        return self.others.setdefault(server, Cluster())
+
+    @property
+    def elsewhere(self):
+        return self.other("https://10.0.0.9:6443")
 
     def _answer(self, code):
         request = httpx.Request("GET", "http://kubernetes")
@@ -83,7 +92,7 @@ class Cluster:
 
     def list(self, resource, *, labels, namespace=None):
         self._check()
-        if resource is not PersistentVolumeClaim:
+        if resource is not PersistentVolumeClaim or "storage.juju.is/name" not in labels:
             return [
                 each
                 for (kind, _), each in self.kept.items()
@@ -132,6 +141,8 @@ class Service:
     def __init__(self):
         self.ready = True
         self.waiting = {"steps": 0, "reasons": []}
+        self.store = {"uri": "", "problem": "", "transient": False}
+        self.missed = 0
 
     def get(self, url, *, token=None, timeout=2.0):
         if not self.ready:
@@ -139,6 +150,12 @@ class Service:
         if url == f"http://{BIND}:8888/apis/v2beta1/waiting":
             assert token
             return 200, json.dumps(self.waiting)
+        if url == f"http://{BIND}:8888/apis/v2beta1/artifact_store":
+            assert token
+            if self.missed:
+                self.missed -= 1
+                return None
+            return self.store and (self.store.get("code", 200), json.dumps(self.store))
         assert url == f"http://{BIND}:8888/healthz"
         return 200, '{"multi_user": false, "version": "0.1.0"}'
 
@@ -170,7 +187,7 @@ def context(context_for):
 
 @pytest.fixture(autouse=True)
 def cluster(monkeypatch):
-    cluster = Cluster(Cluster())
+    cluster = Cluster()
     monkeypatch.setattr(lightkube, "Client", cluster.client)
     return cluster
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import json
 
 import ops
 import pytest
 import yaml
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.batch_v1 import Job
-from lightkube.resources.core_v1 import Pod, ResourceQuota
+from lightkube.resources.core_v1 import PersistentVolumeClaim, Pod, ResourceQuota
 from lightkube.resources.scheduling_v1 import PriorityClass
 from ops import pebble, testing
 
@@ -29,7 +31,7 @@ def status_of_service(state):
 
 
 def token_of(state):
-    (secret,) = (each for each in state.secrets if each.owner == "app")
+    (secret,) = (each for each in state.secrets if each.label == "token")
     return secret.tracked_content["token"]
 
 
@@ -55,8 +57,23 @@ def test_all_is_well(running, settings):
     assert checks["ready"].http == {"url": "http://10.1.2.3:8888/healthz"}
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("", 0), ("90m", 5400), ("12h", 43_200), ("2w", 1_209_600)]
+)
+def test_how_long_results_are_taken(context, running, settings, text, seconds):
+    context.run(context.on.config_changed(), with_config(running, cache_ttl=text))
+    assert settings()["cache_ttl"] == seconds
+
+
+def test_the_longest_time_is_taken_by_the_workload(context, running, settings):
+    context.run(context.on.config_changed(), with_config(running, cache_ttl="9999w"))
+    assert workload_settings.from_data(settings()).cache_ttl == settings()["cache_ttl"]
+
+
 def test_the_workload_accepts_the_settings(running, settings):
     found = workload_settings.from_data(settings())
+    assert (found.caching, found.cache_ttl) == (True, 0)
+    assert (found.run_retention, found.run_retention_count) == (0, 0)
     assert found.port == 8888
     assert found.parallelism == 16
 
@@ -82,12 +99,25 @@ def test_an_event_that_changes_nothing_touches_nothing(context, running, monkeyp
     assert touched == []
 
 
+HOOK_KEY = f"whsec_{base64.b64encode(b'k' * 32).decode()}"
+
+
 def test_every_option_reaches_the_workload(context, running, settings, meta, kubeconfig):
+    keys = testing.Secret({"access-key": "a", "secret-key": "s"}, owner=None)
+    hook = testing.Secret({"key": HOOK_KEY}, owner=None)
     changed = with_config(
-        dataclasses.replace(running, secrets=[*running.secrets, kubeconfig]),
+        dataclasses.replace(running, secrets=[*running.secrets, kubeconfig, keys, hook]),
         kubeconfig=kubeconfig.id,
+        artifact_store="s3://bucket/prefix?region=eu-west-1",
+        artifact_store_credentials=keys.id,
         log_level="debug",
         parallelism=3,
+        caching=False,
+        cache_ttl="30d",
+        run_retention="2w",
+        run_retention_count=100,
+        failure_webhook="https://user:sesame@hooks.example.com/x",
+        failure_webhook_key=hook.id,
         allowed_hosts="a.b, *.c:80",
         default_cpu="500m",
         default_memory="2Gi",
@@ -115,6 +145,8 @@ def test_every_option_reaches_the_workload(context, running, settings, meta, kub
     context.run(context.on.config_changed(), changed)
     found = settings()
     assert (found["log_level"], found["parallelism"]) == ("debug", 3)
+    assert (found["caching"], found["cache_ttl"]) == (False, 30 * 24 * 3600)
+    assert (found["run_retention"], found["run_retention_count"]) == (14 * 24 * 3600, 100)
     assert {"a.b", "*.c:80"} <= set(found["allowed_hosts"])
     assert (found["default_cpu"], found["default_memory"]) == ("500m", "2Gi")
     assert found["index_url"] == "https://pypi.example.com/simple"
@@ -130,7 +162,12 @@ def test_every_option_reaches_the_workload(context, running, settings, meta, kub
     assert (options.queue, options.shm_size) == ("ml", "1Gi")
     assert options.service_account == "pipelines-steps"
     assert found["kubeconfig"] == "/etc/toolkit-pipelines/kubeconfig"
-    assert found["artifact_transfer"] == "endpoint"
+    assert found["artifact_transfer"] == "store"
+    assert found["artifact_store"] == "s3://bucket/prefix?region=eu-west-1"
+    assert found["artifact_store_credentials"] == "/etc/toolkit-pipelines/artifact-store"
+    assert found["failure_webhook_file"] == "/etc/toolkit-pipelines/failure-webhook"
+    assert found["failure_webhook_key_file"] == "/etc/toolkit-pipelines/failure-webhook-key"
+    assert found["url"] == "http://10.152.183.9:8888"
     assert found["artifact_address"] == "http://ml.example.com:8080"
     assert "ml.example.com:8080" in found["allowed_hosts"]
 
@@ -169,6 +206,160 @@ def test_steps_in_another_cluster(context, related, container, settings, etc, cl
     removed = dataclasses.replace(found, planned_units=0)
     context.run(context.on.remove(), removed)
     assert cluster.elsewhere.secrets == {}
+
+
+SERVER = "https://10.0.0.9:6443"
+OTHER = "https://10.0.0.8:6443"
+
+
+def kubeconfig_of(server, token="of-the-cluster"):
+    cluster = {"name": "k", "cluster": {"server": server}}
+    user = {"name": "u", "user": {"token": token}}
+    return yaml.safe_dump({**KUBECONFIG, "clusters": [cluster], "users": [user]})
+
+
+def remembered(state):
+    """What the charm keeps of clusters, if it does."""
+    found = [each for each in state.secrets if each.label == "clusters"]
+    return json.loads(found[0].latest_content["clusters"]) if found else None
+
+
+def pod_of_a_step():
+    return Pod(
+        metadata=ObjectMeta(name="step", labels={"toolkit.canonical.com/pipelines": "pipelines"})
+    )
+
+
+@pytest.fixture
+def away(context, related, container, cluster, kubeconfig):
+    """The state with steps in another cluster, where one runs."""
+    found = context.run(
+        context.on.pebble_ready(container), elsewhere(related, kubeconfig, priority=5)
+    )
+    cluster.elsewhere.kept[Pod, "step"] = pod_of_a_step()
+    assert cluster.elsewhere.secrets
+    return found
+
+
+def home(state):
+    """The state with steps in this cluster; the secret that named the other one is gone."""
+    config = {key: value for key, value in state.config.items() if key != "kubeconfig"}
+    secrets = [each for each in state.secrets if "kubeconfig" not in each.latest_content]
+    return dataclasses.replace(state, config=config, secrets=secrets)
+
+
+def test_what_was_made_here_goes_when_steps_move_away(
+    context, related, container, cluster, kubeconfig
+):
+    found = context.run(context.on.pebble_ready(container), with_config(related, priority=5))
+    cluster.kept[Pod, "step"] = pod_of_a_step()
+    assert cluster.secrets
+    found = context.run(context.on.config_changed(), elsewhere(found, kubeconfig))
+    assert found.unit_status == ops.ActiveStatus()
+    assert (cluster.secrets, cluster.kept) == ({}, {})
+    assert ("ServiceAccount", "pipelines-steps") in kept(cluster.elsewhere)
+
+
+def test_what_was_made_elsewhere_goes_when_steps_come_back(context, away, cluster, settings):
+    found = context.run(context.on.config_changed(), home(away))
+    assert found.unit_status == ops.ActiveStatus()
+    assert (cluster.elsewhere.secrets, cluster.elsewhere.kept) == ({}, {})
+    assert cluster.secrets == {"pipelines-metadata": {"token": "m" * 43}}
+    assert "kubeconfig" not in settings()
+    assert remembered(found) == {"current": "", "left": []}
+
+
+def test_credentials_that_are_not_needed_any_more_are_kept_nowhere(context, away):
+    found = context.run(context.on.config_changed(), home(away))
+    (secret,) = (each for each in found.secrets if each.label == "clusters")
+    context.run(context.on.secret_remove(secret, revision=1), found)
+    assert context.removed_secret_revisions == [1]
+
+
+def test_from_one_cluster_to_another(context, away, cluster):
+    other = testing.Secret({"kubeconfig": kubeconfig_of(OTHER)}, owner=None)
+    found = context.run(context.on.config_changed(), elsewhere(home(away), other))
+    assert found.unit_status == ops.ActiveStatus()
+    assert (cluster.elsewhere.secrets, cluster.elsewhere.kept) == ({}, {})
+    assert cluster.other(OTHER).secrets == {"pipelines-metadata": {"token": "m" * 43}}
+    assert remembered(found) == {"current": kubeconfig_of(OTHER), "left": []}
+    context.run(context.on.remove(), dataclasses.replace(home(found), planned_units=0))
+    assert (cluster.other(OTHER).secrets, cluster.other(OTHER).kept) == ({}, {})
+
+
+def test_other_credentials_for_the_same_cluster_move_nothing(context, away, cluster):
+    renewed = testing.Secret({"kubeconfig": kubeconfig_of(f"{SERVER}/", "renewed")}, owner=None)
+    found = context.run(context.on.config_changed(), elsewhere(home(away), renewed))
+    assert ("Pod", "step") in kept(cluster.elsewhere)
+    assert cluster.elsewhere.secrets
+    assert remembered(found)["current"] == kubeconfig_of(f"{SERVER}/", "renewed")
+    assert remembered(found)["left"] == []
+
+
+def test_a_cluster_that_does_not_answer_is_told_and_cleared_later(context, away, cluster):
+    cluster.elsewhere.away = True
+    found = context.run(context.on.config_changed(), home(away))
+    left = f"stay in the namespace steps of {SERVER}: nobody there"
+    assert found.unit_status == ops.ActiveStatus(f"pods, secrets and manifests of steps {left}")
+    assert any(left in line.message for line in context.juju_log)
+    again = context.run(context.on.update_status(), found)
+    assert again.unit_status == found.unit_status
+    cluster.elsewhere.away = False
+    after = context.run(context.on.update_status(), again)
+    assert after.unit_status == ops.ActiveStatus()
+    assert (cluster.elsewhere.secrets, cluster.elsewhere.kept) == ({}, {})
+    assert remembered(after) == {"current": "", "left": []}
+
+
+def test_a_cluster_that_refuses_is_told(context, away, cluster):
+    cluster.elsewhere.trusted = False
+    found = context.run(context.on.config_changed(), home(away))
+    assert isinstance(found.unit_status, ops.ActiveStatus)
+    assert f"stay in the namespace steps of {SERVER}: " in found.unit_status.message
+
+
+def test_a_cluster_that_is_gone_for_good_is_forgotten_on_demand(context, away, cluster):
+    cluster.elsewhere.away = True
+    found = context.run(context.on.config_changed(), home(away))
+    found = context.run(context.on.action("forget-clusters"), found)
+    assert context.action_results == {"forgotten": f"the namespace steps of {SERVER}"}
+    after = context.run(context.on.update_status(), found)
+    assert after.unit_status == ops.ActiveStatus()
+    context.run(context.on.action("forget-clusters"), after)
+    assert context.action_results == {"forgotten": "none"}
+    follower = dataclasses.replace(after, leader=False)
+    with pytest.raises(testing.ActionFailed, match="leader"):
+        context.run(context.on.action("forget-clusters"), follower)
+
+
+def test_back_to_a_cluster_that_was_away_leaves_what_is_there(context, away, cluster, kubeconfig):
+    cluster.elsewhere.away = True
+    found = context.run(context.on.config_changed(), home(away))
+    cluster.elsewhere.away = False
+    found = context.run(context.on.config_changed(), elsewhere(found, kubeconfig))
+    assert cluster.elsewhere.secrets
+    assert remembered(found)["left"] == []
+
+
+def test_one_namespace_by_two_addresses_keeps_what_steps_need(context, away, cluster):
+    cluster.others[OTHER] = cluster.elsewhere
+    other = testing.Secret({"kubeconfig": kubeconfig_of(OTHER)}, owner=None)
+    context.run(context.on.config_changed(), elsewhere(home(away), other))
+    assert cluster.elsewhere.secrets == {"pipelines-metadata": {"token": "m" * 43}}
+    assert ("ServiceAccount", "pipelines-steps") in kept(cluster.elsewhere)
+
+
+def test_a_follower_clears_nothing(context, away, cluster):
+    found = context.run(context.on.config_changed(), dataclasses.replace(home(away), leader=False))
+    assert cluster.elsewhere.secrets
+    assert remembered(found)["left"] == []
+
+
+def test_removal_tells_what_stays_elsewhere(context, away, cluster):
+    cluster.elsewhere.away = True
+    context.run(context.on.remove(), dataclasses.replace(home(away), planned_units=0))
+    left = f"stay in the namespace steps of {SERVER}: nobody there"
+    assert any(left in line.message for line in context.juju_log)
 
 
 def test_another_cluster_cannot_mount_the_storage(context, state, container, kubeconfig):
@@ -231,6 +422,15 @@ def test_without_a_shared_volume_no_claim_is_named(context, running, settings):
         ({"parallelism": 0}, "parallelism"),
         ({"parallelism": 1001}, "parallelism"),
         ({"allowed_hosts": "http://a"}, "allowed-hosts"),
+        ({"cache_ttl": "30"}, "cache-ttl"),
+        ({"cache_ttl": "0d"}, "cache-ttl"),
+        ({"cache_ttl": "1y"}, "cache-ttl"),
+        ({"cache_ttl": "-1h"}, "cache-ttl"),
+        ({"cache_ttl": "1.5h"}, "cache-ttl"),
+        ({"run_retention": "forever"}, "run-retention"),
+        ({"run_retention": "0h"}, "run-retention"),
+        ({"run_retention_count": -1}, "run-retention-count"),
+        ({"run_retention_count": 1_000_001}, "run-retention-count"),
         ({"default_cpu": "two"}, "default-cpu"),
         ({"default_cpu": "-1"}, "default-cpu"),
         ({"default_memory": "1 Gi"}, "default-memory"),
@@ -238,6 +438,7 @@ def test_without_a_shared_volume_no_claim_is_named(context, running, settings):
         ({"package_index": "pypi.org"}, "package-index"),
         ({"package_index": "file:///etc"}, "package-index"),
         ({"artifact_transfer": "pigeon"}, "artifact-transfer"),
+        ({"artifact_store": "gs://bucket"}, "artifact-store"),
         ({"artifact_address": "ml.example.com"}, "artifact-address"),
         ({"artifact_address": "http://ml.example.com/path"}, "artifact-address"),
         ({"artifact_address": "http://a:b@ml.example.com"}, "artifact-address"),
@@ -451,12 +652,15 @@ def test_a_quota_and_a_priority_come_and_go_with_their_options(
 def test_the_last_unit_clears_up(context, running, cluster):
     labels = {"toolkit.canonical.com/pipelines": "pipelines"}
     other = {"toolkit.canonical.com/pipelines": "another"}
-    for kind, name, marks in ((Pod, "step", labels), (Pod, "theirs", other), (Job, "q", labels)):
+    for kind, name, marks in (
+        *((Pod, "step", labels), (Pod, "theirs", other), (Job, "q", labels)),
+        *((PersistentVolumeClaim, "workspace", labels), (PersistentVolumeClaim, "users", {})),
+    ):
         cluster.kept[kind, name] = kind(metadata=ObjectMeta(name=name, labels=marks))
     context.run(context.on.remove(), dataclasses.replace(running, planned_units=1))
-    assert len(cluster.kept) == 4
+    assert len(cluster.kept) == 6
     context.run(context.on.remove(), dataclasses.replace(running, planned_units=0))
-    assert kept(cluster) == {("Pod", "theirs")}
+    assert kept(cluster) == {("Pod", "theirs"), ("PersistentVolumeClaim", "users")}
 
 
 def test_limits_where_no_stateful_set_is_seen(context, running, cluster):

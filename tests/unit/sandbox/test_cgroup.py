@@ -50,6 +50,9 @@ def test_a_container_is_confined_and_released(mount: Path, tmp_path: Path) -> No
     assert (group / "memory.max").read_text() == str(1 << 20)
     assert (group / "cgroup.procs").read_text() == "42"
     assert not cgroup.killed(directory)
+    # Who adopts the container finds it confined.
+    assert cgroup.confine(directory, 42, 1 << 20, above)
+    assert Path((directory / "cgroup").read_text()) == group
     (group / "memory.events").write_text("low 0\noom 1\noom_kill 1\n")
     assert cgroup.killed(directory)
     cgroup.release(directory)

@@ -78,9 +78,9 @@ def test_no_network_left_is_an_error(tmp_path):
 def test_listening_addresses_are_read_from_the_kernels_table(tmp_path):
     table = tmp_path / "tcp"
     table.write_text(
-        "  sl  local_address rem_address   st tx_queue\n"
-        "   0: 0100147F:1F90 00000000:0000 0A 00000000:00000000\n"
-        "   1: 0200147F:1F90 0100007F:9999 01 00000000:00000000\n"
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n"
+        "   0: 0100147F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0\n"
+        "   1: 0200147F:1F90 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0\n"
     )
     assert network.listening_addresses(table) == {"127.20.0.1"}
 
@@ -109,3 +109,9 @@ def test_addresses_by_number(index):
 )
 def test_whose_an_address_is(address, runs, serves):
     assert (SUBNET.runs(address), SUBNET.serves(address)) == (runs, serves)
+
+
+def test_the_gateway_is_given_to_nobody():
+    assert SUBNET.gateway == "127.20.127.255"
+    assert not SUBNET.runs(SUBNET.gateway)
+    assert not SUBNET.serves(SUBNET.gateway)

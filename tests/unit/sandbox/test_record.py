@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from sandbox import record
 from sandbox.errors import SandboxError
-from sandbox.spec import Exit, Image, Limits, Mount, Scratch, Spec
+from sandbox.spec import Exit, Image, Limits, Mount, Network, Scratch, Spec
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 paths = texts.map(lambda text: Path("/", text))
@@ -38,6 +40,7 @@ specs = st.builds(
     ).map(tuple),
     user=st.integers(),
     group=st.integers(),
+    accounts=st.lists(texts, max_size=2).map(tuple),
     read_only_root=st.booleans(),
     hosts=st.dictionaries(texts, st.lists(texts, max_size=2).map(tuple), max_size=2),
     limits=st.builds(
@@ -45,6 +48,7 @@ specs = st.builds(
     ),
     output=st.none() | paths,
     warm=st.booleans(),
+    network=st.none() | st.builds(Network, paths, texts),
 )
 
 
@@ -71,7 +75,7 @@ def test_a_record_of_an_earlier_version(tmp_path: Path) -> None:
     record.write_spec(tmp_path, Spec(("true",)))
     path = tmp_path / "spec.json"
     data = json.loads(path.read_text())
-    for name in ("user", "group", "read_only_root"):
+    for name in ("user", "group", "accounts", "read_only_root"):
         del data["spec"][name]
     path.write_text(json.dumps(data))
 
@@ -136,8 +140,46 @@ def test_process_and_exit_are_read_back(tmp_path: Path) -> None:
     process = record.Process(1, 2, "boot", 3.5)
     ended = Exit(137, "OOMKilled", 4.5)
 
-    record.write_process(tmp_path, process)
-    record.write_exit(tmp_path, ended)
+    record.note_process(tmp_path, process)
+    record.note_exit(tmp_path, ended)
 
     assert record.read_process(tmp_path) == process
     assert record.read_exit(tmp_path) == ended
+
+
+def test_room_for_the_monitor_is_taken_and_the_file_stays_empty(tmp_path: Path) -> None:
+    lock = record.lock_status(tmp_path)
+    assert lock is not None
+
+    record.reserve(lock)
+
+    found = (tmp_path / "status").stat()
+    assert found.st_size == 0
+    assert found.st_blocks * 512 >= 4096
+    assert record.read_status(tmp_path) == record.Status(changed=found.st_mtime)
+    os.close(lock)
+
+
+def test_a_full_disk_stops_neither_an_end_nor_the_note_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(path: Path, data: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(record, "write", full)
+
+    record.note_reason(tmp_path, "Stopped")
+
+    assert record.read_reason(tmp_path) is None
+    assert "reason is not written: [Errno 28] No space left on device" in caplog.text
+
+
+def test_children_while_a_thread_ends(monkeypatch):
+    known = Path.iterdir
+    with subprocess.Popen(["sleep", "600"]) as child:
+        # The thread 0 was listed and is there no more.
+        monkeypatch.setattr(record.Path, "iterdir", lambda path: [path / "0", *known(path)])
+        try:
+            assert child.pid in record.children(os.getpid())
+        finally:
+            child.kill()

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from sandbox import root
 from sandbox.errors import SandboxError
-from sandbox.spec import Image, Limits, Mount, Scratch, Spec
+from sandbox.spec import Image, Limits, Mount, Network, Scratch, Spec
 
 
 def binds(steps: tuple[root.Step, ...]) -> dict[str, root.Bind]:
@@ -79,6 +80,8 @@ def test_a_root_that_persists_keeps_what_was_written(tmp_path: Path, directory: 
     assert steps[0] == root.Bind(kept, "/")
     assert (kept / "etc/nsswitch.conf").read_text() == "mine"
     assert "/etc/ssl" not in binds(steps)
+    # Hundreds of links, each of which would take its time.
+    assert not list((kept / "etc/alternatives").iterdir())
 
 
 def test_a_container_cannot_lead_its_next_start_out_of_its_root(
@@ -175,3 +178,28 @@ def test_a_user_has_a_name(directory: Path) -> None:
 
     assert "user4321:x:4321:1::/root:/bin/sh\n" in (directory / "root/etc/passwd").read_text()
     assert "group1:" not in (directory / "root/etc/group").read_text()
+
+
+def test_a_user_has_further_names(directory: Path) -> None:
+    root.prepare(Spec(("true",), user=4321, group=1, accounts=("_daemon_",)), directory)
+
+    users = (directory / "root/etc/passwd").read_text().splitlines()
+    assert users[-1] == "_daemon_:x:4321:1::/:/usr/sbin/nologin"
+    # Who asks for the user's name by number gets the first one.
+    assert users.index("user4321:x:4321:1::/root:/bin/sh") < len(users) - 1
+    assert (directory / "root/etc/group").read_text().endswith("_daemon_:x:1:\n")
+
+
+def test_a_network_with_a_name_server_of_its_own_replaces_the_hosts(
+    directory: Path, tmp_path: Path
+) -> None:
+    spec = Spec(["true"], network=Network(tmp_path, "one"))
+    resolv = directory / "etc" / "resolv.conf"
+    root.prepare(spec, directory)
+    host = resolv.read_bytes()
+    (tmp_path / "applied.json").write_text(json.dumps({"resolver": "169.254.1.53"}))
+    root.renew(spec, directory)
+    own, *rest = resolv.read_bytes().splitlines()
+    assert own == b"nameserver 169.254.1.53"
+    kept = [line for line in host.splitlines() if not line.startswith(b"nameserver")]
+    assert rest == kept

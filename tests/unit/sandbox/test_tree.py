@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -47,6 +48,34 @@ def test_nothing_is_written_through_a_link(tmp_path: Path, how: str, link: str) 
 
     assert (outside / "hosts").read_text() == "precious"
     assert [path.name for path in outside.iterdir()] == ["hosts"]
+
+
+def test_a_file_that_is_renewed_stays_the_same_one(tmp_path: Path) -> None:
+    tree, path = Tree(tmp_path), tmp_path / "etc/hosts"
+    tree.renew("etc/hosts", b"first and long")
+    with path.open("rb") as mounted:
+        tree.renew("etc/hosts", b"second")
+        assert mounted.read() == b"second"
+        changed = path.stat().st_mtime_ns
+        tree.renew("etc/hosts", b"second")
+
+    assert path.stat().st_mtime_ns == changed
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_is_no_plain_file_is_replaced_by_one(tmp_path: Path, kind: str) -> None:
+    outside, path = tmp_path / "outside", tmp_path / "hosts"
+    outside.write_text("precious")
+    if kind == "link":
+        path.symlink_to(outside)
+    else:
+        os.mkfifo(path)
+
+    Tree(tmp_path).renew("hosts", b"text")
+
+    assert path.read_bytes() == b"text"
+    assert not path.is_symlink()
+    assert outside.read_text() == "precious"
 
 
 @pytest.mark.parametrize("path", ["", "/", "..", "a/../../b", "."])

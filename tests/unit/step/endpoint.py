@@ -14,10 +14,11 @@ import uvicorn
 
 from toolkit_identity import Guard
 from toolkit_pipelines import steps
+from toolkit_pipelines.objects import PART, ObjectStore
 from toolkit_pipelines.root import Attempt, PipelineRoot
 from toolkit_pipelines.steps import Exchange, StepTokens
 
-PATIENCE = 30
+PATIENCE = 60
 TOKENS = StepTokens(b"key")
 PRODUCER = Attempt("p/run", "p/run/load", "0" * 16)
 ATTEMPT = Attempt("p/run", "p/run/train", "1" * 16)
@@ -32,12 +33,12 @@ class Endpoint:
         answers: statuses to give instead of the next answers, by method and part of the path.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: ObjectStore | None = None) -> None:
         self.folder = folder / "service"
         self.folder.mkdir()
         self.place = folder / "step"
         self.root = PipelineRoot(self.folder, str(self.place))
-        self.exchange = Exchange(self.root)
+        self.exchange = Exchange(self.root, store)
         self.token = TOKENS.issue("run", "pod")
         self.answers: list[tuple[str, str, int]] = []
         self.asked: list[str] = []
@@ -59,6 +60,8 @@ class Endpoint:
             "written_inputs": [],
             "environment": None,
             "install": None,
+            "part_size": PART if store else 0,
+            "certificates": store.certificates if store else "",
         }
         self.prepare()
         (self.folder / PRODUCER.folder).mkdir(parents=True)
@@ -128,12 +131,14 @@ class Wire:
     Attributes:
         cuts: (bytes up, bytes down) after which the next connections are cut; None for never.
         corrupt: the next connection that brings more than this many bytes up has one changed.
+        breaks: (bytes, upwards or not) at which connections that come that far are cut, one each.
     """
 
     def __init__(self, port: int) -> None:
         self._target = port
         self.cuts: list[tuple[int | None, int | None]] = []
         self.corrupt: int | None = None
+        self.breaks: list[tuple[int, bool]] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -172,8 +177,10 @@ class Wire:
                 asyncio.ensure_future(self._pass(there_reader, writer, down)),
             ]
             # The end of either is the end of both: that is what a cut looks like.
-            _, pending = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            for way in pending:
+            with contextlib.suppress(asyncio.CancelledError):
+                # Cancelled at the end, if a client keeps its connection.
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
         finally:
@@ -195,6 +202,10 @@ class Wire:
         while chunk := await reader.read(64 * 1024):
             if limit is not None:
                 chunk = chunk[: limit - passed]
+            for each in self.breaks:
+                if each[1] is upwards and passed + len(chunk) > each[0]:
+                    self.breaks.remove(each)
+                    return
             if upwards and self.corrupt is not None and passed + len(chunk) > self.corrupt:
                 self.corrupt = None
                 chunk = chunk[:-1] + bytes([chunk[-1] ^ 1])

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from toolkit_launcher import content
+
 LAUNCHER = Path(__file__).parents[3] / "images" / "step" / "data" / "share" / "toolkit-launcher"
 PATIENCE = 30
 
@@ -107,8 +109,31 @@ def test_a_command_runs_and_its_outputs_are_recorded(attempt: Attempt, python: s
     code, output = attempt.run("sh", "-c", script, str(attempt.folder), python=python)
     assert (code, output) == (0, "")
     assert attempt.result["parameters"] == {"n": 7, "s": " x\n", "b": True, "d": {"a": [1]}}
-    assert attempt.result["artifacts"]["model"][0]["metadata"] == {"declared": 1}
+    (model,) = attempt.result["artifacts"]["model"]
+    assert (model["metadata"], model["digest"]) == ({"declared": 1}, "none")
     assert (attempt.result["exit_code"], attempt.result["message"]) == (0, "")
+
+
+@pytest.mark.parametrize("python", INTERPRETERS)
+def test_what_artifacts_hold_is_recorded(attempt: Attempt, python: str) -> None:
+    for name in ("file", "folder", "pipe", "elsewhere"):
+        attempt.artifact(name)
+    (elsewhere,) = attempt.task["executor_input"]["outputs"]["artifacts"]["elsewhere"]["artifacts"]
+    elsewhere["uri"] = str(attempt.input)
+    script = 'cd "$0"; echo a > file; mkdir -p folder/b; echo c > folder/b/d; mkfifo pipe'
+    code, output = attempt.run("sh", "-c", script, str(attempt.folder), python=python)
+    assert code == 0
+    found = {name: each.get("digest") for name, (each,) in attempt.result["artifacts"].items()}
+    assert found == {
+        "file": content.digest(str(attempt.folder / "file")),
+        "folder": content.digest(str(attempt.folder / "folder")),
+        "pipe": None,
+        "elsewhere": None,
+    }
+    assert output == (
+        f"output artifact 'pipe' has no digest: {attempt.folder}/pipe is neither a file nor a "
+        "folder\n"
+    )
 
 
 @pytest.mark.parametrize("python", INTERPRETERS)
@@ -182,7 +207,7 @@ def test_placeholders_of_commands(attempt: Attempt) -> None:
     inputs = attempt.task["executor_input"]["inputs"]
     inputs["parameterValues"] = {"n": 3, "d": {"a": 1}, "s": "{{$.inputs.parameters['n']}}"}
     artifact = {"name": "a", "uri": "minio://b/a", "metadata": {"k": "v"}}
-    inputs["artifacts"] = {"data": {"artifacts": [artifact]}}
+    inputs["artifacts"] = {"data": {"artifacts": [artifact]}, "none": {"artifacts": []}}
     words = [
         "n={{$.inputs.parameters['n']}}",
         "{{$.inputs.parameters['d']}}",
@@ -190,6 +215,8 @@ def test_placeholders_of_commands(attempt: Attempt) -> None:
         "{{$.inputs.artifacts['data'].uri}}",
         "{{$.inputs.artifacts['data'].path}}",
         "{{$.inputs.artifacts['data'].metadata['k']}}",
+        "{{$.inputs.artifacts['data']}}",
+        "{{$.inputs.artifacts['none'].path}}",
         "{{$.pipeline_job_uuid}}",
         '{"IfPresent": {"InputName": "n", "Then": ["yes", "{{$.inputs.parameters[\'n\']}}"]}}',
         '{"IfPresent": {"InputName": "gone", "Then": ["no"], "Else": "otherwise"}}',
@@ -207,6 +234,8 @@ def test_placeholders_of_commands(attempt: Attempt) -> None:
         "minio://b/a",
         "/minio/b/a",
         "v",
+        json.dumps([artifact]),
+        "null",
         "the-run",
         "yes",
         "3",
@@ -216,16 +245,53 @@ def test_placeholders_of_commands(attempt: Attempt) -> None:
     ]
 
 
-def test_an_environment_is_on_the_commands_paths(attempt: Attempt, tmp_path: Path) -> None:
+@pytest.fixture
+def environment(tmp_path: Path) -> Path:
+    """A folder of installed packages, with a module and a program."""
     site = tmp_path / "site"
     (site / "bin").mkdir(parents=True)
     (site / "wanted.py").write_text("print('imported')")
     tool = site / "bin" / "tool"
     tool.write_text("#!/bin/sh\necho tool")
     tool.chmod(0o755)
-    attempt.task["environment"] = str(site)
+    return site
+
+
+def test_an_environment_is_on_the_commands_paths(attempt: Attempt, environment: Path) -> None:
+    attempt.task["environment"] = str(environment)
     code, output = attempt.run("sh", "-c", "tool; python3 -c 'import wanted'")
     assert (code, output) == (0, "tool\nimported\n")
+
+
+COMPONENT = """
+from kfp import dsl
+
+def told() -> str:
+    import subprocess
+    import sys
+
+    # As a notebook's kernel is started, and `torchrun`.
+    for command in ([sys.executable, "-m", "wanted"], ["tool"]):
+        subprocess.run(command, check=True)
+    return "told"
+"""
+CALL = (
+    'program_path=$(mktemp -d)\n\nprintf "%s" "$0" > "$program_path/ephemeral_component.py"\n'
+    "_KFP_RUNTIME=true python3 -m kfp.dsl.executor_main --component_module_path "
+    '"$program_path/ephemeral_component.py" "$@"'
+)
+
+
+def test_an_environment_is_on_the_paths_of_what_a_component_starts(
+    attempt: Attempt, environment: Path
+) -> None:
+    attempt.task["environment"] = str(environment)
+    attempt.outputs(Output="STRING")
+    words = ("--executor_input", "{{$}}", "--function_to_execute", "told")
+    code, output = attempt.run("sh", "-ec", CALL, COMPONENT, *words)
+    assert code == 0, output
+    assert "imported\ntool\n" in output
+    assert attempt.result["parameters"] == {"Output": "told"}
 
 
 def test_orphans_do_not_confuse_it(attempt: Attempt) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from toolkit_launcher import content
+
 from .endpoint import PATIENCE, Endpoint, Wire
 from .test_launcher import INTERPRETERS, LAUNCHER
 
@@ -77,7 +79,10 @@ def test_inputs_come_and_outputs_go(endpoint: Endpoint, wire: Wire, python: str)
     assert (found / "a" / "empty").is_dir()
     assert endpoint.token not in (found / "env").read_text()
     assert "TOOLKIT" not in (found / "env").read_text()
-    assert result(endpoint)["artifacts"]["model"][0]["uri"] == target
+    (model,) = result(endpoint)["artifacts"]["model"]
+    assert model["uri"] == target
+    # As a step with the volume would have recorded it.
+    assert model["digest"] == content.digest(str(found))
 
 
 def test_an_attempt_runs_once(endpoint: Endpoint, wire: Wire) -> None:
@@ -215,6 +220,8 @@ def test_a_link_gives_what_it_leads_to(endpoint: Endpoint, wire: Wire) -> None:
     assert code == 0, text
     assert endpoint.delivered("out").read_text() == "hello\n"
     assert not endpoint.delivered("out").is_symlink()
+    (out,) = result(endpoint)["artifacts"]["out"]
+    assert out["digest"] == content.digest(str(endpoint.delivered("out")))
 
 
 def test_a_command_that_fails_sends_its_record_alone(endpoint: Endpoint, wire: Wire) -> None:
@@ -230,12 +237,16 @@ def test_an_output_that_was_not_written_is_absent(endpoint: Endpoint, wire: Wire
     endpoint.output("out")
     assert run(endpoint, wire, "true")[0] == 0
     assert "POST outputs" not in endpoint.asked
+    assert result(endpoint)["artifacts"]["out"][0]["digest"] == "none"
+    assert result(endpoint)["packages"] == []
 
 
 def test_packages_are_installed_first(endpoint: Endpoint, wire: Wire, tmp_path: Path) -> None:
     site = tmp_path / "site"
     uv = tmp_path / "uv"
-    uv.write_text(f'#!/bin/sh\necho "$SOME $@" >> {tmp_path}/calls\nmkdir -p {site}\n')
+    about = f"{site}/some-1.5.dist-info"
+    named = f"printf 'Metadata-Version: 2.1\\nName: some\\nVersion: 1.5\\n' > {about}/METADATA"
+    uv.write_text(f'#!/bin/sh\necho "$SOME $@" >> {tmp_path}/calls\nmkdir -p {about}\n{named}\n')
     uv.chmod(0o755)
     group = {"requirements": ["some"], "no_deps": False, "options": [], "fallback": []}
     env = {"SOME": "index", "TOOLKIT_UV": str(uv)}
@@ -248,3 +259,4 @@ def test_packages_are_installed_first(endpoint: Endpoint, wire: Wire, tmp_path: 
     calls = (tmp_path / "calls").read_text().splitlines()
     assert [line.split()[0] for line in calls] == ["index", "index"]
     assert f"--target {site}" in calls[1]
+    assert "some==1.5" in result(endpoint)["packages"]

@@ -13,7 +13,7 @@ def test_a_signal_that_comes_before_the_child_reaches_it():
         os.kill(os.getpid(), signal.SIGUSR1)
         with subprocess.Popen(["sleep", "60"]) as child:
             forwarding.start(child.pid)
-            assert child.wait(timeout=10) == -signal.SIGUSR1
+            assert child.wait(timeout=60) == -signal.SIGUSR1
     assert signal.getsignal(signal.SIGUSR1) is before
 
 

@@ -14,6 +14,7 @@ from tinykube.api import Api, Context
 from tinykube.node.client import LogOptions, LogsError
 from tinykube.rbac import SYSTEM
 from tinykube.registry import Options, Registry
+from tinykube.status import ApiError
 from tinykube.store import Store
 from tinykube.tokens import Tokens
 from tinykube.watch import Hub
@@ -50,6 +51,18 @@ def create(registry):
         return json.loads(registry.create(resource, space, body, caller, Options(**options)).data)
 
     return make
+
+
+@pytest.fixture
+def refused():
+    """Run a call that must fail; gives the error."""
+
+    def run(call, *arguments, **options):
+        with pytest.raises(ApiError) as caught:
+            call(*arguments, **options)
+        return caught.value
+
+    return run
 
 
 @pytest.fixture

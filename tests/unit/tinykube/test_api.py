@@ -185,6 +185,23 @@ async def test_apply_by_yaml(http):
     assert "fieldManager: Required value: is required for apply patch" in answer.json()["message"]
 
 
+async def test_a_namespace_is_let_go_by_a_request_of_its_own(http):
+    body = {"metadata": {"name": "new"}, "spec": {"finalizers": ["example.com/empties"]}}
+    made = (await http.post("/api/v1/namespaces", json=body)).json()
+    assert made["spec"]["finalizers"] == ["example.com/empties", "kubernetes"]
+    path = "/api/v1/namespaces/new/finalize"
+    assert (await http.get(path)).status_code == 405
+    await http.delete("/api/v1/namespaces/new")
+    answer = await http.put(
+        path, json={"metadata": {"name": "new"}, "spec": {"finalizers": ["x"]}}
+    )
+    assert answer.status_code == 422
+    assert answer.json()["details"]["causes"][0]["field"] == "spec.finalizers"
+    answer = await http.put(path, json={"metadata": {"name": "new"}})
+    assert answer.status_code == 200
+    assert (await http.get("/api/v1/namespaces/new")).status_code == 404
+
+
 async def test_what_was_applied_is_listed_whatever_its_order_of_fields(http):
     await http.patch(
         f"{CORE}/secrets/x",
@@ -239,7 +256,7 @@ async def test_what_is_not_there_and_not_allowed(http, method, path, code):
         (b"NaN", "application/json", 400),
         (b"[" * 100_000, "application/json", 400),
         (b"[]", "application/json", 400),
-        (b"null", "application/json", 400),
+        (b"null", "application/json", 422),
         (b'"x"', "application/json", 400),
         (b'{"metadata":[]}', "application/json", 400),
         (b'{"metadata":{"labels":{"a":1},"name":"x"}}', "application/json", 400),
@@ -279,7 +296,6 @@ async def test_large_bodies_are_refused(http):
 @pytest.mark.parametrize(
     "params",
     [
-        {"limit": "-1"},
         {"limit": "x"},
         {"limit": "9" * 30},
         {"labelSelector": "a in"},
@@ -478,6 +494,13 @@ async def test_lists(http, create):
     assert names(chosen) == ["c"]
 
 
+@pytest.mark.parametrize("limit", ["-1", "0"])
+async def test_no_limit(http, create, limit):
+    for name in ("a", "b"):
+        create(kinds.SECRETS, {"metadata": {"name": name}})
+    assert names(await http.get(f"{CORE}/secrets", params={"limit": limit})) == ["a", "b"]
+
+
 @pytest.mark.parametrize("selector", [{}, {"labelSelector": "on=yes"}])
 async def test_pages_show_one_moment(http, create, registry, selector):
     for number in range(10):
@@ -642,8 +665,8 @@ async def test_discovery(http):
         for version in group["versions"]:
             listed = (await http.get(f"/apis/{version['groupVersion']}")).json()
             assert listed["resources"], version
-    assert (await http.get("/apis/apps")).status_code == 404
-    assert (await http.get("/apis/apps/v1")).status_code == 404
+    assert (await http.get("/apis/autoscaling")).status_code == 404
+    assert (await http.get("/apis/autoscaling/v1")).status_code == 404
 
 
 async def test_what_discovery_lists_is_served(http):

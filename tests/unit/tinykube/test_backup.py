@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import threading
 
@@ -132,32 +131,3 @@ def test_a_copy_that_is_not_whole_is_not_put_back(tmp_path, store, content):
         backup.restore(store.path, copy)
     assert store.path.read_bytes() == before
     assert not list(tmp_path.glob("*.damaged-*"))
-
-
-async def test_it_is_copied_when_it_changed(tmp_path, store, monkeypatch):
-    copy = tmp_path / "copy.db"
-    written = []
-    monkeypatch.setattr(backup, "_FIRST_SECONDS", 0.0)
-    monkeypatch.setattr(backup, "_EVERY_SECONDS", 0.001)
-    real = backup.write
-    monkeypatch.setattr(backup, "write", lambda *paths: written.append(real(*paths)))
-    told = asyncio.Queue()
-    insert(store, "a")
-    task = asyncio.create_task(backup.keep(store, copy, told.put_nowait))
-    for expected in (1, 2):
-        assert await asyncio.wait_for(told.get(), 30) == ""
-        for _ in range(20):
-            await asyncio.sleep(0.001)
-        assert len(written) == expected
-        insert(store, f"more-{expected}")
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-async def test_what_is_wrong_is_told(tmp_path, store, monkeypatch):
-    monkeypatch.setattr(backup, "_FIRST_SECONDS", 0.0)
-    told = asyncio.Queue()
-    task = asyncio.create_task(backup.keep(store, tmp_path / "no" / "copy.db", told.put_nowait))
-    assert "cannot be copied" in await asyncio.wait_for(told.get(), 30)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

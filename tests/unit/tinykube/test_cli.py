@@ -1,6 +1,8 @@
 import fcntl
 import json
 import os
+import subprocess
+import threading
 
 import pytest
 
@@ -27,7 +29,7 @@ def test_status_of_one_that_runs(capsys, data):
     (data / "kubeconfig").write_text("    server: https://127.0.0.1:5\n")
     descriptor = os.open(data / "lock", os.O_RDWR | os.O_CREAT)
     try:
-        os.write(descriptor, b"4242\n")
+        os.write(descriptor, b"%d\n" % os.getpid())
         # A pid alone says nothing: the file may be an old one.
         assert cli.main(["status"]) == 3
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -35,8 +37,23 @@ def test_status_of_one_that_runs(capsys, data):
     finally:
         os.close(descriptor)
     shown = capsys.readouterr().out
-    assert "process 4242" in shown
+    assert f"process {os.getpid()}" in shown
     assert "https://127.0.0.1:5" in shown
+
+
+def test_one_that_was_killed_while_it_started_a_process(capsys, data):
+    """That process holds the lock until it is another program."""
+    data.mkdir()
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    (data / "lock").write_text(str(ended.pid))
+    with (data / "lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        release = threading.Timer(0.3, fcntl.flock, (held, fcntl.LOCK_UN))
+        release.start()
+        assert cli.main(["status"]) == 3
+        release.join()
+    assert "does not run" in capsys.readouterr().out
 
 
 def test_stop_when_nothing_runs(capsys):

@@ -18,8 +18,8 @@ def test_the_version_is_one_that_clients_read():
 
 
 def test_what_is_not_there():
-    assert discovery.group(Catalog(), "apps") is None
-    assert discovery.resource_list(Catalog(), "apps", "v1") is None
+    assert discovery.group(Catalog(), "autoscaling") is None
+    assert discovery.resource_list(Catalog(), "autoscaling", "v1") is None
 
 
 def test_kubectl_get_all_shows_what_runs():

@@ -27,12 +27,33 @@ def test_no_subdomains(name):
 
 @pytest.mark.parametrize("key", ["a", "example.com/Name_1.x", "a" * 63])
 def test_label_keys(key):
-    assert not names.label_key_fault(key)
+    assert not names.label_key_faults(key)
 
 
 @pytest.mark.parametrize("key", ["", "/a", "a/", "a/b/c", "-a", "a" * 64, "x" * 300 + "/a"])
 def test_no_label_keys(key):
-    assert names.label_key_fault(key)
+    assert names.label_key_faults(key)
+
+
+@pytest.mark.parametrize(
+    ("key", "faults"),
+    [
+        ("", ["name part must be non-empty", "name part must consist of"]),
+        ("/a", ["prefix part must be non-empty"]),
+        ("A_B/-", ["prefix part a lowercase RFC 1123 subdomain", "name part must consist of"]),
+        ("a/b/c", ["a valid label key must consist of"]),
+        ("a" * 64, ["name part must be no more than 63 bytes"]),
+    ],
+)
+def test_all_that_is_wrong_with_a_label_key_is_told(key, faults):
+    found = names.label_key_faults(key)
+    assert len(found) == len(faults)
+    assert all(one.startswith(words) for one, words in zip(found, faults, strict=True))
+
+
+@pytest.mark.parametrize("value", ["-a", "a" * 64, "a b"])
+def test_no_label_values(value):
+    assert names.label_value_faults(value)
 
 
 @pytest.mark.parametrize("key", ["", "a/b", "..", ".", "..x", "a b", "a\0"])

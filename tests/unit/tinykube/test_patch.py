@@ -99,6 +99,7 @@ def test_json_patch():
         ([1], 400),
         ([{"op": "fly", "path": "/a"}], 422),
         ([{"op": "test", "path": "/a", "value": 2}], 422),
+        ([{"op": "copy", "path": "/a", "from": ""}], 422),
         ([{"op": "remove", "path": "/b"}], 422),
         ([{"op": "replace", "path": "/a/b/c", "value": 1}], 422),
         ([{"op": "add", "path": "no-slash", "value": 1}], 422),

@@ -72,14 +72,18 @@ def test_what_changes_nothing_is_taken(faults, spec):
         ({"imagePullPolicy": "Sometimes"}, "imagePullPolicy: Unsupported value"),
         ({"env": [{"name": "A=B", "value": "x"}]}, "env[0].name: Invalid value"),
         ({"env": [{"name": "A", "value": "a\0"}]}, "env[0].value: Invalid value"),
-        ({"env": [{"name": "A", "valueFrom": {}}]}, "env[0].valueFrom: Invalid value"),
+        ({"env": [{"name": "A", "valueFrom": {}}]}, "must specify one of: `fieldRef`, "),
+        (
+            {"env": [{"name": "A", "value": "x", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}]},
+            'env[0].valueFrom: Invalid value: "": may not be specified when `value` is not empty',
+        ),
         (
             {"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s"}}}]},
             "env[0].valueFrom.secretKeyRef.key: Required value",
         ),
         (
             {"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "spec.x"}}}]},
-            "fieldRef.fieldPath: Unsupported value",
+            'fieldRef.fieldPath: Invalid value: "spec.x": error converting fieldPath',
         ),
         ({"envFrom": [{}]}, "envFrom[0]: Invalid value"),
         (
@@ -93,7 +97,7 @@ def test_what_changes_nothing_is_taken(faults, spec):
             "must be less than or equal to cpu limit of 1",
         ),
         ({"resources": {"requests": {"example.com/gpu": "1"}}}, "Limit must be set"),
-        ({"ports": [{"containerPort": 0}]}, "ports[0].containerPort: Invalid value"),
+        ({"ports": [{"containerPort": 0}]}, "ports[0].containerPort: Required value"),
         ({"ports": [{"containerPort": 80, "hostPort": 80}]}, "ports[0].hostPort: Forbidden"),
         ({"livenessProbe": {}}, "must specify a handler type"),
         ({"livenessProbe": {"exec": {}}}, "livenessProbe.exec.command: Required value"),
@@ -145,6 +149,33 @@ def test_container_faults(faults, fields, expected):
 def test_mount_paths(faults, path):
     mounts = [{"name": "v", "mountPath": path}]
     assert faults(lambda container: container.update(volumeMounts=mounts), volumes=[{"name": "v"}])
+
+
+@pytest.mark.parametrize(
+    ("resource", "expected"),
+    [
+        ("limits.cpu", []),
+        ("requests.memory", []),
+        (
+            "limits.pods",
+            [
+                "spec.containers[0].env[0].valueFrom.resourceFieldRef.resource: Unsupported "
+                'value: "limits.pods": supported values: "limits.cpu", '
+                '"limits.ephemeral-storage", "limits.memory", "requests.cpu", '
+                '"requests.ephemeral-storage", "requests.memory"'
+            ],
+        ),
+    ],
+)
+def test_a_variable_from_what_the_container_asks_for(faults, resource, expected):
+    variable = {"name": "A", "valueFrom": {"resourceFieldRef": {"resource": resource}}}
+    assert faults(lambda container: container.update(env=[variable])) == expected
+
+
+def test_a_mount_without_a_name_names_no_volume(faults):
+    found = faults(lambda container: container.update(volumeMounts=[{"mountPath": "/x"}]))
+    name = "spec.containers[0].volumeMounts[0].name"
+    assert found == [f"{name}: Required value", f'{name}: Not found: ""']
 
 
 @pytest.mark.parametrize("path", ["../x", "/abs", "a/../../b", "a\0"])
@@ -240,12 +271,40 @@ def test_demand_is_the_larger_of_init_and_main(pod):
 
 
 def test_a_spec_does_not_change(pod):
-    old, new = pod(), pod()
+    old, new = pod(activeDeadlineSeconds=9), pod(activeDeadlineSeconds=9)
+    podspec.default(old)
+    podspec.default(new)
     new["spec"]["tolerations"] = [{"operator": "Exists"}]
     assert podspec.changed(new, old) == []
+    new["spec"]["activeDeadlineSeconds"] = 10
+    (fault,) = podspec.changed(new, old)
+    assert (fault.field, fault.reason) == ("spec.activeDeadlineSeconds", "FieldValueInvalid")
+    new["spec"]["activeDeadlineSeconds"] = 9
     new["spec"]["containers"][0]["image"] = "other"
     (fault,) = podspec.changed(new, old)
-    assert fault.field == "spec.containers"
+    assert (fault.field, fault.reason) == ("spec", "FieldValueForbidden")
+    assert "containers would change" in fault.message
+    new["spec"]["containers"][0]["name"] = "Bad_Name"
+    assert [fault.field for fault in podspec.changed(new, old)] == [
+        "spec.containers[0].name",
+        "spec",
+    ]
+    new["spec"]["containers"].append({**old["spec"]["containers"][0], "name": "two"})
+    assert podspec.changed(new, old)[-1].message == (
+        "Forbidden: pod updates may not add or remove containers"
+    )
+
+
+def test_a_grace_period_below_nothing_is_a_second(pod):
+    body = pod(terminationGracePeriodSeconds=-5)
+    podspec.default(body)
+    assert body["spec"]["terminationGracePeriodSeconds"] == 1
+    template = pod(terminationGracePeriodSeconds=-5)
+    podspec.default_template(template)
+    assert list(podspec.warnings(template, "spec.template")) == [
+        "spec.template.spec.terminationGracePeriodSeconds: must be >= 0; negative values are "
+        "invalid and will be treated as 1"
+    ]
 
 
 def test_init_containers_have_no_probes_unless_they_run_on(faults):

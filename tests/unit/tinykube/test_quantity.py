@@ -68,6 +68,32 @@ def test_the_canonical_form(text, binary, written):
     assert quantity.write(quantity.parse(text), binary=binary) == written
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("1000m", "1"),
+        ("0.5Gi", "512Mi"),
+        ("1.5Gi", "1536Mi"),
+        ("0.3Gi", "322122548"),
+        ("100Ki", "100Ki"),
+        ("0.5Ki", "512"),
+        ("1e3", "1e3"),
+        ("12e5", "1200e3"),
+        ("1E", "1E"),
+        ("+5", "5"),
+        ("-1", "-1"),
+        ("100", "100"),
+        ("2000000", "2M"),
+        (1.5, "1500m"),
+        (0, "0"),
+        ("0Gi", "0"),
+        ("0e3", "0"),
+    ],
+)
+def test_what_the_api_shows(text, shown):
+    assert quantity.canonical(text) == shown
+
+
 def test_binary_ones():
     assert quantity.is_binary(["1", "5Gi"])
     assert not quantity.is_binary(["1", "5G", "1Ki"])

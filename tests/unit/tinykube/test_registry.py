@@ -5,23 +5,10 @@ import pytest
 from tinykube import kinds, patch
 from tinykube.rbac import SYSTEM
 from tinykube.registry import Deletion, Options
-from tinykube.status import ApiError
 
 
 def secret(name="s", **fields):
     return {"metadata": {"name": name, **fields.pop("metadata", {})}, **fields}
-
-
-@pytest.fixture
-def refused():
-    """Run a call that must fail; gives the error."""
-
-    def run(call, *arguments, **options):
-        with pytest.raises(ApiError) as caught:
-            call(*arguments, **options)
-        return caught.value
-
-    return run
 
 
 def put(registry, body, resource=kinds.SECRETS, **options):
@@ -48,6 +35,24 @@ def test_a_created_object_is_complete(create):
     assert meta["uid"]
     assert meta["creationTimestamp"].endswith("Z")
     assert int(meta["resourceVersion"]) > 0
+
+
+def test_all_faults_of_an_object_without_a_name_are_told(create, refused):
+    error = refused(create, kinds.SECRETS, {"data": {"a/b": ""}, "type": "kubernetes.io/tls"})
+    assert [cause.field for cause in error.causes] == [
+        "metadata.name",
+        "data[a/b]",
+        "data[tls.crt]",
+        "data[tls.key]",
+    ]
+
+
+def test_a_role_without_rules_shows_that(create):
+    assert create(kinds.ROLES, {"metadata": {"name": "r"}})["rules"] is None
+    made = create(kinds.ROLES, {"metadata": {"name": "s"}, "rules": []})
+    assert made["rules"] is None
+    # Whoever wrote that there are none owns that.
+    assert [item["fieldsV1"] for item in made["metadata"]["managedFields"]] == [{"f:rules": {}}]
 
 
 def test_a_client_cannot_choose_what_the_system_writes(create):
@@ -92,6 +97,27 @@ def test_create_refuses(create, refused):
         refused(create, kinds.SECRETS, secret("x", metadata={"resourceVersion": "5"})).code == 400
     )
     assert refused(create, kinds.SECRETS, [1]).code == 400
+
+
+def test_a_new_object_has_no_version_yet(create, refused):
+    """What is no number is no version; who tries in dry run keeps nothing."""
+    nameless = {"metadata": {"resourceVersion": "5"}}
+    assert refused(create, kinds.SECRETS, nameless).code == 422
+    for version in ("x", "0", ""):
+        made = create(kinds.SECRETS, secret(f"s{version}", metadata={"resourceVersion": version}))
+        assert int(made["metadata"]["resourceVersion"]) > 0
+    tried = secret("x", metadata={"resourceVersion": "5"})
+    made = create(kinds.SECRETS, tried, dry_run=True)
+    assert made["metadata"]["resourceVersion"] == "5"
+
+
+def test_an_update_in_dry_run_shows_the_version_that_it_came_with(registry):
+    body = {"metadata": {"name": "x", "resourceVersion": "5"}}
+    place = (kinds.LEASES, "default", "x")
+    made = json.loads(registry.put(*place, body, SYSTEM, Options(dry_run=True)).data)
+    assert made["metadata"]["resourceVersion"] == "5"
+    made = json.loads(registry.put(*place, body, SYSTEM, Options()).data)
+    assert made["metadata"]["resourceVersion"] != "5"
 
 
 def test_a_failed_create_leaves_no_trace(create, refused, store, load):
@@ -158,11 +184,29 @@ def test_patches_of_every_kind(create, registry, refused):
     assert made["metadata"]["labels"] == {"c": "d"}
     assert refused(change, registry, "s", [], patch.MERGE_PATCH).code == 400
     assert refused(change, registry, "s", {}, "text/plain").code == 415
-    assert refused(change, registry, "s", {"metadata": {"name": "t"}}).code == 422
-    assert refused(change, registry, "s", {"data": {"a": 5}}).code == 400
+    assert refused(change, registry, "s", {"metadata": {"name": "t"}}).code == 400
+    error = refused(change, registry, "s", {"data": {"a": 5}})
+    assert (error.code, [cause.field for cause in error.causes]) == (422, ["patch"])
     stale = {"metadata": {"resourceVersion": "1", "labels": {}}}
     assert refused(change, registry, "s", stale).reason == "Conflict"
     assert refused(change, registry, "absent", {}).code == 404
+
+
+def test_what_a_patch_makes_of_the_version_and_the_kind(create, registry, refused):
+    create(kinds.SECRETS, secret())
+    for body in ({"apiVersion": None}, {"apiVersion": "", "kind": None}):
+        options = Options()
+        error = refused(
+            registry.patch,
+            *(kinds.SECRETS, "default", "s", patch.MERGE_PATCH, body, SYSTEM, options),
+        )
+        assert (error.code, "was undeterminable" in error.message) == (400, True)
+        assert options.warnings == ['unknown field "metadata"', 'unknown field "type"']
+    for body in ({"apiVersion": None}, {"apiVersion": "x"}, {"kind": "x"}):
+        made = change(registry, "s", body, kind=patch.STRATEGIC_PATCH)
+        assert (made["apiVersion"], made["kind"]) == ("v1", "Secret")
+    for body in ({"apiVersion": "x"}, {"kind": "x"}, {"kind": "x", "apiVersion": None}):
+        assert refused(change, registry, "s", body).code == 422
 
 
 def test_apply_creates_and_changes(registry, refused, load):
@@ -183,6 +227,32 @@ def test_apply_creates_and_changes(registry, refused, load):
     assert load(kinds.SECRETS, "s")["metadata"]["resourceVersion"] != version
 
 
+def test_an_apply_refuses_what_cannot_be(registry, refused):
+    def apply(**fields):
+        body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, **fields}
+        return refused(change, registry, "s", body, kind=patch.APPLY_PATCH, manager="me")
+
+    error = apply(metadata={"name": "s", "uid": "u"})
+    assert (error.code, error.reason) == (409, "Conflict")
+    assert "uid mismatch: the provided object specified uid u" in error.message
+    assert apply(apiVersion="a/b/c").message == "invalid object type: /, Kind="
+    assert apply(apiVersion="v2").message == "invalid object type: /v2, Kind=Secret"
+    owner = {"uid": "u", "odd": 1}
+    assert apply(metadata={"name": "s", "ownerReferences": [owner]}).message.endswith(
+        '.metadata.ownerReferences[uid="u"].odd: field not declared in schema'
+    )
+
+
+def test_an_apply_need_not_repeat_the_name_of_what_is_there(create, registry, refused):
+    body = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque"}
+    error = refused(change, registry, "s", body, patch.APPLY_PATCH)
+    assert (error.code, "undeterminable" in error.message) == (400, True)
+    create(kinds.SECRETS, secret())
+    assert change(registry, "s", body, patch.APPLY_PATCH)["metadata"]["name"] == "s"
+    other = {**body, "metadata": {"name": "t"}}
+    assert refused(change, registry, "s", other, patch.APPLY_PATCH).code == 400
+
+
 def test_status_is_written_apart(create, registry, pod, load):
     made = create(kinds.PODS, pod())
     made["status"] = {"phase": "Running"}
@@ -193,7 +263,8 @@ def test_status_is_written_apart(create, registry, pod, load):
     body = {"status": {"phase": "Running"}, "metadata": {"labels": {"x": "y"}}, "spec": {}}
     change(registry, "one", body, resource=kinds.PODS, subresource="status")
     stored = load(kinds.PODS, "one")
-    assert (stored["status"]["phase"], stored["metadata"]["labels"]) == ("Running", {"a": "b"})
+    labels = {"a": "b", "x": "y"}
+    assert (stored["status"]["phase"], stored["metadata"]["labels"]) == ("Running", labels)
     assert stored["spec"]["containers"]
 
 
@@ -242,6 +313,18 @@ def test_a_pod_without_a_node_goes_at_once(create, registry, pod):
     assert registry.delete(kinds.PODS, "default", "one", Deletion()).gone
 
 
+def test_watchers_see_that_a_pod_is_to_go_before_it_is_gone(create, registry, pod):
+    made = create(kinds.PODS, pod())["metadata"]
+    gone = json.loads(registry.delete(kinds.PODS, "default", "one", Deletion()).data)["metadata"]
+    since = int(made["resourceVersion"])
+    marked, removed = registry.store.changes(kinds.PODS.key, since, 9)
+    assert [marked.type, removed.type] == ["MODIFIED", "DELETED"]
+    for change in (marked, removed):
+        meta = json.loads(change.data)["metadata"]
+        assert (meta["deletionGracePeriodSeconds"], meta["generation"]) == (0, 2)
+    assert gone["resourceVersion"] == str(removed.version)
+
+
 def test_generation_counts_changes_of_the_spec(create, registry, pod, load):
     create(kinds.PODS, pod())
     change(registry, "one", {"metadata": {"labels": {"a": "b"}}}, resource=kinds.PODS)
@@ -261,6 +344,7 @@ def test_a_namespace_comes_furnished_and_goes_in_two_steps(create, registry, ref
     error = refused(create, kinds.SECRETS, secret(), namespace="new")
     assert error.code == 403
     assert "because it is being terminated" in error.message
+    assert [cause.reason for cause in error.causes] == ["NamespaceTerminating"]
     assert refused(registry.delete, kinds.NAMESPACES, "", "default", Deletion()).code == 403
 
 

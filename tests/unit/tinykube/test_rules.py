@@ -30,6 +30,36 @@ def test_metadata(create):
     assert fields(create, kinds.SECRETS, {"metadata": large}) == {"metadata.annotations"}
 
 
+OWNER = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
+
+
+@pytest.mark.parametrize(
+    ("owners", "fault"),
+    [
+        ([{**OWNER, "uid": ""}], "metadata.ownerReferences[0].uid: Required value: must not be"),
+        (
+            [{**OWNER, "apiVersion": "a/b/c"}],
+            'ownerReferences[0].apiVersion: Invalid value: "a/b/c": must be <group>/<version> or',
+        ),
+        ([{**OWNER, "kind": "Event"}], "/v1, Kind=Event is disallowed from being an owner"),
+        (
+            [{**OWNER, "controller": True}, {**OWNER, "uid": "v", "controller": True}],
+            'Found "true" in references for Pod/p and Pod/p',
+        ),
+    ],
+)
+def test_owners(create, owners, fault):
+    with pytest.raises(ApiError) as caught:
+        create(kinds.SECRETS, {"metadata": {"name": "x", "ownerReferences": owners}})
+    assert fault in caught.value.message
+
+
+def test_finalizers_that_exclude_each_other(create):
+    meta = {"name": "x", "finalizers": ["orphan", "foregroundDeletion"]}
+    with pytest.raises(ApiError, match="orphan and foregroundDeletion cannot be both set"):
+        create(kinds.SECRETS, {"metadata": meta})
+
+
 def test_secrets_and_config_maps(create, registry):
     def body(**more):
         return {"metadata": {"name": "x"}, **more}
@@ -39,11 +69,22 @@ def test_secrets_and_config_maps(create, registry):
     both = body(data={"a": "b"}, binaryData={"a": "Yg=="})
     assert fields(create, kinds.CONFIG_MAPS, both) == {"data[a]"}
     create(kinds.CONFIG_MAPS, body(data={"a": "b"}, immutable=True))
-    for change in ({"data": {"a": "c"}}, {"immutable": False}):
+    for change in ({"data": {"a": "c"}}, {"immutable": False}, {"binaryData": {}}):
         with pytest.raises(ApiError, match="immutable"):
             registry.patch(
                 kinds.CONFIG_MAPS, "default", "x", patch.MERGE_PATCH, change, SYSTEM, Options()
             )
+
+
+def test_empty_bytes_are_not_stored(create, registry, load):
+    body = {"metadata": {"name": "x"}, "binaryData": {"a": ""}}
+    create(kinds.CONFIG_MAPS, body)
+    change = {**body, "binaryData": {}}
+    registry.update(kinds.CONFIG_MAPS, "default", "x", change, SYSTEM, Options())
+    assert "binaryData" not in load(kinds.CONFIG_MAPS, "x")
+    made = create(kinds.CONFIG_MAPS, {"metadata": {"name": "y"}, "binaryData": {}})
+    assert "binaryData" not in made
+    assert "managedFields" not in made["metadata"]
 
 
 def test_volumes_and_claims(create):
@@ -58,7 +99,6 @@ def test_volumes_and_claims(create):
         "hostPath": {"path": "/a/../b"},
         "persistentVolumeReclaimPolicy": "Recycle",
         "volumeMode": "Block",
-        "nfs": {"server": "x"},
     }
     found = fields(create, kinds.VOLUMES, {"metadata": {"name": "x"}, "spec": spec})
     assert found == {
@@ -67,8 +107,25 @@ def test_volumes_and_claims(create):
         "spec.hostPath.path",
         "spec.persistentVolumeReclaimPolicy",
         "spec.volumeMode",
-        "spec.nfs",
     }
+
+
+def test_what_cannot_be_had_here_is_told_of_what_is_valid(create):
+    spec = {
+        "accessModes": ["ReadWriteOnce"],
+        "capacity": {"storage": "1Gi"},
+        "hostPath": {"path": "/a"},
+        "nfs": {"server": "x"},
+    }
+    body = {"metadata": {"name": "x"}, "spec": spec}
+    assert fields(create, kinds.VOLUMES, body) == {"spec.nfs"}
+    del spec["capacity"]
+    assert fields(create, kinds.VOLUMES, body) == {"spec.capacity[storage]"}
+    claim = {"volumeMode": "Block", "accessModes": ["ReadWriteOnce"]}
+    body = {"metadata": {"name": "x"}, "spec": claim}
+    assert fields(create, kinds.CLAIMS, body) == {"spec.resources[storage]"}
+    claim["resources"] = {"requests": {"storage": "1Gi"}}
+    assert fields(create, kinds.CLAIMS, body) == {"spec.volumeMode"}
 
 
 def test_a_claim_keeps_its_spec(create, registry):
@@ -118,6 +175,16 @@ def test_an_event_lies_where_its_object_does(create):
     assert fields(create, kinds.EVENTS, body) == {"involvedObject.namespace"}
 
 
+def test_an_events_finalizers_need_no_domain(create):
+    body = {
+        "metadata": {"name": "e", "finalizers": ["plain"]},
+        "involvedObject": {"namespace": "default"},
+    }
+    assert create(kinds.EVENTS, body)["metadata"]["finalizers"] == ["plain"]
+    secret = {"metadata": {"name": "s", "finalizers": ["plain"]}}
+    assert fields(create, kinds.SECRETS, secret) == {"metadata.finalizers[0]"}
+
+
 @pytest.mark.parametrize(
     ("rule", "field"),
     [
@@ -146,7 +213,7 @@ def test_bindings(create, registry):
     made = create(kinds.ROLE_BINDINGS, body())
     assert made["subjects"][0]["apiGroup"] == kinds.RBAC
     change = {"roleRef": {"name": "cluster-admin"}}
-    with pytest.raises(ApiError, match="cannot change roleRef"):
+    with pytest.raises(ApiError, match=r"roleRef: Invalid value: .*: field is immutable"):
         registry.patch(
             kinds.ROLE_BINDINGS, "default", "b", patch.MERGE_PATCH, change, SYSTEM, Options()
         )

@@ -23,6 +23,31 @@ def exits(**codes):
     return {"podFailurePolicy": {"rules": [rule]}}
 
 
+def test_an_indexed_jobs_name_makes_names_of_hosts(create):
+    body = {**job(**INDEXED), "metadata": {"name": "c.d"}}
+    with pytest.raises(ApiError) as caught:
+        create(kinds.JOBS, body)
+    (cause,) = caught.value.causes
+    assert cause.field == "metadata.name"
+    assert cause.message == (
+        'Invalid value: "c.d": will not able to create pod with invalid DNS label: c.d-2'
+    )
+    assert create(kinds.JOBS, {**body, "spec": {**job()["spec"], "completions": 3}})
+
+
+def test_labels_of_a_job_whose_name_is_made(create):
+    """One that has a name has all labels of its pods, those by which they are selected too."""
+    template = {**TEMPLATE, "metadata": {"labels": {"a": "b"}}}
+    body = job(template=template)
+    assert create(kinds.JOBS, body)["metadata"]["labels"].keys() > {"a", "job-name"}
+    body["metadata"] = {"generateName": "made-"}
+    made = create(kinds.JOBS, body)
+    assert made["metadata"]["labels"] == {"a": "b"}
+    assert "job-name" in made["spec"]["template"]["metadata"]["labels"]
+    made = create(kinds.JOBS, {**job(), "metadata": {"generateName": "made-"}})
+    assert "job-name" in made["metadata"]["labels"]
+
+
 def test_defaults(create):
     made = create(kinds.JOBS, job())
     uid = made["metadata"]["uid"]

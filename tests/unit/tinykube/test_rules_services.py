@@ -46,7 +46,12 @@ def test_each_has_an_address_of_its_own(make):
 
 
 def test_one_without_an_address_and_one_for_another_name(make):
-    assert make("h", clusterIP="None")["spec"]["clusterIPs"] == ["None"]
+    free = make("h", clusterIP="None")["spec"]
+    assert free["clusterIPs"] == ["None"]
+    # Its endpoints may be of any family.
+    assert (free["ipFamilyPolicy"], free["ipFamilies"]) == ("RequireDualStack", ["IPv4", "IPv6"])
+    chosen = make("c", clusterIP="None", selector={"a": "b"})["spec"]
+    assert (chosen["ipFamilyPolicy"], chosen["ipFamilies"]) == ("SingleStack", ["IPv4"])
     spec = make("e", type="ExternalName", externalName="example.com")["spec"]
     assert spec == {
         "type": "ExternalName",
@@ -107,12 +112,47 @@ def test_one_without_an_address_and_one_for_another_name(make):
         ),
         (
             {"type": "NodePort", "ports": P80},
+            ["spec.type: Forbidden: services are not reached from outside of this machine"],
+        ),
+        (
+            {"type": "Nothing", "sessionAffinity": "ClientIP", "ports": P80},
             [
-                'spec.type: Unsupported value: "NodePort": supported values: "ClusterIP", '
-                '"ExternalName"'
+                'spec.type: Unsupported value: "Nothing": supported values: "ClusterIP", '
+                '"ExternalName", "LoadBalancer", "NodePort"'
+            ],
+        ),
+        (
+            {"ports": [{"name": "a", "port": 80}, {"name": "a", "port": 80}]},
+            [
+                'spec.ports[1].name: Duplicate value: "a"',
+                'spec.ports[1]: Duplicate value: {"Name":"","Protocol":"TCP","AppProtocol":null,'
+                '"Port":80,"TargetPort":0,"NodePort":0}',
             ],
         ),
         ({"type": "ExternalName"}, ["spec.externalName: Required value"]),
+        (
+            {"ports": P80, "sessionAffinity": "ClientIP"},
+            ["spec.sessionAffinity: Forbidden: connections are balanced in turn"],
+        ),
+        (
+            {"ports": P80, "ipFamilies": ["IPv6"]},
+            ['spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster'],
+        ),
+        (
+            {"ports": P80, "ipFamilyPolicy": "RequireDualStack"},
+            [
+                'spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not '
+                "configured for dual-stack services"
+            ],
+        ),
+        (
+            {"ports": [{"port": 0}], "ipFamilies": ["IPv5", "IPv5"]},
+            [
+                'spec.ipFamilies[0]: Unsupported value: "IPv5": supported values: "IPv4", "IPv6"',
+                'spec.ipFamilies[1]: Unsupported value: "IPv5": supported values: "IPv4", "IPv6"',
+                'spec.ipFamilies[1]: Duplicate value: "IPv5"',
+            ],
+        ),
         (
             {"type": "ExternalName", "externalName": "a.b", "clusterIP": "10.0.0.1"},
             ["spec.clusterIPs: Forbidden: may not be set for ExternalName services"],

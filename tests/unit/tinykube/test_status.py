@@ -30,6 +30,23 @@ def test_values_are_shown_short_and_harmless(value):
     assert message.isascii()
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("ünï", '"ünï"'),
+        ("a\nb\tc", '"a\\nb\\tc"'),
+        ("\x1b\x7f", '"\\x1b\\x7f"'),
+        ("\u00a0\U000e0001", '"\\u00a0\\U000e0001"'),
+        ("a\\b", '"a\\\\b"'),
+        (["ü", "<&>"], '["ü","\\u003c\\u0026\\u003e"]'),
+        (None, "null"),
+        (1.5, "1.5"),
+    ],
+)
+def test_values_are_shown_as_go_does(value, shown):
+    assert status.duplicate("f", value).message == f"Duplicate value: {shown}"
+
+
 def test_a_retry_is_told():
     error = status.ApiError(429, "TooManyRequests", "later", retry_after=3)
     assert error.status()["details"] == {"retryAfterSeconds": 3}

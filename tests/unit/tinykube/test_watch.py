@@ -71,7 +71,7 @@ def test_objects_enter_and_leave_a_selection(hub, registry, secret, store):
 
 
 def test_a_watch_of_one_name(hub, secret, store):
-    fields = parse_fields("metadata.name=b", "Secret", kinds.SECRETS.fields)
+    fields = parse_fields("metadata.name=b")
     watch = hub.watch(kinds.SECRETS, "", Selector(fields=fields), store.version)
     secret("a")
     secret("b")

@@ -1,6 +1,7 @@
 """Bounded requests to a workload."""
 
 import http.server
+import socket
 import threading
 
 import pytest
@@ -14,6 +15,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(self.server.codes.pop(0) if self.server.codes else 200)
         self.end_headers()
         self.wfile.write(b"x" * 10_000)
+
+    def do_POST(self):
+        length = int(self.headers["content-length"])
+        sent = self.rfile.read(length)
+        self.server.asked.append((self.path, self.headers["content-type"], sent))
+        self.send_response(200)
+        self.end_headers()
 
     def log_message(self, *_):
         pass
@@ -66,3 +74,20 @@ def test_wait_gives_up_when_the_time_is_over_or_it_is_hopeless(server):
     assert len(server.asked) == 1
     assert not probe.wait(url(server), seconds=30, hopeless=lambda: True)
     assert len(server.asked) == 2
+
+
+def test_what_is_asked_and_all_of_the_answer(server):
+    assert probe.ask("GET", url(server, "/a?b=c%20d"), token="t") == (200, "x" * 10_000)
+    assert server.asked == [("/a?b=c%20d", "Bearer t")]
+
+
+def test_a_body_is_json(server):
+    assert probe.ask("POST", url(server), body={"a": [1]})[0] == 200
+    assert server.asked == [("/ready", "application/json", b'{"a": [1]}')]
+
+
+def test_nobody_to_ask():
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+    with pytest.raises(ConnectionRefusedError):
+        probe.ask("GET", f"http://127.0.0.1:{port}")

@@ -26,6 +26,7 @@ from toolkit_jobs import (
 POD = PodRequest("p", "image", ("true",))
 PATH = "/api/v1/namespaces/ml/pods"
 SECRETS = "/api/v1/namespaces/ml/secrets"
+CLAIMS = "/api/v1/namespaces/ml/persistentvolumeclaims"
 
 
 class Stream(httpx.AsyncByteStream):
@@ -155,6 +156,52 @@ async def test_a_secret_comes_and_goes_with_its_pod(api: Api) -> None:
     await jobs.delete("p")
     assert (api.pods, api.secrets) == ({}, {})
     await jobs.delete("p")
+
+
+@pytest.mark.parametrize(
+    ("own", "labels"), [(False, {"run": "r"}), (True, {"run": "r", "app": "x"})]
+)
+async def test_a_claim_is_made(api: Api, jobs: Jobs, own: bool, labels: dict[str, str]) -> None:
+    api.fail = lambda request: httpx.Response(201, json={})
+    metadata = {"labels": {"run": "r"}, "annotations": {"a": "b"}}
+    await jobs.create_claim("c", {"accessModes": ["ReadWriteOnce"]}, metadata, own=own)
+    (request,) = api.requests
+    assert (request.method, request.url.path) == ("POST", CLAIMS)
+    assert json.loads(request.content) == {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "c", "labels": labels, "annotations": {"a": "b"}},
+        "spec": {"accessModes": ["ReadWriteOnce"]},
+    }
+
+
+async def test_a_claim_that_is_there_is_told(api: Api, jobs: Jobs) -> None:
+    api.fail = lambda request: refusal(409, "AlreadyExists", '"c" already exists')
+    with pytest.raises(RefusedError) as caught:
+        await jobs.create_claim("c", {}, {}, own=False)
+    assert caught.value.reason == "AlreadyExists"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(200, json={}),
+        refusal(404, "NotFound", "none"),
+        refusal(409, "Conflict", "the uid in the precondition is another"),
+    ],
+)
+async def test_that_very_claim_is_deleted(api: Api, jobs: Jobs, answer: httpx.Response) -> None:
+    api.fail = lambda request: answer
+    await jobs.delete_claim("c", "uid-1")
+    (request,) = api.requests
+    assert (request.method, request.url.path) == ("DELETE", f"{CLAIMS}/c")
+    assert json.loads(request.content)["preconditions"] == {"uid": "uid-1"}
+
+
+async def test_a_claim_that_may_not_be_deleted_is_told(api: Api, jobs: Jobs) -> None:
+    api.fail = lambda request: refusal(403, "Forbidden", "no")
+    with pytest.raises(RefusedError, match="no"):
+        await jobs.delete_claim("c", "uid-1")
 
 
 async def test_a_secret_that_is_refused_starts_no_pod(api: Api, jobs: Jobs) -> None:

@@ -16,6 +16,7 @@ from toolkit_jobs import (
     GpuRequest,
     Identity,
     ImageMount,
+    InitContainer,
     Placement,
     PodOptions,
     PodRequest,
@@ -185,3 +186,51 @@ def test_an_auxiliary_pod_takes_no_gpu_and_waits_in_no_queue() -> None:
     assert "nvidia.com/gpu" not in str(found["containers"])
     assert found["nodeSelector"] == {"pool": "gpu"}
     assert GPU.queue_of(request) == ""
+
+
+def test_what_runs_before_has_the_volumes_of_its_own_container() -> None:
+    request = PodRequest(
+        "p",
+        "image",
+        ("run",),
+        mounts=(ClaimMount("/data", "claim", "a/b", read_only=True), EmptyMount("/scratch")),
+        identity=Identity(user=1000),
+        pull_policy="Always",
+        before=(
+            InitContainer(
+                "fetch",
+                "alpine",
+                ("sh", "-c"),
+                ("date",),
+                {"TZ": "UTC"},
+                {"/out": "/scratch", "/in": "/data"},
+                {"cpu": "1"},
+                {"memory": "1Gi"},
+            ),
+            InitContainer("proxy", "proxy:1", sidecar=True),
+        ),
+    )
+    identity = {"runAsUser": 1000, "capabilities": {"drop": ["ALL"]}}
+    same = {
+        "imagePullPolicy": "Always",
+        "securityContext": identity,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    assert manifest(request, OPTIONS)["spec"]["initContainers"] == [
+        {
+            "name": "fetch",
+            "image": "alpine",
+            "command": ["sh", "-c"],
+            "args": ["date"],
+            "env": [{"name": "TZ", "value": "UTC"}],
+            "volumeMounts": [
+                {"name": "volume-1", "mountPath": "/out"},
+                {"name": "volume-0", "mountPath": "/in"},
+            ],
+            "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}},
+            **same,
+        },
+        {"name": "proxy", "image": "proxy:1", "restartPolicy": "Always", **same},
+    ]
+    plain = manifest(dataclasses.replace(request, before=()), OPTIONS)
+    assert "initContainers" not in plain["spec"]

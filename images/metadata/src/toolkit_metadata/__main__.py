@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging.config
 import os
 import sys
 from typing import Any
 
 import uvicorn
 
+from toolkit_database import LoginError
 from toolkit_identity import HostPatternError, HostPatterns, TokenFile, TokenFileError
 
 from . import database
 from .app import SETTINGS_VARIABLE
 from .settings import Settings, SettingsError, parse
+
+PROBLEM = "problem"
+"""In the data folder: why the database cannot be used, for who cannot read the log."""
 
 
 def log_config(level: str) -> dict[str, Any]:
@@ -31,7 +36,8 @@ def log_config(level: str) -> dict[str, Any]:
             }
         },
         "root": {"handlers": ["stderr"], "level": level.upper()},
-        "loggers": {"uvicorn": {"level": level.upper()}},
+        # Alembic tells of each of MLflow's sixty migrations, which are one step to whoever reads.
+        "loggers": {"uvicorn": {"level": level.upper()}, "alembic": {"level": "WARNING"}},
     }
 
 
@@ -42,8 +48,16 @@ def main(arguments: list[str]) -> int:
         # Found out here, once, rather than by every worker.
         TokenFile(settings.tokens)
         HostPatterns(settings.allowed_hosts)
+        # What takes its time is told before uvicorn sets up the same.
+        logging.config.dictConfig(log_config(settings.log_level))
         prepare(settings)
-    except (SettingsError, TokenFileError, HostPatternError, database.DatabaseError) as error:
+    except (
+        SettingsError,
+        TokenFileError,
+        HostPatternError,
+        LoginError,
+        database.DatabaseError,
+    ) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     os.environ[SETTINGS_VARIABLE] = settings.to_json()
@@ -70,9 +84,17 @@ def prepare(settings: Settings) -> None:
     """Prepare the database with MLflow's variables set, as in the workers."""
     from .mlflow_env import environment
 
-    os.environ.update(environment(settings))
     os.umask(0o077)
-    database.prepare(settings)
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    problem = settings.data / PROBLEM
+    try:
+        os.environ.update(environment(settings))
+        database.connect(settings)
+        database.prepare(settings)
+    except (LoginError, database.DatabaseError) as error:
+        problem.write_text(f"{error}\n", encoding="utf-8")
+        raise
+    problem.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import warnings
 
 from toolkit_identity import Guard, TokenFile
 
-from . import mlflow_env
+from . import database, mlflow_env
 from .settings import Settings
 from .surface import Surface
 
@@ -25,6 +25,7 @@ def mlflow_app(settings: Settings) -> Surface:
     """
     variables = mlflow_env.environment(settings)
     os.environ.update(variables)
+    database.connect(settings)
     with warnings.catch_warnings():
         # MLflow 3.17 mounts its older half by starlette.middleware.wsgi, deprecated and pinned.
         warnings.filterwarnings("ignore", message="starlette.middleware.wsgi is deprecated")

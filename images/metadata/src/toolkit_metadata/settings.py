@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
+from toolkit_database import Login, url
+
 LOG_LEVELS = ("debug", "info", "warning", "error")
 MOST_WORKERS = 64
 
@@ -27,6 +29,8 @@ class Settings:
         data: the folder that holds the database and, below it, the artifacts.
         artifact_root: the artifacts' folder, relative to `data`.
         tokens: the token file (see `toolkit_identity.TokenFile`).
+        login: the file that says where PostgreSQL is (see `toolkit_database.login`), and keeps
+            runs and models there; None for SQLite, in `data`.
         allowed_hosts: the hosts the server answers to, besides its own address.
         log_level: one of `LOG_LEVELS`.
         workers: the number of server processes.
@@ -36,6 +40,7 @@ class Settings:
     port: int
     data: Path
     tokens: Path
+    login: Path | None = None
     artifact_root: str = "artifacts"
     allowed_hosts: tuple[str, ...] = ()
     log_level: str = "info"
@@ -56,6 +61,8 @@ class Settings:
             raise SettingsError(
                 f"--log-level {self.log_level!r}: write one of {', '.join(LOG_LEVELS)}"
             )
+        if self.login is not None and not self.login.is_absolute():
+            raise SettingsError(f"--login {str(self.login)!r} is not an absolute path")
         if not self.data.is_absolute():
             raise SettingsError(f"--data {str(self.data)!r} is not an absolute path")
         root = PurePosixPath(self.artifact_root)
@@ -72,8 +79,14 @@ class Settings:
 
     @property
     def database_uri(self) -> str:
-        """The database as SQLAlchemy names it."""
-        return f"sqlite:///{self.database}"
+        """The database as SQLAlchemy names it, without a password.
+
+        Raises:
+            toolkit_database.LoginError: the login file cannot be used.
+        """
+        if self.login is None:
+            return f"sqlite:///{self.database}"
+        return url(Login.read(self.login)).render_as_string()
 
     @property
     def artifacts(self) -> Path:
@@ -93,6 +106,7 @@ class Settings:
             | {
                 "data": Path(values["data"]),
                 "tokens": Path(values["tokens"]),
+                "login": Path(values["login"]) if values["login"] is not None else None,
                 "allowed_hosts": tuple(values["allowed_hosts"]),
             }
         )
@@ -120,6 +134,11 @@ def parse(arguments: Sequence[str]) -> Settings:
     )
     parser.add_argument(
         "--tokens", type=Path, required=True, help="file of NAME:SECRET lines, mode 0600"
+    )
+    parser.add_argument(
+        "--login",
+        type=Path,
+        help="file that says where PostgreSQL is, mode 0600; left out, SQLite in the data folder",
     )
     parser.add_argument(
         "--allowed-host",

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import closing
 from typing import Any
 
+from . import database
+from .database import DatabaseError
 from .settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -87,6 +89,7 @@ class Surface:
     def __init__(self, app: App, settings: Settings) -> None:
         self._app = app
         self._settings = settings
+        self._postgresql = database.reader(settings, _READY_TIMEOUT / 2)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -142,17 +145,23 @@ class Surface:
         try:
             async with asyncio.timeout(_READY_TIMEOUT):
                 await asyncio.to_thread(self._try)
-        except (OSError, sqlite3.Error, TimeoutError) as error:
+        except (OSError, sqlite3.Error, DatabaseError, TimeoutError) as error:
             logger.error("not ready: %s", error or "the database does not answer")
             await _answer(send, 503, "NOT_READY", "the database or the artifacts are out of reach")
             return
         await _send(send, 200, {"status": "ready"})
 
     def _try(self) -> None:
+        if self._postgresql is not None:
+            database.check(self._postgresql)
+        else:
+            self._try_sqlite()
+        if not os.access(self._settings.artifacts, os.R_OK | os.W_OK | os.X_OK):
+            raise PermissionError(f"{self._settings.artifacts}: cannot be written to")
+
+    def _try_sqlite(self) -> None:
         # As a reader that makes no file: a database that is gone is an error, not an empty one.
         uri = f"{self._settings.database.as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=_READY_TIMEOUT / 2)) as connection:
             if connection.execute("SELECT version_num FROM alembic_version").fetchone() is None:
                 raise sqlite3.DatabaseError("the database has no schema")
-        if not os.access(self._settings.artifacts, os.R_OK | os.W_OK | os.X_OK):
-            raise PermissionError(f"{self._settings.artifacts}: cannot be written to")

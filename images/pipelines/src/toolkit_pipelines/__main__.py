@@ -10,12 +10,20 @@ import sys
 import time
 from pathlib import Path
 
+from toolkit_database import LoginError
 from toolkit_identity import HostPatternError, TokenFileError
 from toolkit_jobs import Connection, ConnectionFileError
 
 from . import app
+from .objects import CredentialsError
+from .restoration import Restoration, RestoreError
 from .settings import Settings, SettingsError, load
 from .store.interface import StoreError
+from .webhook import WebhookError
+
+QUIET = ("alembic", "botocore", "httpx", "httpcore", "urllib3")
+"""Loggers that tell only of trouble: the first two else tell their inner life, signatures too; the
+others name every request, with what is secret in its address."""
 
 
 def main(arguments: list[str]) -> int:
@@ -36,19 +44,32 @@ def main(arguments: list[str]) -> int:
         for folder in (settings.state, settings.pipeline_root, settings.environments):
             folder.mkdir(parents=True, exist_ok=True)
         with app.locked(settings.state):
-            asyncio.run(app.serve(settings, _connection(settings)))
+            Restoration(settings.state / app.DATABASE, app.root_of(settings)).recover()
+            _serve(settings)
     except (
         SettingsError,
+        CredentialsError,
         TokenFileError,
         HostPatternError,
         StoreError,
+        LoginError,
         ConnectionFileError,
         app.InUseError,
+        RestoreError,
+        WebhookError,
         OSError,
     ) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     return 0
+
+
+def _serve(settings: Settings) -> None:
+    try:
+        asyncio.run(app.serve(settings, _connection(settings)))
+    except (StoreError, LoginError) as error:
+        (settings.state / app.PROBLEM).write_text(f"{error}\n", encoding="utf-8")
+        raise
 
 
 def _connection(settings: Settings) -> Connection:
@@ -63,9 +84,8 @@ def _log(settings: Settings) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
-    for noisy in ("alembic", "httpx", "httpcore"):
-        # The first tells its inner life, the others name every request.
-        logging.getLogger(noisy).setLevel("WARNING")
+    for name in QUIET:
+        logging.getLogger(name).setLevel("WARNING")
 
 
 if __name__ == "__main__":

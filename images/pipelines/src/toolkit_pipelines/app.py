@@ -1,4 +1,4 @@
-"""The service put together: the store, the engine and the API, in one process."""
+"""The service put together: the store, the engine, the schedules and the API, in one process."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import fcntl
 import logging
 import os
 import signal
+import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -17,23 +18,38 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from toolkit_database import Login
 from toolkit_identity import Guard, TokenFile, Verifier
 from toolkit_jobs import Connection, Jobs, PodOptions, Resources, SecretKey, options
 
-from . import api, outbox, steps
+from . import api, outbox, steps, webhook
 from .api.context import Context
-from .engine import Engine, EngineOptions, Tracking, Transfer
+from .contents import Contents
+from .engine import Engine
 from .environments import EnvironmentOptions, Environments
+from .events import Event
+from .firings import Firings
+from .locations import Location
 from .mlflow import MLflow
+from .objects import PART, ObjectStore, credentials
+from .options import CacheOptions, EngineOptions, Tracking, Transfer
 from .outbox import Outbox
 from .paging import Pager
+from .pods import end_all
+from .restoration import Restoration
+from .retention import Retention, RetentionOptions
 from .root import PipelineRoot
 from .settings import Settings
-from .store import Store, open_store
+from .store import Store, moving, over
+from .store.interface import OutboxRecord, Recorder
+from .watchers import Watchers
+from .webhook import Webhook
 
 logger = logging.getLogger(__name__)
 
-DATABASE = "pipelines.db"
+DATABASE = moving.FILE
+PROBLEM = "problem"
+"""In the state folder: why the service could not start, for who cannot read its log."""
 LABEL = "toolkit.canonical.com/pipelines"
 """The label by which a service finds its pods; its value is the service's name."""
 
@@ -51,7 +67,11 @@ class Parts:
 
     store: Store
     engine: Engine
+    firings: Firings
     outbox: Outbox | None
+    webhook: Webhook | None
+    retention: Retention | None
+    watchers: Watchers
     app: ASGIApp
 
 
@@ -88,7 +108,9 @@ def locked(folder: Path, patience: float = _LOCK_SECONDS) -> Iterator[None]:
 
 def assemble(settings: Settings, store: Store, jobs: Jobs) -> Parts:
     """Put the engine and the API together over a store and the pods."""
-    root = PipelineRoot(settings.pipeline_root)
+    objects = object_store(settings)
+    root = root_of(settings)
+    contents = Contents(root, objects)
     environments = Environments(
         jobs,
         EnvironmentOptions(
@@ -110,7 +132,9 @@ def assemble(settings: Settings, store: Store, jobs: Jobs) -> Parts:
         transfer = Transfer(
             settings.artifact_address.rstrip("/"),
             steps.StepTokens(store.database.key("step-tokens")),
-            steps.Exchange(root),
+            steps.Exchange(root, objects),
+            PART if objects else 0,
+            objects.certificates if objects else "",
         )
     engine = Engine(
         store.runs,
@@ -126,25 +150,83 @@ def assemble(settings: Settings, store: Store, jobs: Jobs) -> Parts:
             tracking=tracking,
             reserved_labels=settings.reserved_labels,
             transfer=transfer,
+            cache=CacheOptions(settings.cache_ttl) if settings.caching else None,
+            gpu_resource=pod_options(settings).gpus.resource,
         ),
+        contents=contents,
     )
+    watchers = Watchers(store.runs.subscribe)
     context = Context(
         store=store,
         pager=Pager(store.database.key("page-tokens")),
         workloads=engine,
+        watchers=watchers,
         root=root,
+        contents=contents,
+        objects=objects,
         namespace=settings.namespace,
         healthy=engine.healthy,
+        recorded=bool(settings.metadata_url),
     )
     recorder = None
     if settings.metadata_url:
         mlflow = MLflow(settings.metadata_url, _metadata_token(settings.metadata_token_file))
-        recorder = Outbox(store.runs, mlflow, engine.artifact, root.folder)
+        recorder = Outbox(store.runs, mlflow, contents)
+    hook = None
+    if settings.failure_webhook_file is not None:
+        to = webhook.endpoint(settings.failure_webhook_file, settings.failure_webhook_key_file)
+        hook = Webhook(store.runs, to, settings.url)
+    retention = None
+    if settings.run_retention or settings.run_retention_count:
+        kept = RetentionOptions(
+            settings.run_retention, settings.run_retention_count, bool(settings.metadata_url)
+        )
+        retention = Retention(store.runs, engine.forgetter, kept)
     app = guarded(api.application(context), settings)
     if transfer is not None:
         for_steps = steps.application(transfer.exchange, engine)
         app = _split(app, guarded(for_steps, settings, transfer.tokens))
-    return Parts(store, engine, recorder, app)
+    return Parts(store, engine, Firings(store), recorder, hook, retention, watchers, app)
+
+
+def root_of(settings: Settings) -> PipelineRoot:
+    """Give the pipeline root that the settings say."""
+    if not settings.artifact_store:
+        return PipelineRoot(settings.pipeline_root)
+    return PipelineRoot(settings.pipeline_root, Location.parse(settings.artifact_store).uri)
+
+
+def records(settings: Settings) -> Recorder:
+    """Give what says whom events are told to: MLflow, and the webhook if there is one.
+
+    What there is for MLflow waits for one to be set, so that it knows all runs; who is told of
+    failures is told of those alone that come while it is set.
+    """
+
+    def record(appended: Sequence[Event]) -> list[OutboxRecord]:
+        told = outbox.record(appended)
+        if settings.failure_webhook_file is not None:
+            told += webhook.record(appended)
+        return told
+
+    return record
+
+
+def object_store(settings: Settings) -> ObjectStore | None:
+    """Give the object store that artifacts are kept in, or None.
+
+    Raises:
+        CredentialsError: its credentials cannot be used.
+        OSError: the authorities to trust there cannot be read.
+    """
+    path = settings.artifact_store_credentials
+    if not settings.artifact_store or path is None:
+        return None
+    return ObjectStore(
+        Location.parse(settings.artifact_store),
+        credentials(path),
+        settings.artifact_store_certificates,
+    )
 
 
 def _split(app: ASGIApp, for_steps: ASGIApp) -> ASGIApp:
@@ -193,7 +275,24 @@ def pod_options(settings: Settings, namespace: str = "") -> PodOptions:
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to `serve`, which stops the engine as well."""
+    """A server that leaves signals to `serve`, which stops the engine as well.
+
+    Args:
+        config: what it serves, and where.
+        watchers: the clients whose requests end no sooner than they are told to.
+
+    Attributes:
+        answering: set once it answers.
+    """
+
+    def __init__(self, config: uvicorn.Config, watchers: Watchers) -> None:
+        super().__init__(config)
+        self._watchers = watchers
+        self.answering = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.answering.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -201,6 +300,7 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.should_exit = True
+        self._watchers.close()
 
 
 async def serve(settings: Settings, connection: Connection) -> None:
@@ -208,19 +308,56 @@ async def serve(settings: Settings, connection: Connection) -> None:
 
     Raises:
         DatabaseError: the database cannot be used.
+        LoginError: the file that says where PostgreSQL is cannot be used.
         OSError: the address cannot be bound.
     """
-    store = open_store(settings.state / DATABASE, outbox.record)
+    login = Login.read(settings.database_file) if settings.database_file is not None else None
+    store = over(moving.open_database(settings.state, login), records(settings))
+    (settings.state / PROBLEM).unlink(missing_ok=True)
     try:
         elsewhere = connection.namespace if settings.kubeconfig is not None else ""
         async with Jobs(connection, pod_options(settings, elsewhere)) as jobs:
             parts = assemble(settings, store, jobs)
-            await _serve(settings, parts)
+            restoration = Restoration(settings.state / DATABASE, root_of(settings))
+            if restoration.phase() is None:
+                await _serve(settings, parts, lambda _: parts.engine.run())
+            else:
+                await _serve(
+                    settings,
+                    parts,
+                    lambda serving: _resume(restoration, parts.engine, jobs, serving),
+                )
     finally:
         store.close()
 
 
-async def _serve(settings: Settings, parts: Parts) -> None:
+async def _resume(
+    restoration: Restoration, engine: Engine, jobs: Jobs, serving: asyncio.Event
+) -> None:
+    """Run the engine on what a backup held, without the pods of before.
+
+    What was replaced is deleted once the service is up.
+    """
+    await end_all(jobs)
+    logger.info("the service begins with what a backup held; all pods of before are gone")
+
+    async def settle() -> None:
+        await serving.wait()
+        await engine.at_work.wait()
+        await asyncio.to_thread(restoration.settle)
+        logger.info("the service is up on what a backup held; what that replaced is deleted")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(engine.run(), name="restored-engine")
+        group.create_task(settle(), name="settling")
+
+
+async def _serve(
+    settings: Settings,
+    parts: Parts,
+    drive: Callable[[asyncio.Event], Coroutine[None, None, None]],
+) -> None:
+    """Serve; `drive` runs the engine, and is given what is set once clients are answered."""
     server = _Server(
         uvicorn.Config(
             parts.app,
@@ -236,17 +373,25 @@ async def _serve(settings: Settings, parts: Parts) -> None:
             timeout_graceful_shutdown=5,
             ws="none",
             lifespan="off",
-        )
+        ),
+        parts.watchers,
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.handle_exit, number, None)
-    workers = [asyncio.create_task(parts.engine.run(), name="engine")]
+    workers = [
+        asyncio.create_task(drive(server.answering), name="engine"),
+        asyncio.create_task(parts.firings.run(), name="firings"),
+    ]
     if parts.outbox is not None:
         workers.append(asyncio.create_task(parts.outbox.run(), name="outbox"))
+    if parts.webhook is not None:
+        workers.append(asyncio.create_task(parts.webhook.run(), name="webhook"))
+    if parts.retention is not None:
+        workers.append(asyncio.create_task(parts.retention.run(), name="retention"))
     for worker in workers:
         # If one fails, the service ends and is started again, rather than accept runs that
-        # nothing drives or records.
+        # nothing drives, fires or records.
         worker.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
     try:
         await server.serve()

@@ -10,6 +10,8 @@ end is recorded, so at every moment the records and the pods together tell how t
 - recorded, no pod, a result in its folder: that is how it ended;
 - recorded, no pod, claimed but without a result: it was lost, and does not run again by itself.
 
+What is taken from the cache is recorded as started, without a pod, and as ended, together. What
+the engine itself carries out, without a pod, is recorded as started before it acts (see `claims`).
 Killing the engine anywhere therefore runs nothing twice. While the API or the disk is away, it
 waits; a run that cannot be driven (a damaged record) stops alone.
 """
@@ -18,139 +20,74 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
-import os
 import time
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
-from toolkit_jobs import (
-    ClaimMount,
-    EmptyMount,
-    Mount,
-    PodPhase,
-    PodRequest,
-    PodStatus,
-    RefusedError,
-    SecretKey,
-    UnavailableError,
-    Variable,
-)
+from toolkit_jobs import PodPhase, PodStatus, RefusedError
 
-from . import events, installs, naming, podspec, runstate, scheduler, spec, timestamps
-from .environments import (
-    LAUNCHER,
-    MOUNT,
-    SITE,
-    BuildError,
-    Environments,
-    launcher_mounts,
+from . import (
+    events,
+    naming,
+    provenance,
+    records,
+    runstate,
+    scheduler,
+    spec,
+    timestamps,
+    workspaces,
 )
-from .events import Event, RunPhase, Values
+from .cache import Cache
+from .claims import ClaimError, Claims
+from .contents import Contents
+from .disposal import Disposal, report
+from .environments import BuildError, Environments
+from .events import Event, RunPhase
+from .installs import Group
+from .options import EngineOptions
+from .podrequests import PodRequests
 from .pods import Pods, persist
+from .provenance import Provenance
 from .reserved import Reserved
 from .root import Attempt, OutputError, PipelineRoot
-from .spec import SpecError, placeholders
-from .spec.model import (
-    Component,
-    Constant,
-    Container,
-    DagInput,
-    Json,
-    ParameterSource,
-    Pipeline,
-    TaskOutput,
-)
-from .steps import PREFIX, Exchange, StepTokens
-from .steps.routes import TOKEN, StartingError
+from .runstate import TaskPhase, TaskState
+from .spec import SpecError
+from .spec.model import Pipeline
+from .step import LABEL_RUN, Step
+from .steps.routes import StartingError
 from .store.interface import ConflictError, EventStore, NotFoundError, StoreError
+from .workspaces import Workspaces
 
 log = logging.getLogger(__name__)
 
-LABEL_RUN: Final = "toolkit.canonical.com/run"
-LABEL_SALT: Final = "toolkit.canonical.com/attempt"
 _SPECS_KEPT: Final = 32
-_LAST_LOG: Final = 2.0
-"""Seconds that the log of a terminated pod may take to be saved before it is killed."""
 _STORE_PAUSE: Final = 1.0
 """Seconds until the store is tried again after it failed (a full disk, say)."""
+_LONGEST_REST: Final = 30.0
 _HOPELESS: Final = frozenset({"InvalidImageName", "ErrImageNeverPull"})
 _PULLING: Final = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "CreateContainerConfigError", "CreateContainerError"}
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Tracking:
-    """Where steps find MLflow.
-
-    Attributes:
-        uri: its address, as pods reach it.
-        token: the secret that holds its token, or None.
-    """
-
-    uri: str
-    token: SecretKey | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """What steps without a shared volume are told.
-
-    Attributes:
-        address: where they reach this service, `http://HOST:PORT`.
-        tokens: make a token for each attempt.
-        exchange: has what steps send and have not committed.
-    """
-
-    address: str
-    tokens: StepTokens
-    exchange: Exchange
-
-
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
-    """How the engine runs steps.
-
-    Attributes:
-        step_image: the image that holds the launcher.
-        claim: the claim of the pipeline root's volume.
-        environments_claim: the claim of the environments volume.
-        parallelism: most pods of steps at a time.
-        run_parallelism: most of them for one run.
-        tracking: where steps find MLflow, or None.
-        transfer: how files get to steps and back that mount no volume; None if they mount it.
-        reserved_labels: what marks objects of the namespace that steps may not read (see
-            `reserved`).
-        pull_patience: seconds an image may fail to be pulled before its task has failed.
-    """
-
-    step_image: str
-    claim: str
-    environments_claim: str
-    parallelism: int = 64
-    run_parallelism: int = 32
-    tracking: Tracking | None = None
-    transfer: Transfer | None = None
-    reserved_labels: tuple[str, ...] = ()
-    pull_patience: float = 120.0
-
-
 @dataclass(slots=True)
 class _Work:
     """One attempt under way.
 
-    `end` is the event that ends it, once that is known and until it is recorded.
+    `end` is the event that ends it, once that is known and until it is recorded; `spent` is how
+    many attempts there were before the run was retried.
     """
 
     path: str
     attempt: int
     pod: str
     files: Attempt
-    component: Component
+    step: Step
+    spent: int = 0
     task: asyncio.Task[None] | None = None
     status: PodStatus | None = None
     waiting_since: float | None = None
@@ -160,7 +97,10 @@ class _Work:
 
 @dataclass(slots=True)
 class _Run:
-    """A run that is being driven."""
+    """A run that is being driven.
+
+    `claimed` is how many slots are decided on while the cache is asked whether they are needed.
+    """
 
     run_id: str
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -170,10 +110,16 @@ class _Run:
     place: str = ""
     constants: Mapping[str, str] = field(default_factory=dict)
     work: dict[str, _Work] = field(default_factory=dict)
+    again: float | None = None
+    claimed: int = 0
 
 
 class Engine:
-    """Runs pipelines. `run` works until it is cancelled; the rest may be called meanwhile."""
+    """Runs pipelines. `run` works until it is cancelled; the rest may be called meanwhile.
+
+    Attributes:
+        at_work: set while it drives runs.
+    """
 
     def __init__(
         self,
@@ -183,24 +129,31 @@ class Engine:
         environments: Environments,
         options: EngineOptions,
         *,
+        contents: Contents | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._pods = pods
         self._root = root
-        self._environments = environments
+        self._contents = contents or Contents(root)
+        self._cache = Cache(store, self._contents, options.cache, clock)
         self._options = options
-        self._reserved = Reserved(pods, options.reserved_labels)
+        self._workspaces = Workspaces(pods, root)
+        reserved = Reserved(pods, options.reserved_labels, options.claims)
+        self._requests = PodRequests(reserved, root, environments, options, self._workspaces)
+        self._claims = Claims(pods, root, reserved)
+        self._environments = environments
+        transfer = options.transfer
+        self._disposal = Disposal(pods, root, transfer.exchange if transfer is not None else None)
         self._clock = clock
         self._runs: dict[str, _Run] = {}
         self._drivers: dict[str, asyncio.Task[None]] = {}
         self._by_pod: dict[str, tuple[_Run, str]] = {}
         self._starved: OrderedDict[str, None] = OrderedDict()
         self._specs: OrderedDict[str, Pipeline] = OrderedDict()
-        self._cleaning: dict[str, asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._at_work = False
+        self.at_work = asyncio.Event()
 
     # -- what the API asks for
 
@@ -227,7 +180,11 @@ class Engine:
 
     def healthy(self) -> str:
         """Give "" while the engine works, else why it does not."""
-        return "" if self._at_work else "the engine has not found its pods yet, or has stopped"
+        return (
+            ""
+            if self.at_work.is_set()
+            else "the engine has not found its pods yet, or has stopped"
+        )
 
     async def logs(
         self, run_id: str, task: str, attempt: int, *, follow: bool = False
@@ -249,14 +206,6 @@ class Engine:
                 while chunk := await asyncio.to_thread(file.read, 256 * 1024):
                     yield chunk
 
-    def artifact(self, uri: str) -> Path:
-        """Give the file or folder of an artifact; ValueError if it is not below the root."""
-        below = uri.removeprefix(f"{self._root.uri}/")
-        parts = below.split("/")
-        if below == uri or "\0" in uri or any(part in ("", ".", "..") for part in parts):
-            raise ValueError(f"{uri[:200]!r} is not below {self._root.uri}")
-        return self._root.folder / below
-
     def under_way(self, run_id: str, pod: str) -> Attempt | None:
         """Give the attempt that runs in a pod; None if it has ended or never was.
 
@@ -270,7 +219,7 @@ class Engine:
                 return work.files
         run = self._runs.get(run_id)
         if run is None:
-            starting = not self._at_work
+            starting = not self.at_work.is_set()
         else:
             # Its driver has not read it yet, or is about to begin this attempt.
             running = (run.state.tasks[path].pod for path in run.state.running)
@@ -279,9 +228,19 @@ class Engine:
             raise StartingError("the engine is just taking up its runs")
         return None
 
+    def packages(self, image: str, groups: Sequence[Group]) -> tuple[str, ...]:
+        """Give the packages that a step would have now; see `Workloads.packages`."""
+        if self._options.transfer is not None:
+            return ()
+        return self._environments.lock(image, groups)
+
     def forget(self, run_id: str) -> None:
-        """Delete a run's files, and its pods if there are any."""
-        self._root.forget(run_id)
+        """Delete a run's files; see `Contents.forget`."""
+        self._contents.forget(run_id)
+
+    def forgetter(self) -> Callable[[str], None]:
+        """Give `forget` for many runs; see `Contents.forgetter`."""
+        return self._contents.forgetter()
 
     # -- driving runs
 
@@ -293,16 +252,18 @@ class Engine:
         try:
             # Pods first: a driver has to know what is there before it makes any.
             known = await self._pods.pods()
+            self._spawn(self._environments.sweep(known))
             for run_id in await asyncio.to_thread(self._store.active_runs):
                 self._adopt(run_id)
             for pod in known.values():
                 self._heard(pod)
-            self._at_work = True
+            self.at_work.set()
             await asyncio.Event().wait()
         finally:
-            self._at_work = False
+            self.at_work.clear()
             unsubscribe()
-            tasks = [*self._drivers.values(), *self._cleaning.values(), *self._background]
+            tasks = [*self._drivers.values(), *self._disposal.tasks(), *self._background]
+            tasks += self._workspaces.tasks()
             for run in self._runs.values():
                 tasks += [work.task for work in run.work.values() if work.task is not None]
             for task in tasks:
@@ -327,6 +288,7 @@ class Engine:
             return
         run = self._runs[run_id] = _Run(run_id)
         task = asyncio.create_task(self._drive(run), name=f"run-{run_id}")
+        task.add_done_callback(report)
         self._drivers[run_id] = task
 
     async def _drive(self, run: _Run) -> None:
@@ -347,13 +309,41 @@ class Engine:
                     await asyncio.sleep(_STORE_PAUSE)
                     continue
                 if not run.state.status.phase.ended:
-                    await run.wake.wait()
-                    run.wake.clear()
+                    await self._rest(run)
         except ValueError:
             # What is recorded of this run cannot be read. It stays as it is; the others go on.
             log.exception("run %s cannot be driven", run.run_id)
             return
         self._leave(run)
+        # It may have been retried just before, and nobody heard.
+        self._spawn(self._resume(run.run_id))
+
+    async def _resume(self, run_id: str) -> None:
+        """Take a run up again if it has not ended after all."""
+        while True:
+            try:
+                row = await asyncio.to_thread(self._store.run, run_id)
+            except NotFoundError:
+                return
+            except StoreError as error:
+                log.warning("run %s: %s; trying again", run_id, error)
+                await asyncio.sleep(_STORE_PAUSE)
+                continue
+            if not row.phase.ended:
+                self._adopt(run_id)
+            return
+
+    async def _rest(self, run: _Run) -> None:
+        """Wait until something happens, or until the next attempt of a task is due."""
+        if run.again is None:
+            await run.wake.wait()
+        else:
+            # The clock may be set: look now and then.
+            patience = min(max(run.again - self._clock(), 0.0), _LONGEST_REST)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await run.wake.wait()
+        run.wake.clear()
 
     @staticmethod
     def _reread(run: _Run) -> None:
@@ -365,8 +355,7 @@ class Engine:
         for work in run.work.values():
             if work.task is not None:
                 work.task.cancel()
-            self._by_pod.pop(work.pod, None)
-            self._clean(work.pod, work.files)
+            self._dispose(work)
         self._runs.pop(run.run_id, None)
         self._drivers.pop(run.run_id, None)
         self._starved.pop(run.run_id, None)
@@ -382,26 +371,35 @@ class Engine:
                 run.state.apply(event)
             if run.state.status.phase.ended:
                 return
+            self._settle(run)
         if run.pipeline is None:
             problem = await self._load(run)
             if problem:
-                await self._append(run, [self._ended(run, RunPhase.FAILED, problem)])
+                ended = events.RunEnded(
+                    run_id=run.run_id, time=self._clock(), phase=RunPhase.FAILED, message=problem
+                )
+                await self._append(run, [ended])
                 return
             await self._sweep(run)
         assert run.pipeline is not None  # noqa: S101 - _load() gave it or a problem
-        recorded = [work.end for work in run.work.values() if work.end is not None]
         sequence = run.state.sequence
-        for event in recorded:
+        recorded = []
+        for end in [work.end for work in run.work.values() if work.end is not None]:
+            event = provenance.once(end, run.state)
             run.state.apply(event)
+            recorded.append(event)
         finished = [run.work.pop(self._path(event)) for event in recorded]
-        plan = scheduler.decide(run.pipeline, run.state, self._slots(run), run.constants)
+        now = self._clock()
+        plan = scheduler.decide(run.pipeline, run.state, self._slots(run), now, run.constants)
+        run.again = plan.wake
         if plan.starved:
             self._starved.setdefault(run.run_id, None)
-        planned = self._events(run, plan)
-        if run.state.terminating:
+        planned = records.recorded(plan.decisions, run.state, run.pipeline.name, now)
+        if plan.stops:
             await self._kill(run)
-        for event in planned:
-            run.state.apply(event)
+        if run.pipeline.workspace is not None and _ends(planned):
+            await self._workspaces.release(run.pipeline.name, run.run_id)
+        planned = await self._apply(run, planned)
         if recorded or planned:
             try:
                 await asyncio.to_thread(
@@ -412,11 +410,66 @@ class Engine:
                     run.work[work.path] = work
                 raise
         for work in finished:
-            self._by_pod.pop(work.pod, None)
-            self._clean(work.pod, work.files)
-        self._feed(len(finished))
+            self._dispose(work)
+        self._feed(len(finished) + sum(isinstance(e, events.TaskCached) for e in planned))
         for path in run.state.running - run.work.keys():
             self._begin(run, path)
+
+    def _settle(self, run: _Run) -> None:
+        """Let go of attempts whose end is recorded, though the store could not say so."""
+        for work in list(run.work.values()):
+            task = run.state.tasks.get(work.path)
+            if work.end is None or task is None:
+                continue
+            if task.attempt != work.attempt or task.phase is not TaskPhase.RUNNING:
+                del run.work[work.path]
+                self._dispose(work)
+
+    async def _apply(self, run: _Run, planned: Sequence[Event]) -> list[Event]:
+        """Add decisions to a run's state; give them with what comes from the cache."""
+        found: list[Event] = []
+        run.claimed = sum(isinstance(e, events.TaskStarted) and e.pod != "" for e in planned)
+        try:
+            for event in planned:
+                looked_up = [event]
+                if isinstance(event, events.TaskStarted) and event.pod:
+                    looked_up = await self._look_up(run, event)
+                    run.claimed -= 1
+                for each in looked_up:
+                    run.state.apply(each)
+                found += looked_up
+        finally:
+            run.claimed = 0
+        return found
+
+    async def _look_up(self, run: _Run, event: events.TaskStarted) -> list[Event]:
+        """Ask the cache for a task that is to have a pod; give how it starts, and may end."""
+        task = TaskState(event.task, TaskPhase.RUNNING, event.attempt, inputs=event.inputs)
+        step = self._step_of(run, task)
+        if not self._cache.serves(step):
+            return [event]
+        looked = await asyncio.to_thread(self._cache.find, step)
+        if looked.execution is None:
+            return [dataclasses.replace(event, fingerprint=looked.fingerprint)]
+        # What comes after it may start at once: nothing else will wake the run.
+        run.wake.set()
+        cached = events.TaskCached(
+            run_id=run.run_id,
+            time=self._clock(),
+            task=event.task,
+            attempt=event.attempt,
+            outputs=looked.execution.outputs,
+            origin=looked.execution.run_id,
+            origin_task=looked.execution.task,
+            origin_sequence=looked.execution.sequence,
+        )
+        return [dataclasses.replace(event, pod=""), cached]
+
+    def _step_of(self, run: _Run, task: TaskState) -> Step:
+        assert run.pipeline is not None  # noqa: S101 - _step() loaded it
+        files = self._attempt_files(run, task.path, task.attempt)
+        step = Step(run.pipeline, run.state, run.constants, task, files)
+        return workspaces.importing(step, self._options.step_image)
 
     async def _append(self, run: _Run, found: list[Event]) -> None:
         sequence = run.state.sequence
@@ -425,7 +478,7 @@ class Engine:
         await asyncio.to_thread(self._store.append, run.run_id, found, sequence)
 
     def _slots(self, run: _Run) -> int:
-        total = sum(len(each.state.running) for each in self._runs.values())
+        total = sum(len(each.state.running) + each.claimed for each in self._runs.values())
         return min(
             self._options.parallelism - total,
             self._options.run_parallelism - len(run.state.running),
@@ -443,15 +496,13 @@ class Engine:
         for name, pod in (await self._pods.pods()).items():
             if pod.labels.get(LABEL_RUN) != run.run_id:
                 continue
-            for task in run.state.tasks.values():
-                if task.pod == name and task.phase.ended:
-                    self._clean(name, self._attempt_files(run, task))
+            assert run.pipeline is not None  # noqa: S101 - _load() came first
+            if ended := _ended_attempt(run.state, run.pipeline.name, name):
+                self._disposal.begin(name, self._attempt_files(run, *ended))
 
-    def _attempt_files(self, run: _Run, task: runstate.TaskState) -> Attempt:
+    def _attempt_files(self, run: _Run, path: str, attempt: int) -> Attempt:
         assert run.pipeline is not None  # noqa: S101 - the callers loaded it
-        return self._root.attempt(
-            run.place, run.pipeline.name, run.run_id, task.path, task.attempt
-        )
+        return self._root.attempt(run.place, run.pipeline.name, run.run_id, path, attempt)
 
     async def _load(self, run: _Run) -> str:
         """Read what a run needs of its spec; give what is wrong with it, or ""."""
@@ -464,13 +515,15 @@ class Engine:
             return str(error)
         run.pipeline = pipeline
         began = timestamps.format(created.time)
+        due = created.time if created.scheduled is None else created.scheduled
         run.constants = {
             ".pipeline_job_name": created.display_name,
             ".pipeline_job_resource_name": naming.resource_name(pipeline.name, run.run_id),
             ".pipeline_job_uuid": run.run_id,
             ".pipeline_job_create_time_utc": began,
-            ".pipeline_job_schedule_time_utc": began,
+            ".pipeline_job_schedule_time_utc": timestamps.format(due),
             ".pipeline_root": "/".join(p for p in (self._root.uri, run.place) if p),
+            ".workspace_path": workspaces.MOUNT,
         }
         return ""
 
@@ -485,68 +538,6 @@ class Engine:
         self._specs.move_to_end(digest)
         return found
 
-    def _events(self, run: _Run, plan: scheduler.Plan) -> list[Event]:
-        now, run_id = self._clock(), run.run_id
-        found: list[Event] = []
-        started: set[str] = set()
-        for decision in plan.decisions:
-            match decision:
-                case scheduler.Start(path):
-                    started.add(path)
-                    found.append(self._started(run, decision, now))
-                case scheduler.Succeed(path, outputs):
-                    found.append(
-                        events.TaskSucceeded(run_id=run_id, time=now, task=path, outputs=outputs)
-                    )
-                case scheduler.Fail(path, reason, message):
-                    if path not in run.state.tasks and path not in started:
-                        # It cannot start; that it was to start is a fact all the same.
-                        found.append(events.TaskStarted(run_id=run_id, time=now, task=path))
-                    found.append(
-                        events.TaskFailed(
-                            run_id=run_id, time=now, task=path, reason=reason, message=message
-                        )
-                    )
-                case scheduler.Skip(path, reason):
-                    found.append(
-                        events.TaskSkipped(run_id=run_id, time=now, task=path, reason=reason)
-                    )
-                case scheduler.Cancel(path):
-                    attempt = run.state.tasks[path].attempt
-                    found.append(
-                        events.TaskCanceled(run_id=run_id, time=now, task=path, attempt=attempt)
-                    )
-                case scheduler.End(phase, message, outputs):
-                    found.append(self._ended(run, phase, message, outputs))
-        return found
-
-    def _started(self, run: _Run, decision: scheduler.Start, now: float) -> Event:
-        assert run.pipeline is not None  # noqa: S101 - _step() loaded it
-        previous = run.state.tasks.get(decision.path)
-        attempt = previous.attempt + 1 if previous is not None else 0
-        pod = ""
-        if decision.container is not None:
-            pod = naming.pod_name(run.pipeline.name, run.run_id, decision.path, attempt)
-        return events.TaskStarted(
-            run_id=run.run_id,
-            time=now,
-            task=decision.path,
-            attempt=attempt,
-            pod=pod,
-            inputs=decision.inputs,
-        )
-
-    def _ended(
-        self, run: _Run, phase: RunPhase, message: str, outputs: Values | None = None
-    ) -> Event:
-        return events.RunEnded(
-            run_id=run.run_id,
-            time=self._clock(),
-            phase=phase,
-            message=message,
-            outputs=outputs or Values(),
-        )
-
     @staticmethod
     def _path(event: Event) -> str:
         assert isinstance(event, events.TaskSucceeded | events.TaskFailed)  # noqa: S101 - _conclude()
@@ -555,14 +546,15 @@ class Engine:
     # -- one attempt
 
     def _begin(self, run: _Run, path: str) -> None:
-        assert run.pipeline is not None  # noqa: S101 - _step() loaded it
         task = run.state.tasks[path]
-        files = self._attempt_files(run, task)
-        component = run.pipeline.component(path)
-        work = _Work(path, task.attempt, task.pod, files, component)
+        # The run's state may be read anew meanwhile: it has what it needs from here on.
+        step = self._step_of(run, task)
+        spent = run.state.spent.get(path, 0)
+        work = _Work(path, task.attempt, task.pod, step.files, step, spent)
         run.work[path] = work
-        self._by_pod[work.pod] = (run, path)
-        self._set(run, work, self._attempt(run, work))
+        if work.pod:
+            self._by_pod[work.pod] = (run, path)
+        self._set(run, work, self._attempt(run, work) if work.pod else self._act(run, work))
 
     def _set(self, run: _Run, work: _Work, coroutine: Coroutine[Any, Any, None]) -> None:
         """Put a task to work on an attempt; if it breaks, the attempt fails rather than hangs."""
@@ -585,7 +577,7 @@ class Engine:
                 # its way into the list: ask for it by name.
                 pod = await persist(f"pod {work.pod}", lambda: self._pods.get(work.pod))
             if pod is None:
-                request = await self._request(run, work)
+                request = await self._requests.make(work.step)
                 pod = await persist(f"pod {work.pod}", lambda: self._pods.start(request))
             # What the watch told meanwhile is newer.
             pod = work.status or pod
@@ -598,125 +590,21 @@ class Engine:
         except RefusedError as error:
             message = f"the cluster does not take the step's pod: {error}"
             self._conclude(run, work, self._failure(run, work, "PodRefused", message))
+        except ClaimError as error:
+            self._conclude(run, work, self._failure(run, work, "ClaimRefused", str(error)))
         except (SpecError, OSError) as error:
             self._conclude(run, work, self._failure(run, work, "CannotStart", str(error)))
 
-    async def _request(self, run: _Run, work: _Work) -> PodRequest:
-        assert run.pipeline is not None  # noqa: S101 - _step() loaded it
-        container = work.component.body
-        assert isinstance(container, Container)  # noqa: S101 - only these have pods
-        inputs = run.state.tasks[work.path].inputs
-        given = run.pipeline.task(work.path)
-        constants = {
-            **run.constants,
-            ".pipeline_task_name": given.name,
-            ".pipeline_task_uuid": naming.task_id(run.run_id, work.path),
-        }
-
-        def text(value: str) -> str:
-            return placeholders.fill_text(value, inputs.parameters, constants)
-
-        image = text(container.image)
-        install = installs.read(container.command)
-        transfer = self._options.transfer
-        environment = ""
-        if transfer is None:
-            environment = await self._environments.ensure(image, install.groups)
-        remote = transfer is not None and bool(install.groups)
-        task = {
-            "version": "1",
-            "root": self._root.mount,
-            "folder": f"{self._root.mount}/{work.files.folder}",
-            "executor_input": self._root.executor_input(work.files, work.component, inputs),
-            "output_types": {
-                key: str(kind) for key, kind in work.component.outputs.parameters.items()
-            },
-            "command": [*install.command, *container.args],
-            "constants": constants,
-            # What the author wrote may hold placeholders. What a user gave or a task produced is
-            # data, and stays as it is.
-            "written_inputs": [
-                key
-                for key, source in given.parameters.items()
-                if isinstance(source, Constant) and key in inputs.parameters
-            ],
-            "environment": SITE if environment or remote else None,
-            # Without a volume of environments, a step installs for itself.
-            "install": self._environments.request(install.groups) if remote else None,
-        }
-        await asyncio.to_thread(self._root.prepare, work.files, task)
-        mount = self._root.mount
-        mounts: list[Mount] = list(launcher_mounts(self._options.step_image))
-        if transfer is None:
-            mounts += [
-                ClaimMount(
-                    f"{mount}/{work.files.run}",
-                    self._options.claim,
-                    work.files.run,
-                    read_only=True,
-                ),
-                ClaimMount(f"{mount}/{work.files.folder}", self._options.claim, work.files.folder),
-            ]
-            arguments = ["run", f"{mount}/{work.files.input}"]
+    async def _act(self, run: _Run, work: _Work) -> None:
+        """Carry out what has no pod; again, if an engine was killed on the way."""
+        try:
+            outputs = await self._claims.carry_out(work.step)
+        except ClaimError as error:
+            self._conclude(run, work, self._failure(run, work, "ClaimRefused", str(error)))
+        except (SpecError, OSError) as error:
+            self._conclude(run, work, self._failure(run, work, "CannotStart", str(error)))
         else:
-            mounts.append(EmptyMount(mount))
-            arguments = ["remote", f"{transfer.address}{PREFIX}"]
-        if environment:
-            mounts.append(
-                ClaimMount(MOUNT, self._options.environments_claim, environment, read_only=True)
-            )
-        elif remote:
-            mounts.append(EmptyMount(MOUNT))
-        plain = PodRequest(
-            name=work.pod,
-            image=image,
-            command=("python3", LAUNCHER, *arguments),
-            env={
-                **self._tracking(run),
-                **{key: text(value) for key, value in container.env.items()},
-            },
-            secret_env={}
-            if transfer is None
-            else {TOKEN: transfer.tokens.issue(run.run_id, work.pod)},
-            mounts=tuple(mounts),
-            labels={LABEL_RUN: run.run_id, LABEL_SALT: work.files.salt},
-            annotations={"toolkit.canonical.com/task": work.path},
-        )
-        request, objects = podspec.extend(
-            plain, container, text, lambda source: self._setting(run, work.path, source)
-        )
-        await self._reserved.check(objects)
-        return request
-
-    @staticmethod
-    def _setting(run: _Run, path: str, source: ParameterSource) -> Json:
-        """Look up what a task's platform spec names: in the DAG around it, or a task beside it."""
-        assert run.pipeline is not None  # noqa: S101 - _step() loaded it
-        assert run.state.created is not None  # noqa: S101 - a run's first event
-        outer = path.rpartition("/")[0]
-        match source:
-            case Constant(value):
-                return value
-            case TaskOutput(task, key):
-                beside = run.state.tasks[f"{outer}/{task}" if outer else task]
-                return beside.outputs.parameters.get(key)
-            case DagInput(name):
-                if outer:
-                    return run.state.tasks[outer].inputs.parameters.get(name)
-                inputs = run.pipeline.root.inputs
-                return spec.arguments(inputs, run.state.created.parameters).get(name)
-
-    def _tracking(self, run: _Run) -> dict[str, Variable]:
-        tracking, created = self._options.tracking, run.state.created
-        if tracking is None or created is None:
-            return {}
-        env: dict[str, Variable] = {
-            "MLFLOW_TRACKING_URI": tracking.uri,
-            "MLFLOW_EXPERIMENT_NAME": created.experiment_name,
-        }
-        if tracking.token is not None:
-            env["MLFLOW_TRACKING_TOKEN"] = tracking.token
-        return env
+            self._conclude(run, work, self._success(run, work, outputs, self._clock()))
 
     def _heard(self, pod: PodStatus) -> None:
         """Take in a change of a pod."""
@@ -740,7 +628,7 @@ class Engine:
     def _stray(self, pod: PodStatus) -> None:
         """Clean up after a pod whose attempt has ended: an engine was killed in between."""
         run_id = pod.labels.get(LABEL_RUN)
-        if run_id is None or pod.phase is PodPhase.GONE or pod.name in self._cleaning:
+        if run_id is None or pod.phase is PodPhase.GONE or self._disposal.busy(pod.name):
             return
         run = self._runs.get(run_id)
         if run is not None and (
@@ -752,35 +640,39 @@ class Engine:
 
     async def _reclaim(self, pod: PodStatus, run_id: str) -> None:
         try:
-            state = runstate.fold(await asyncio.to_thread(self._store.events, run_id, 0))
+            state = runstate.fold(await self._listed(run_id))
         except NotFoundError:
             await persist(f"pod {pod.name}", lambda: self._pods.delete(pod.name, grace=0))
             return
-        for task in state.tasks.values():
-            if task.pod == pod.name and task.phase.ended:
-                files, _ = await asyncio.to_thread(self._files, run_id, task.path, task.attempt)
-                self._clean(pod.name, files)
+        assert state.created is not None  # noqa: S101 - a run's first event
+        if ended := _ended_attempt(state, state.created.pipeline_name, pod.name):
+            files, _ = await asyncio.to_thread(self._files, run_id, *ended)
+            self._disposal.begin(pod.name, files)
+
+    async def _listed(self, run_id: str) -> tuple[Event, ...]:
+        """Give the events of a run, once the store does."""
+        while True:
+            try:
+                return await asyncio.to_thread(self._store.events, run_id, 0)
+            except NotFoundError:
+                raise
+            except StoreError as error:
+                log.warning("run %s: %s; trying again", run_id, error)
+                await asyncio.sleep(_STORE_PAUSE)
 
     async def _finish(self, run: _Run, work: _Work, pod: PodStatus) -> None:
         """Find out how a pod that has ended did."""
         work.waiting = ("", "")
         try:
-            result = await asyncio.to_thread(self._root.result, work.files, work.component)
+            result = await asyncio.to_thread(self._root.result, work.files, work.step.component)
         except OutputError as error:
             self._conclude(run, work, self._failure(run, work, "OutputError", str(error)))
             return
         if result is not None and result.exit_code == 0 and pod.phase is not PodPhase.FAILED:
-            self._conclude(
-                run,
-                work,
-                events.TaskSucceeded(
-                    run_id=run.run_id,
-                    time=pod.finished or self._clock(),
-                    task=work.path,
-                    attempt=work.attempt,
-                    outputs=result.outputs,
-                ),
-            )
+            outputs = result.outputs if work.step.gives is None else work.step.gives
+            ended = pod.finished or self._clock()
+            ran = await asyncio.to_thread(self._requests.provenance, work.step, result.packages)
+            self._conclude(run, work, self._success(run, work, outputs, ended, ran))
             return
         reason, message = _blame(pod, result.message if result is not None else "")
         self._conclude(run, work, self._failure(run, work, reason, message))
@@ -811,14 +703,38 @@ class Engine:
         if work.end is None and work.waiting_since is not None:
             self._wait(run, work, work.status or pod)
 
+    @staticmethod
+    def _success(
+        run: _Run,
+        work: _Work,
+        outputs: events.Values,
+        ended: float,
+        ran: Provenance = Provenance(),  # noqa: B008 - an immutable value
+    ) -> Event:
+        return events.TaskSucceeded(
+            run_id=run.run_id,
+            time=ended,
+            task=work.path,
+            attempt=work.attempt,
+            outputs=outputs,
+            fingerprint=work.step.task.fingerprint,
+            image=ran.image,
+            lock=provenance.lock(ran.packages),
+            packages=ran.packages,
+        )
+
     def _failure(self, run: _Run, work: _Work, reason: str, message: str) -> Event:
+        assert run.pipeline is not None  # noqa: S101 - _step() loaded it
+        now = self._clock()
+        given, attempt = run.pipeline.task(work.path), work.attempt - work.spent
         return events.TaskFailed(
             run_id=run.run_id,
-            time=self._clock(),
+            time=now,
             task=work.path,
             attempt=work.attempt,
             reason=reason,
             message=message,
+            retry=scheduler.next_attempt(given, attempt, now),
         )
 
     def _conclude(self, run: _Run, work: _Work, end: Event) -> None:
@@ -837,51 +753,19 @@ class Engine:
             *(work.task for work in run.work.values() if work.task is not None),
             return_exceptions=True,
         )
-        running = [run.state.tasks[path] for path in run.state.running]
+        running = [task for path in run.state.running if (task := run.state.tasks[path]).pod]
         await asyncio.gather(
-            *(self._end_pod(task.pod, self._attempt_files(run, task)) for task in running)
+            *(
+                self._disposal.kill(task.pod, self._attempt_files(run, task.path, task.attempt))
+                for task in running
+            )
         )
 
-    async def _end_pod(self, pod: str, files: Attempt) -> None:
-        with contextlib.suppress(TimeoutError, UnavailableError, RefusedError):
-            # What it printed so far, if that is to be had quickly.
-            async with asyncio.timeout(_LAST_LOG):
-                await self._save_log(pod, files)
-        await persist(f"pod {pod}", lambda: self._pods.delete(pod, grace=0))
-
-    def _clean(self, pod: str, files: Attempt) -> None:
-        if pod not in self._cleaning:
-            task = asyncio.create_task(self._cleaned(pod, files), name=f"clean-{pod}")
-            self._cleaning[pod] = task
-            task.add_done_callback(lambda _: self._cleaning.pop(pod, None))
-            task.add_done_callback(_report)
-
-    async def _cleaned(self, pod: str, files: Attempt) -> None:
-        """Save an ended pod's log, then delete it."""
-        try:
-            await persist(f"the log of pod {pod}", lambda: self._save_log(pod, files))
-        except RefusedError as error:
-            # It never started, or is gone.
-            log.debug("pod %s has no log: %s", pod, error)
-        await persist(f"pod {pod}", lambda: self._pods.delete(pod, grace=0))
-        if self._options.transfer is not None:
-            # What a killed step had sent, and its record never committed.
-            await asyncio.to_thread(self._options.transfer.exchange.discard, files)
-
-    async def _save_log(self, pod: str, files: Attempt) -> None:
-        path = self._root.folder / files.log
-        if path.exists() or not path.parent.is_dir():
-            return
-        temporary = path.with_suffix(".log.new")
-        try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                async for chunk in self._pods.logs(pod):
-                    await asyncio.to_thread(file.write, chunk)
-            temporary.replace(path)
-        except OSError as error:
-            # A full disk, most likely: the pod keeps the log until there is room.
-            raise UnavailableError(f"saving the log of pod {pod}: {error}") from error
+    def _dispose(self, work: _Work) -> None:
+        """Let go of an attempt and clean up after its pod."""
+        if work.pod:
+            self._by_pod.pop(work.pod, None)
+            self._disposal.begin(work.pod, work.files)
 
     def _files(self, run_id: str, path: str, attempt: int) -> tuple[Attempt, str]:
         """Give the files and the pod of an attempt; blocking."""
@@ -895,12 +779,26 @@ class Engine:
         task = asyncio.create_task(coroutine)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-        task.add_done_callback(_report)
+        task.add_done_callback(report)
 
 
-def _report(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.error("%s failed", task.get_name(), exc_info=task.exception())
+def _ends(planned: Sequence[Event]) -> bool:
+    return any(isinstance(event, events.RunEnded) for event in planned)
+
+
+def _ended_attempt(state: runstate.RunState, pipeline: str, pod: str) -> tuple[str, int] | None:
+    """Give the path and the number of the attempt that ran in a pod, if it has ended."""
+    assert state.created is not None  # noqa: S101 - a run's first event
+    run_id = state.created.run_id
+    for task in state.tasks.values():
+        if task.pod == pod:
+            return None if task.phase is TaskPhase.RUNNING else (task.path, task.attempt)
+    earlier = {**state.spent, **{task.path: task.attempt for task in state.tasks.values()}}
+    for path, count in earlier.items():
+        for attempt in range(count):
+            if naming.pod_name(pipeline, run_id, path, attempt) == pod:
+                return path, attempt
+    return None
 
 
 def _blame(pod: PodStatus, message: str) -> tuple[str, str]:
@@ -914,6 +812,8 @@ def _blame(pod: PodStatus, message: str) -> tuple[str, str]:
             return "DeadlineExceeded", pod.message or "the step took longer than it may"
         case "Lost" | "NodeLost" | "Evicted":
             return pod.reason, pod.message or "the step's container was lost"
+        case "InitContainerFailed":
+            return pod.reason, pod.message
     if message:
         return "Error", message
     if pod.phase is PodPhase.SUCCEEDED:

@@ -12,6 +12,7 @@ was newest when it was first asked for.
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import json
 import logging
@@ -24,7 +25,7 @@ from typing import Any, Final
 
 from toolkit_jobs import ClaimMount, ImageMount, PodPhase, PodRequest, PodStatus, RefusedError
 
-from . import confined, naming
+from . import confined, naming, provenance
 from .installs import Group
 from .pods import Ends, Pods, persist
 
@@ -36,6 +37,10 @@ SITE: Final = f"{MOUNT}/site"
 LAUNCHER: Final = "/toolkit/launcher"
 BIN: Final = "/toolkit/bin"
 _CACHE: Final = "/toolkit/cache"
+_RECORD: Final = "result.json"
+_PREFIX: Final = "environment-"
+_KIND: Final = "toolkit.canonical.com/kind"
+_ENVIRONMENT: Final = "environment"
 _FORMAT: Final = 1
 _DEADLINE: Final = 3600
 
@@ -92,10 +97,27 @@ class Environments:
         if not groups:
             return ""
         key = self.key(image, groups)
-        record = self._options.folder / self._owner / key / "result.json"
-        if not os.path.lexists(record):
+        place = self._place(key)
+        if not _recorded(place):
             return None
-        return "" if self._read(record)["satisfied"] else f"{self._owner}/{key}"
+        return "" if self._read(place / _RECORD)["satisfied"] else f"{self._owner}/{key}"
+
+    def lock(self, image: str, groups: Sequence[Group]) -> tuple[str, ...]:
+        """Give every package that steps in an environment can import; blocking.
+
+        () if there is no such environment, or one that was built before packages were listed.
+        """
+        if not groups:
+            return ()
+        place = self._place(self.key(image, groups))
+        if not _recorded(place):
+            return ()
+        try:
+            return provenance.listed(self._read(place / _RECORD).get("packages"))
+        except (OSError, ValueError, BuildError) as error:
+            # The step runs in it all the same.
+            log.warning("the packages of %s are not known: %s", place, error)
+            return ()
 
     async def ensure(self, image: str, groups: Sequence[Group]) -> str:
         """Give the environment's folder on the volume, built if need be; "" if none is needed.
@@ -115,13 +137,31 @@ class Environments:
         # One of those who wait may be cancelled; the others still want it.
         return await asyncio.shield(build)
 
+    async def sweep(self, known: Mapping[str, PodStatus]) -> None:
+        """Delete the pods of builds that an engine took in before it was killed.
+
+        Args:
+            known: all pods of this service, by name.
+        """
+        for name, pod in known.items():
+            place = self._place(name.removeprefix(_PREFIX))
+            built = pod.labels.get(_KIND) == _ENVIRONMENT and _ended(pod)
+            if built and await asyncio.to_thread(_recorded, place):
+                await persist(f"pod {name}", functools.partial(self._pods.delete, name, grace=0))
+
+    def _place(self, key: str) -> Path:
+        return self._options.folder / self._owner / key
+
     async def _build(self, key: str, image: str, groups: Sequence[Group]) -> str:
-        name = f"environment-{key}"
+        name = f"{_PREFIX}{key}"
         below = f"{self._owner}/.build-{key}"
         folder = self._options.folder / below
         pod = await persist(f"pod {name}", lambda: self._pods.get(name))
+        if _ended(pod) and not await asyncio.to_thread(_recorded, folder):
+            # An engine was killed after it had taken in how that one ended.
+            await persist(f"pod {name}", lambda: self._pods.delete(name, grace=0))
+            pod = PodStatus(name, PodPhase.GONE)
         if pod.phase is PodPhase.GONE:
-            # Nobody is at work in it: what is left there is half a build.
             await asyncio.to_thread(self._prepare, folder, groups)
         request = PodRequest(
             name=name,
@@ -132,13 +172,15 @@ class Environments:
                 "HOME": "/tmp",  # noqa: S108 - the container's own
                 "TOOLKIT_UV": f"{BIN}/uv",
                 "UV_CACHE_DIR": _CACHE,
+                # An environment shares no file with the cache, nor with another one.
+                "UV_LINK_MODE": "copy",
             },
             mounts=(
                 *launcher_mounts(self._options.step_image),
                 ClaimMount(MOUNT, self._options.claim, below),
                 ClaimMount(_CACHE, self._options.claim, f"{self._owner}/.cache"),
             ),
-            labels={"toolkit.canonical.com/kind": "environment"},
+            labels={_KIND: _ENVIRONMENT},
             deadline=_DEADLINE,
             auxiliary=True,
         )
@@ -160,23 +202,28 @@ class Environments:
                 **self._options.env,
                 "TOOLKIT_UV": f"{BIN}/uv",
                 "UV_CACHE_DIR": f"{MOUNT}/cache",
+                "UV_LINK_MODE": "hardlink",
                 "HOME": MOUNT,
             },
         }
 
     def _prepare(self, folder: Path, groups: Sequence[Group]) -> None:
-        if folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, mode=0o700)
-        (folder / "site").mkdir(mode=0o700)
+        """Make a build's folder; again and again if need be.
+
+        What half a build has left there is for the next one to remove: the pod that a killed
+        engine asked for may come to be only now, and work in the folder.
+        """
+        (folder / "site").mkdir(parents=True, exist_ok=True, mode=0o700)
         (folder.parent / ".cache").mkdir(exist_ok=True, mode=0o700)
         request = {"version": "1", "target": SITE, "groups": [asdict(each) for each in groups]}
-        (folder / "request.json").write_text(json.dumps(request))
+        temporary = folder / "request.json.new"
+        temporary.write_text(json.dumps(request))
+        temporary.replace(folder / "request.json")
 
     def _settle(self, key: str, folder: Path, groups: Sequence[Group], pod: PodStatus) -> str:
         wanted = " ".join(each for group in groups for each in group.requirements)
         try:
-            result = self._read(folder / "result.json")
+            result = self._read(folder / _RECORD)
         except OSError as error:
             why = f"{pod.reason or pod.phase} {pod.message}".strip()
             raise BuildError(
@@ -207,3 +254,12 @@ class Environments:
         if not isinstance(found, dict):
             raise BuildError(f"{path}: the build's record is damaged")
         return found
+
+
+def _ended(pod: PodStatus) -> bool:
+    """True for a build that has ended and whose pod is still there."""
+    return pod.phase.ended and pod.phase is not PodPhase.GONE
+
+
+def _recorded(folder: Path) -> bool:
+    return os.path.lexists(folder / _RECORD)

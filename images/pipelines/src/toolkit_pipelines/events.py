@@ -6,7 +6,8 @@ them again, so an event must carry all that cannot be computed from the events b
 the pipeline spec.
 
 Events are plain data: values are JSON values, times are seconds since the epoch (UTC), a task is
-named by its path (`train`, or `outer/inner` for a task of a nested DAG).
+named by its path (`train`, `outer/inner` for a task of a nested DAG, `loop/7/inner` for one of an
+iteration).
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 Json: TypeAlias = Any
 """A value as `json.loads` gives it."""
+
+IN_WORKSPACE: Final = "_kfp_workspace"
+"""The metadata by which KFP's SDK knows that an artifact is in the workspace."""
 
 
 class RunPhase(enum.StrEnum):
@@ -51,12 +55,20 @@ class Artifact:
         type: the schema title (`system.Model`, `system.Metrics`, ...).
         uri: where its content is.
         metadata: what the component recorded on it; JSON values.
+        digest: of its content, by the launcher that delivered it: `sha256:HEX` of a file,
+            `tree-sha256:HEX` of a folder, `none` if nothing was written; "" if nobody knows.
     """
 
     name: str
     type: str
     uri: str
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    digest: str = ""
+
+    @property
+    def in_workspace(self) -> bool:
+        """True if steps find its content in the workspace of their run."""
+        return self.metadata.get(IN_WORKSPACE) is True
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +109,10 @@ class RunCreated(Event):
         parameters: the values given for the pipeline's inputs; defaults are not filled in.
         pipeline_root: the root asked for, or "" for the service's own.
         owner: the identity that asked.
+        force: True if no task is to be taken from the cache; what they give is kept there.
+        scheduled: the instant of a schedule that it is the run of; None if it is of none.
+        recurring_run_id: the recurring run that the schedule is of, or "".
+        reproduces: the run that it makes again, or "".
     """
 
     kind: ClassVar[str] = "RunCreated"
@@ -109,6 +125,10 @@ class RunCreated(Event):
     parameters: Mapping[str, Json] = field(default_factory=dict)
     pipeline_root: str = ""
     owner: str = ""
+    force: bool = False
+    scheduled: float | None = None
+    recurring_run_id: str = ""
+    reproduces: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,10 +136,15 @@ class TaskStarted(Event):
     """The engine decided to run one attempt of a task; recorded before its pod is made.
 
     Attributes:
-        task: the task's path.
+        task: the task's path; `loop/7` for an iteration of a loop.
         attempt: 0 for the first.
-        pod: the pod's name; "" for a task that is a nested DAG.
+        pod: the pod's name; "" for a task that is a nested DAG, a loop or an iteration, and for
+            one that is taken from the cache.
+        fingerprint: what the cache is to know its outputs by (see `cachekey`); "" to keep none.
         inputs: what the task gets, resolved.
+        iterations: how many items a loop has; None if it is none.
+        iteration: the number of an iteration, from 0; None if it is none.
+        acts: True if the service itself carries it out, without a pod.
     """
 
     kind: ClassVar[str] = "TaskStarted"
@@ -127,18 +152,55 @@ class TaskStarted(Event):
     task: str
     attempt: int = 0
     pod: str = ""
+    fingerprint: str = ""
     inputs: Values = Values()
+    iterations: int | None = None
+    iteration: int | None = None
+    acts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSucceeded(Event):
-    """A task ended well; `outputs` is what it produced."""
+    """A task ended well.
+
+    Attributes:
+        outputs: what it produced.
+        fingerprint: that of its start.
+        image: the reference of the image that it ran in.
+        lock: the digest of the packages that it had; "" if it installed none, or nobody knows.
+        packages: these, in the first event of the run that has this lock (see `provenance`).
+    """
 
     kind: ClassVar[str] = "TaskSucceeded"
 
     task: str
     attempt: int = 0
     outputs: Values = Values()
+    fingerprint: str = ""
+    image: str = ""
+    lock: str = ""
+    packages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCached(Event):
+    """A task was given what an earlier execution had produced, and did not run.
+
+    Attributes:
+        outputs: what it was given; the artifacts stay where they are.
+        origin: the run of that execution.
+        origin_task: its task's path.
+        origin_sequence: the place of its `TaskSucceeded` in that run's list.
+    """
+
+    kind: ClassVar[str] = "TaskCached"
+
+    task: str
+    attempt: int = 0
+    outputs: Values = Values()
+    origin: str
+    origin_task: str
+    origin_sequence: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +210,9 @@ class TaskFailed(Event):
     Attributes:
         reason: one word (`Error`, `OOMKilled`, `DeadlineExceeded`, `Lost`, ...).
         message: a sentence for people: what happened, what to do.
+        retry: when the next attempt may start, seconds since the epoch; None if that was the last.
+        nested: True if it is a nested pipeline that is tried again: from here on its tasks are as
+            if they had not been reached.
     """
 
     kind: ClassVar[str] = "TaskFailed"
@@ -156,16 +221,22 @@ class TaskFailed(Event):
     attempt: int = 0
     reason: str
     message: str
+    retry: float | None = None
+    nested: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSkipped(Event):
-    """A task will not run, and why (an upstream task failed, the run was terminated)."""
+    """A task will not run, and why.
+
+    `condition` tells whether its own condition is the reason, and not what became of others.
+    """
 
     kind: ClassVar[str] = "TaskSkipped"
 
     task: str
     reason: str
+    condition: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,8 +259,23 @@ class RunTerminating(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunRetried(Event):
+    """Someone asked for what failed in a run that has ended to be done again (see `reset`).
+
+    Attributes:
+        dropped: the paths of the tasks that are as if they had not been reached, with all in them.
+        reopened: the paths of the DAGs, loops and iterations that go on.
+    """
+
+    kind: ClassVar[str] = "RunRetried"
+
+    dropped: tuple[str, ...] = ()
+    reopened: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded(Event):
-    """Nothing more happens to the run; always the last event.
+    """Nothing more happens to the run unless it is retried.
 
     Attributes:
         phase: an ended phase.
@@ -210,10 +296,12 @@ KINDS: Mapping[str, type[Event]] = {
         RunCreated,
         TaskStarted,
         TaskSucceeded,
+        TaskCached,
         TaskFailed,
         TaskSkipped,
         TaskCanceled,
         RunTerminating,
+        RunRetried,
         RunEnded,
     )
 }
@@ -245,6 +333,9 @@ def decode(
     for name in ("inputs", "outputs"):
         if name in values:
             values[name] = values_from_json(values[name])
+    for name in ("dropped", "reopened", "packages"):
+        if name in values:
+            values[name] = tuple(values[name])
     try:
         if "phase" in values:
             values["phase"] = RunPhase(values["phase"])
@@ -295,6 +386,8 @@ def advance(status: RunStatus, event: Event) -> RunStatus:
             phase = RunPhase.RUNNING
         case RunTerminating() if not phase.ended:
             phase = RunPhase.CANCELING
+        case RunRetried():
+            phase, message, finished = RunPhase.RUNNING, "", None
         case RunEnded():
             phase, message, finished = event.phase, event.message, event.time
     history = status.history

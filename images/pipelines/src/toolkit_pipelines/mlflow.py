@@ -1,4 +1,4 @@
-"""MLflow's REST API, as far as runs are recorded in it (2.0, unchanged in MLflow 3).
+"""MLflow's REST API, as far as runs are recorded in it (2.0, with what MLflow 3 added: models).
 
 httpx and JSON: MLflow's own client would bring a hundred times the code. Every call here may be
 made again after its answer was lost.
@@ -6,7 +6,7 @@ made again after its answer was lost.
 
 from __future__ import annotations
 
-import asyncio
+import json
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,6 +16,8 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
+from .delivery import UnreachableError
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -23,12 +25,10 @@ T = TypeVar("T")
 MAX_PARAM: Final = 6000
 MAX_TAG: Final = 8000
 MAX_KEY: Final = 250
+MAX_MODEL_TAG: Final = 5000
+MAX_DATASET_DIGEST: Final = 36
 _BATCH: Final = {"params": 100, "metrics": 1000, "tags": 100}
 _RETRY: Final = frozenset({401, 403, 408, 425, 429, 500, 502, 503, 504})
-
-
-class UnreachableError(Exception):
-    """MLflow does not answer, or not now: trying again later may help."""
 
 
 class RejectedError(Exception):
@@ -50,6 +50,21 @@ class Found:
     run_id: str
     artifact_uri: str
     alive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What a run took, as MLflow has it.
+
+    Attributes:
+        name: what the run calls it.
+        digest: of its content, or of its address if nobody knows that; MLflow takes 36 characters.
+        source: where it is and what made it; JSON.
+    """
+
+    name: str
+    digest: str
+    source: Mapping[str, str]
 
 
 class MLflow:
@@ -171,6 +186,75 @@ class MLflow:
             for batch in _batches(values, _BATCH[name]):
                 await self._post("runs/log-batch", run_id=run, **{name: batch})
 
+    async def inputs(
+        self, run: str, datasets: Sequence[Dataset], models: Sequence[str] = ()
+    ) -> None:
+        """Record what a run took; the same again changes nothing."""
+        body: dict[str, Any] = {
+            "datasets": [
+                {
+                    "dataset": {
+                        "name": each.name,
+                        "digest": each.digest,
+                        "source_type": "kfp",
+                        "source": json.dumps(each.source, sort_keys=True),
+                    },
+                    "tags": [{"key": "mlflow.data.context", "value": each.name}],
+                }
+                for each in datasets
+            ],
+            "models": [{"model_id": each} for each in models],
+        }
+        await self._post(
+            "runs/log-inputs", run_id=run, **{name: each for name, each in body.items() if each}
+        )
+
+    async def model(self, experiment: str, tag: str, value: str) -> str:
+        """Give the id of the oldest logged model with a tag; "" if there is none."""
+        found = await self._post(
+            "logged-models/search",
+            experiment_ids=[experiment],
+            filter=f"tags.`{tag}` = '{_quoted(value)}'",
+            max_results=1,
+            order_by=[{"field_name": "creation_timestamp", "ascending": True}],
+        )
+        models = found.get("models") or []
+        return str(models[0]["info"]["model_id"]) if models else ""
+
+    async def create_model(
+        self, experiment: str, run: str, name: str, kind: str, tags: Mapping[str, str]
+    ) -> str:
+        """Make a logged model that a run made; give its id."""
+        made = await self._post(
+            "logged-models",
+            experiment_id=experiment,
+            name=name,
+            model_type=kind,
+            source_run_id=run,
+            tags=[
+                {"key": key, "value": _short(value, MAX_MODEL_TAG)} for key, value in tags.items()
+            ],
+        )
+        return str(made["model"]["info"]["model_id"])
+
+    async def outputs(self, run: str, model: str) -> None:
+        """Record that a run gave a logged model, which is ready; again changes nothing."""
+        path = f"/api/2.0/mlflow/logged-models/{quote(model, safe='')}"
+        await self._call("PATCH", path, json={"model_id": model, "status": "LOGGED_MODEL_READY"})
+        # Unlike all else, MLflow takes no output twice.
+        found = await self._get("runs/get", run_id=run)
+        known = found["run"].get("outputs", {}).get("model_outputs", [])
+        if all(each["model_id"] != model for each in known):
+            await self._post("runs/outputs", run_id=run, models=[{"model_id": model, "step": 0}])
+
+    async def untag(self, run: str, key: str) -> None:
+        """Delete a tag of a run, if it has it."""
+        try:
+            await self._post("runs/delete-tag", run_id=run, key=key)
+        except RejectedError as error:
+            if error.code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+
     async def upload(self, artifact_uri: str, path: str, content: bytes) -> bool:
         """Store a file among a run's artifacts; False if the server does not proxy them."""
         parts = urlsplit(artifact_uri)
@@ -235,12 +319,3 @@ def _milliseconds(seconds: float) -> int:
 
 def _batches(values: Sequence[T], size: int) -> Iterable[Sequence[T]]:
     return (values[start : start + size] for start in range(0, len(values), size))
-
-
-async def pause(seconds: float, wake: asyncio.Event) -> None:
-    """Wait for an event, but not longer than some seconds."""
-    try:
-        async with asyncio.timeout(seconds):
-            await wake.wait()
-    except TimeoutError:
-        return

@@ -12,6 +12,9 @@ import uuid
 from typing import Final
 
 _MAX_POD_NAME: Final = 63
+_MADE: Final = re.compile(
+    r"/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/[^/]+/[0-9a-f]{16}(?:/|$)"
+)
 
 
 def slug(text: str, length: int) -> str:
@@ -27,6 +30,21 @@ def salt(run_id: str, task: str, attempt: int) -> str:
 def task_id(run_id: str, task: str) -> str:
     """Give the id of a task of a run (a uuid5)."""
     return str(uuid.uuid5(uuid.UUID(run_id), task))
+
+
+def maker(uri: str) -> str:
+    """Give the id of the run that made the artifact at a URI, as `PipelineRoot` builds it.
+
+    "" if its URI does not tell: it was not made by a run.
+    """
+    found = _MADE.search(uri)
+    return found[1] if found else ""
+
+
+def iteration(path: str) -> str:
+    """Give what people call an iteration of a loop: `loop[7]` for `outer/loop/7`."""
+    loop, _, number = path.rpartition("/")
+    return f"{loop.rpartition('/')[2]}[{number}]"
 
 
 def pod_name(pipeline: str, run_id: str, task: str, attempt: int) -> str:

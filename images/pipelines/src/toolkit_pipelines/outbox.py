@@ -7,38 +7,47 @@ order, and telling it twice changes nothing: runs are found by their tags before
 A pipeline run is an MLflow run in the experiment of that name; each task is a run nested in it,
 a task of a nested pipeline in that pipeline's task. Input parameters become parameters, numbers in
 `system.Metrics` artifacts metrics (on the task's run as they are, on the pipeline's as
-`TASK/NAME`), artifacts are listed with their URIs in `kfp/artifacts.json`, and pages
-(`system.HTML`, `system.Markdown`) are copied there.
+`TASK/NAME`), artifacts are listed with their URIs and digests in `kfp/artifacts.json`, and pages
+(`system.HTML`, `system.Markdown`) are copied there. What a task takes is logged as its inputs,
+a `system.Model` that it gives as a logged model. A task that was taken from the cache is
+recorded as one that ran, with the tag `kfp.cached_from`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
-import random
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
-from . import confined, events, naming, spec
+from . import events, naming, spec
+from .contents import AbsentError, Contents, ElsewhereError
+from .delivery import Delivery, UnreachableError
 from .events import Artifact, Event, Json, RunPhase, Values
-from .mlflow import Found, MLflow, RejectedError, UnreachableError, key, pause
+from .mlflow import MAX_DATASET_DIGEST, Dataset, Found, MLflow, RejectedError, key
+from .objects import ObjectStoreError
 from .spec import SpecError
 from .spec.placeholders import as_text
-from .store.interface import EventStore, NotFoundError, OutboxEntry, OutboxRecord, StoreError
+from .store.interface import EventStore, NotFoundError, OutboxEntry, OutboxRecord, Recipient
 
 log = logging.getLogger(__name__)
 
 TAG_RUN: Final = "kfp.run_id"
 TAG_TASK: Final = "kfp.task"
 TAG_STATE: Final = "kfp.state"
+TAG_ERROR: Final = "kfp.error"
+TAG_ORIGIN: Final = "kfp.cached_from"
+"""Of a task that was taken from the cache: `RUN/TASK`, the one that produced its outputs."""
+TAG_ARTIFACT: Final = "kfp.artifact"
+"""Of a logged model: the SHA-256 of its URI, by which the tasks that take it find it."""
+_MODEL: Final = "system.Model"
 _PAGES: Final = {"system.HTML": ".html", "system.Markdown": ".md"}
 _MAX_PAGE: Final = 8 * 1024 * 1024
 _BACKOFF: Final = (0.5, 60.0)
-_IDLE: Final = 30.0
 _RUNS_KEPT: Final = 256
 _STATUS: Final = {
     RunPhase.SUCCEEDED: "FINISHED",
@@ -74,101 +83,35 @@ class _Mirror:
     found: dict[str, Found] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Trouble:
-    """A run whose records cannot be delivered just now."""
-
-    until: float
-    wait: float
-
-
-class Outbox:
+class Outbox(Delivery):
     """Delivers the outbox to MLflow.
 
     Args:
         store: where the records wait.
         mlflow: where they go.
-        page: gives the file of an artifact's URI; ValueError if it is not one of ours.
-        root: the folder that those files lie below.
+        contents: what artifacts hold.
     """
 
     def __init__(
         self,
         store: EventStore,
         mlflow: MLflow,
-        page: Callable[[str], Path],
-        root: Path,
+        contents: Contents,
         *,
         backoff: tuple[float, float] = _BACKOFF,
     ) -> None:
-        self._store = store
+        super().__init__(store, Recipient.MLFLOW, backoff)
         self._mlflow = mlflow
-        self._page = page
-        self._root = root
-        self._backoff = backoff
+        self._contents = contents
         self._mirrors: OrderedDict[str, _Mirror] = OrderedDict()
-        self._trouble: dict[str, _Trouble] = {}
-        self._wake = asyncio.Event()
 
-    async def run(self) -> None:
-        """Deliver records as they come, until cancelled."""
-        loop = asyncio.get_running_loop()
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._mlflow.close()
 
-        def appended(run_id: str) -> None:
-            del run_id
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self._wake.set)
-
-        stop = self._store.subscribe(appended)
-        try:
-            while True:
-                self._wake.clear()
-                try:
-                    more = await self._round()
-                except StoreError as error:
-                    log.warning("the outbox: %s", error)
-                    more = False
-                if not more:
-                    await pause(self._sleep(), self._wake)
-        finally:
-            stop()
-            await self._mlflow.close()
-
-    def _sleep(self) -> float:
-        if not self._trouble:
-            return _IDLE
-        now = asyncio.get_running_loop().time()
-        return max(min(each.until for each in self._trouble.values()) - now, 0.01)
-
-    async def _round(self) -> bool:
-        """Deliver what is due; give whether there was anything."""
-        now = asyncio.get_running_loop().time()
-        waiting = [run_id for run_id, each in self._trouble.items() if each.until > now]
-        entries = await asyncio.to_thread(lambda: self._store.outbox(limit=100, excluding=waiting))
-        by_run: OrderedDict[str, list[OutboxEntry]] = OrderedDict()
-        for entry in entries:
-            by_run.setdefault(entry.record.run_id, []).append(entry)
-        for run_id, listed in by_run.items():
-            try:
-                for entry in listed:
-                    await self._deliver(entry.record)
-                    await asyncio.to_thread(self._store.delivered, [entry.entry_id])
-            except UnreachableError as error:
-                self._later(run_id, error)
-            else:
-                self._trouble.pop(run_id, None)
-        return bool(entries)
-
-    def _later(self, run_id: str, error: UnreachableError) -> None:
-        before = self._trouble.get(run_id)
-        wait = min(before.wait * 2, self._backoff[1]) if before else self._backoff[0]
-        if before is None:
-            log.warning("recording run %s: %s; trying again", run_id, error)
-        now = asyncio.get_running_loop().time()
-        spread = random.uniform(0.75, 1.25)  # noqa: S311 - no secret
-        self._trouble[run_id] = _Trouble(now + wait * spread, wait)
-
-    async def _deliver(self, waiting: OutboxRecord) -> None:
+    async def deliver(self, entry: OutboxEntry) -> None:
+        """Tell MLflow one thing; see `Delivery.deliver`."""
+        waiting = entry.record
         try:
             event = events.decode(
                 waiting.body["kind"],
@@ -211,9 +154,15 @@ class Outbox:
             case events.TaskStarted():
                 await self._task_started(mirror, event)
             case events.TaskSucceeded():
-                await self._task_succeeded(mirror, event)
-            case events.TaskFailed():
-                tags = {TAG_STATE: "FAILED", "kfp.error": f"{event.reason}: {event.message}"}
+                ran = {"kfp.image": event.image, "kfp.lock": event.lock}
+                tags = {name: value for name, value in ran.items() if value}
+                await self._task_succeeded(mirror, event, {**tags, TAG_STATE: "SUCCEEDED"})
+            case events.TaskCached():
+                origin = f"{event.origin}/{event.origin_task}"
+                tags = {TAG_STATE: "CACHED", TAG_ORIGIN: origin}
+                await self._task_succeeded(mirror, event, tags)
+            case events.TaskFailed(retry=None):
+                tags = {TAG_STATE: "FAILED", TAG_ERROR: f"{event.reason}: {event.message}"}
                 await self._task_ended(mirror, event.task, "FAILED", event.time, tags)
             case events.TaskCanceled():
                 tags = {TAG_STATE: "CANCELED"}
@@ -222,8 +171,19 @@ class Outbox:
                 root = await self._root_run(mirror)
                 if root.alive:
                     await self._mlflow.log(root.run_id, tags={TAG_STATE: "CANCELING"})
+            case events.RunRetried():
+                await self._goes_on(await self._root_run(mirror))
+                for path in event.reopened:
+                    await self._goes_on(await self._task_run(mirror, path, event.time))
             case events.RunEnded():
                 await self._run_ended(mirror, event)
+            case events.TaskFailed():
+                # It is tried again.
+                run = await self._task_run(mirror, event.task, event.time)
+                if run.alive:
+                    why = f"attempt {event.attempt}: {event.reason}: {event.message}"
+                    tags = {"kfp.retried": why, TAG_STATE: "PENDING"}
+                    await self._mlflow.log(run.run_id, tags=tags)
             case events.TaskSkipped():
                 # It has no run: nothing was tried.
                 return
@@ -243,11 +203,19 @@ class Outbox:
 
     async def _root_run(self, mirror: _Mirror) -> Found:
         created = mirror.created
-        tags = {"kfp.pipeline": created.pipeline_name, TAG_STATE: "RUNNING"}
+        tags = {
+            "kfp.pipeline": created.pipeline_name,
+            "kfp.spec_digest": created.spec,
+            TAG_STATE: "RUNNING",
+        }
+        if created.recurring_run_id:
+            tags["kfp.recurring_run_id"] = created.recurring_run_id
+        if created.reproduces:
+            tags["kfp.reproduces"] = created.reproduces
         return await self._found(mirror, "", created.display_name, created.time, tags)
 
-    async def _task_run(self, mirror: _Mirror, path: str, start: float) -> Found:
-        outer, _, name = path.rpartition("/")
+    async def _task_run(self, mirror: _Mirror, path: str, start: float, name: str = "") -> Found:
+        outer, _, last = path.rpartition("/")
         parent = (
             await self._task_run(mirror, outer, start) if outer else await self._root_run(mirror)
         )
@@ -257,7 +225,7 @@ class Outbox:
             "kfp.task_id": naming.task_id(mirror.created.run_id, path),
             TAG_STATE: "RUNNING",
         }
-        return await self._found(mirror, path, name, start, tags)
+        return await self._found(mirror, path, name or last, start, tags)
 
     async def _run_created(self, mirror: _Mirror, event: events.RunCreated) -> None:
         root = await self._root_run(mirror)
@@ -274,15 +242,69 @@ class Outbox:
         await self._mlflow.log(root.run_id, params=_params(values))
 
     async def _task_started(self, mirror: _Mirror, event: events.TaskStarted) -> None:
-        run = await self._task_run(mirror, event.task, event.time)
+        name = naming.iteration(event.task) if event.iteration is not None else ""
+        run = await self._task_run(mirror, event.task, event.time, name)
         if not run.alive:
             return
         tags = {"kfp.attempt": str(event.attempt), TAG_STATE: "RUNNING"}
         if event.pod:
             tags["kfp.pod"] = event.pod
-        await self._mlflow.log(run.run_id, params=_params(event.inputs.parameters), tags=tags)
+        if event.attempt:
+            # Its parameters are recorded, and cannot be changed.
+            await self._goes_on(run)
+            await self._mlflow.log(run.run_id, tags=tags)
+        else:
+            await self._mlflow.log(run.run_id, params=_params(event.inputs.parameters), tags=tags)
+            await self._took(mirror, run, event.inputs)
 
-    async def _task_succeeded(self, mirror: _Mirror, event: events.TaskSucceeded) -> None:
+    async def _took(self, mirror: _Mirror, run: Found, inputs: Values) -> None:
+        """Record what a task took: models that are known here as such, all else as datasets."""
+        datasets, models = [], []
+        for name, artifact in _each(inputs):
+            model = ""
+            if artifact.type == _MODEL:
+                tag = _address(artifact)
+                model = await self._mlflow.model(mirror.experiment, TAG_ARTIFACT, tag)
+            if model:
+                models.append(model)
+            else:
+                datasets.append(_dataset(name, artifact))
+        if datasets or models:
+            await self._mlflow.inputs(run.run_id, datasets, models)
+
+    async def _gave(self, mirror: _Mirror, run: Found, task: str, outputs: Values) -> None:
+        """Record the models that a task gave; one from the cache stays that of who made it."""
+        for name, artifact in _each(outputs):
+            if artifact.type != _MODEL:
+                continue
+            tag = _address(artifact)
+            model = await self._mlflow.model(mirror.experiment, TAG_ARTIFACT, tag)
+            if not model:
+                tags = {
+                    TAG_ARTIFACT: tag,
+                    TAG_RUN: mirror.created.run_id,
+                    TAG_TASK: task,
+                    "kfp.uri": artifact.uri,
+                    "kfp.digest": artifact.digest,
+                }
+                model = await self._mlflow.create_model(
+                    mirror.experiment, run.run_id, _model_name(name), _MODEL, tags
+                )
+            await self._mlflow.outputs(run.run_id, model)
+
+    async def _goes_on(self, run: Found) -> None:
+        """Take back that a run or a task has ended."""
+        if run.alive:
+            await self._mlflow.update(run.run_id, "RUNNING")
+            await self._mlflow.untag(run.run_id, TAG_ERROR)
+            await self._mlflow.log(run.run_id, tags={TAG_STATE: "RUNNING"})
+
+    async def _task_succeeded(
+        self,
+        mirror: _Mirror,
+        event: events.TaskSucceeded | events.TaskCached,
+        tags: Mapping[str, str],
+    ) -> None:
         run = await self._task_run(mirror, event.task, event.time)
         root = await self._root_run(mirror)
         metrics = _metrics(event.outputs)
@@ -294,14 +316,15 @@ class Outbox:
                 time=event.time,
             )
             await self._artifacts(run, event.outputs)
+            # A nested pipeline passes on what its tasks made.
+            if isinstance(event, events.TaskCached) or event.image:
+                await self._gave(mirror, run, event.task, event.outputs)
         if root.alive and metrics:
             named = {key(f"{event.task}/{name}"): value for name, value in metrics.items()}
             await self._mlflow.log(root.run_id, metrics=named, time=event.time)
         if root.alive:
             await self._pages(root, event.outputs, f"{event.task}/")
-        await self._task_ended(
-            mirror, event.task, "FINISHED", event.time, {TAG_STATE: "SUCCEEDED"}
-        )
+        await self._task_ended(mirror, event.task, "FINISHED", event.time, tags)
 
     async def _task_ended(
         self, mirror: _Mirror, path: str, status: str, time: float, tags: Mapping[str, str]
@@ -316,7 +339,7 @@ class Outbox:
         if root.alive:
             tags = {TAG_STATE: str(event.phase), **_outputs(event.outputs.parameters)}
             if event.message:
-                tags["kfp.error"] = event.message
+                tags[TAG_ERROR] = event.message
             await self._mlflow.log(
                 root.run_id, metrics=_metrics(event.outputs), tags=tags, time=event.time
             )
@@ -329,7 +352,10 @@ class Outbox:
             return
         listed = {
             name: [
-                {"name": a.name, "type": a.type, "uri": a.uri, "metadata": dict(a.metadata)}
+                {
+                    **{"name": a.name, "type": a.type, "uri": a.uri},
+                    **{"metadata": dict(a.metadata), "digest": a.digest},
+                }
                 for a in artifacts
             ]
             for name, artifacts in outputs.artifacts.items()
@@ -349,23 +375,57 @@ class Outbox:
                 await self._mlflow.upload(run.artifact_uri, path, content)
 
     def _content(self, uri: str) -> bytes | None:
-        """Read a page; None if it is not there, is too large, or is not ours to read."""
+        """Read a page; None if it is not there, is too large, or is not ours to read.
+
+        Raises:
+            UnreachableError: the object store that has it does not answer.
+        """
+        content = bytearray()
         try:
-            with (
-                confined.opened(self._root, self._page(uri)) as descriptor,
-                confined.stream(descriptor) as file,
-            ):
-                content = file.read(_MAX_PAGE + 1)
-        except (OSError, ValueError) as error:
+            with self._contents.opened(uri) as opened:
+                if opened.folder:
+                    return None
+                for chunk in opened.chunks():
+                    content += chunk
+                    if len(content) > _MAX_PAGE:
+                        return None
+        except ObjectStoreError as error:
+            if error.transient:
+                raise UnreachableError(str(error)) from error
+            log.warning("the page %s is not copied: %s", uri[:200], error)
+            return None
+        except (OSError, AbsentError, ElsewhereError) as error:
             log.info("the page %s is not copied: %s", uri[:200], error)
             return None
-        return content if len(content) <= _MAX_PAGE else None
+        return bytes(content)
 
 
 def _each(outputs: Values) -> Iterable[tuple[str, Artifact]]:
     for name, artifacts in outputs.artifacts.items():
         for number, artifact in enumerate(artifacts):
             yield (name if len(artifacts) == 1 else f"{name}-{number}"), artifact
+
+
+def _address(artifact: Artifact) -> str:
+    return hashlib.sha256(artifact.uri.encode()).hexdigest()
+
+
+def _dataset(name: str, artifact: Artifact) -> Dataset:
+    known = artifact.digest if artifact.digest != "none" else ""
+    digest = known.rpartition(":")[2] or _address(artifact)
+    source = {
+        "uri": artifact.uri,
+        "type": artifact.type,
+        "digest": artifact.digest,
+        "kfp.run_id": naming.maker(artifact.uri),
+    }
+    told = {name: value for name, value in source.items() if value}
+    return Dataset(key(name), digest[:MAX_DATASET_DIGEST], told)
+
+
+def _model_name(name: str) -> str:
+    # Beyond what no key has, MLflow takes these in no name of a model.
+    return key(name).replace("/", "_").replace(".", "_")
 
 
 def _params(values: Mapping[str, Json]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -43,6 +44,16 @@ class Pods(Protocol):
         """Give an object's metadata, {} if there is none; never its content."""
         ...
 
+    async def create_claim(
+        self, name: str, spec: Mapping[str, Any], metadata: Mapping[str, Any], *, own: bool
+    ) -> None:
+        """Create a persistent volume claim."""
+        ...
+
+    async def delete_claim(self, name: str, uid: str) -> None:
+        """Delete that very persistent volume claim if it is there."""
+        ...
+
     def logs(self, name: str, *, follow: bool = False) -> AsyncIterator[bytes]:
         """Give what the pod printed."""
         ...
@@ -58,6 +69,21 @@ async def persist(what: str, call: Callable[[], Awaitable[T]]) -> T:
             log.warning("%s: %s; trying again", what, error)
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
             wait = min(wait * 2, _BACKOFF[1])
+
+
+async def end_all(pods: Pods) -> None:
+    """Kill all pods, and wait until there are none.
+
+    Raises:
+        RefusedError: the API does not let one be deleted.
+    """
+    changed = asyncio.Event()
+    pods.subscribe(lambda pod: changed.set())
+    for name in await pods.pods():
+        await persist(f"pod {name}", functools.partial(pods.delete, name, grace=0))
+    while await pods.pods():
+        await changed.wait()
+        changed.clear()
 
 
 class Ends:

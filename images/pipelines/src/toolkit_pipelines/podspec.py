@@ -15,11 +15,10 @@ from toolkit_jobs import (
     ClaimMount,
     ConfigMapKey,
     ConfigMapMount,
-    EmptyMount,
-    EphemeralMount,
     FieldPath,
     GpuRequest,
     Identity,
+    InitContainer,
     Mount,
     Placement,
     PodRequest,
@@ -31,7 +30,12 @@ from toolkit_jobs import (
 
 from .spec import SpecError, accelerators
 from .spec import platform as platforms
-from .spec.kubernetes import ClaimFolder, EphemeralFolder, KubernetesSettings
+from .spec.kubernetes import (
+    WORKSPACE_PATH,
+    WORKSPACE_VOLUME,
+    ClaimFolder,
+    KubernetesSettings,
+)
 from .spec.model import Container, Json, ParameterSource
 
 Lookup: TypeAlias = Callable[[ParameterSource], Json]
@@ -65,7 +69,10 @@ def extend(
     settings = container.kubernetes
     names = _Names(look_up)
     env: dict[str, Variable] = {**request.env, **_variables(settings, names)}
-    mounts = (*request.mounts, *_mounts(settings, names))
+    asked = _mounts(settings, names)
+    mounts = (*request.mounts, *asked)
+    # What the service mounts for itself no name leads to.
+    workspace = [each for each in request.mounts if each.path == WORKSPACE_PATH]
     extended = dataclasses.replace(
         request,
         env=env,
@@ -76,14 +83,72 @@ def extend(
         labels={**settings.labels, **request.labels},
         annotations={**settings.annotations, **request.annotations},
         deadline=settings.deadline,
-        claim_templates=tuple(names.known(settings.claim_templates)),
+        claim_templates=(*names.known(settings.claim_templates), *_configured(settings, look_up)),
         pull_policy=settings.pull_policy,
         pull_secrets=tuple(names.known(settings.pull_secrets)),
         identity=Identity(
             settings.identity.user, settings.identity.group, settings.identity.non_root
         ),
+        before=_before(settings, volume_names(settings, [*workspace, *asked])),
     )
-    return extended, _objects(env, mounts[len(request.mounts) :], request.env)
+    return extended, _objects(env, asked, request.env)
+
+
+def volume_names(settings: KubernetesSettings, mounts: Iterable[Mount]) -> dict[str, str]:
+    """Give the paths of a task's volumes by KFP's names of them; the first, if two have one.
+
+    A secret, a config map and a claim give their volume its name, the others have what the author
+    calls them; the run's workspace is `kfp-workspace`.
+    """
+    own = {path: name for name, path in settings.volumes.items()}
+    found: dict[str, str] = {}
+    for mount in mounts:
+        name = own.get(mount.path, "")
+        match mount:
+            case ClaimMount(path=path, claim=claim):
+                name = WORKSPACE_VOLUME if path == WORKSPACE_PATH else claim
+            case SecretMount(_, secret):
+                name = secret
+            case ConfigMapMount(_, config_map):
+                name = config_map
+        if name:
+            found.setdefault(name, mount.path)
+    return found
+
+
+def _before(settings: KubernetesSettings, volumes: Mapping[str, str]) -> tuple[InitContainer, ...]:
+    found = []
+    for each in settings.before:
+        for name in each.mounts.values():
+            if name not in volumes:
+                known = ", ".join(sorted(volumes)) or "none"
+                raise SpecError(
+                    _WHERE,
+                    f"the init container {each.name!r} mounts {name[:80]!r}: the task has no such "
+                    f"volume; its volumes are: {known}",
+                )
+        mounts = {path: volumes[name] for path, name in each.mounts.items()}
+        found.append(dataclasses.replace(each, mounts=mounts))
+    return tuple(found)
+
+
+def _configured(settings: KubernetesSettings, look_up: Lookup) -> list[str]:
+    where = f"{_WHERE}: resourceClaimJson"
+    return [
+        name
+        for source in settings.claim_configurations
+        for name in platforms.claim_templates(look_up(source), where)
+    ]
+
+
+def claims(settings: KubernetesSettings, look_up: Lookup) -> list[str]:
+    """Give the names of the claims that a task mounts.
+
+    Raises:
+        SpecError: one of them is no name, or there is none.
+    """
+    names = _Names(look_up)
+    return [_claim(each, names.one(each.name)).claim for each in settings.claims]
 
 
 class _Names:
@@ -122,8 +187,8 @@ def _mounts(settings: KubernetesSettings, names: _Names) -> list[Mount]:
         *(SecretMount(each.path, name, each.optional) for each, name in secrets if name),
         *(ConfigMapMount(each.path, name, each.optional) for each, name in config_maps if name),
         *(_claim(each, names.one(each.name)) for each in settings.claims),
-        *(EmptyMount(each.path, each.medium, each.size) for each in settings.empty_folders),
-        *(_ephemeral(each) for each in settings.ephemeral_folders),
+        *settings.empty_folders,
+        *settings.ephemeral_folders,
     ]
 
 
@@ -131,17 +196,6 @@ def _claim(folder: ClaimFolder, name: str) -> ClaimMount:
     if not name:
         raise SpecError(_WHERE, f"the claim to mount at {folder.path} has no name")
     return ClaimMount(folder.path, name, folder.sub_path)
-
-
-def _ephemeral(folder: EphemeralFolder) -> EphemeralMount:
-    return EphemeralMount(
-        folder.path,
-        folder.size,
-        folder.access_modes,
-        folder.storage_class,
-        folder.labels,
-        folder.annotations,
-    )
 
 
 def _objects(

@@ -8,7 +8,7 @@ operator tells them apart by their labels.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from .pods import Pods, persist
 from .podspec import Objects
@@ -29,10 +29,12 @@ class Reserved:
     Args:
         pods: asks for the objects' labels.
         labels: `NAME` or `NAME=VALUE`; an object that bears one of them is not for steps.
+        claims: the service's own claims, which never are.
     """
 
-    def __init__(self, pods: Pods, labels: Iterable[str]) -> None:
+    def __init__(self, pods: Pods, labels: Iterable[str], claims: Iterable[str] = ()) -> None:
         self._pods = pods
+        self._claims = frozenset(claims)
         self._labels = [tuple(each.partition("=")) for each in labels]
 
     async def check(self, objects: Objects) -> None:
@@ -42,7 +44,7 @@ class Reserved:
             SpecError: one of them is not for steps; the message names it and the label.
             RefusedError: the service may not look.
         """
-        if not self._labels:
+        if not self._labels and self._claims.isdisjoint(objects.claims):
             return
         for resource, names in (
             ("secrets", objects.secrets),
@@ -53,8 +55,22 @@ class Reserved:
                 await self._check(resource, name)
 
     async def _check(self, resource: str, name: str) -> None:
+        found = await persist(
+            f"the {_WORDS[resource]} {name!r}", lambda: self._pods.metadata(resource, name)
+        )
+        self.judge(resource, name, found)
+
+    def judge(self, resource: str, name: str, found: Mapping[str, Any]) -> None:
+        """Let an object pass whose metadata is known.
+
+        Raises:
+            SpecError: it is not for steps.
+        """
         word = f"the {_WORDS[resource]} {name!r}"
-        found = await persist(word, lambda: self._pods.metadata(resource, name))
+        if resource == "persistentvolumeclaims" and name in self._claims:
+            raise SpecError("", f"{word} is not for steps: it is the service's own")
+        if not self._labels:
+            return
         labels: Mapping[str, str] = found.get("labels") or {}
         for label, equals, value in self._labels:
             if label in labels and (not equals or labels[label] == value):

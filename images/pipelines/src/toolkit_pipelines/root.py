@@ -17,12 +17,12 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from . import confined, naming
+from . import confined, naming, provenance
 from .events import Artifact, Json, Values
 from .spec import SpecError, values
 from .spec.model import ArtifactType, Component
@@ -30,7 +30,17 @@ from .spec.model import ArtifactType, Component
 DEFAULT_URI: Final = "minio://mlpipeline/v2/artifacts"
 MAX_RESULT: Final = 32 * 1024 * 1024
 """Largest record of an attempt that is read, in bytes."""
+STARTED: Final = ".started"
+"""In an attempt's folder: a launcher has begun it."""
+RESULT: Final = "result.json"
+"""In an attempt's folder: how it ended. Written last, so that all else is there for good."""
+RESTORING: Final = ".restore"
+"""In the root: what `restoration` keeps. No run's files are in there."""
+MAX_DEPTH: Final = 8
+"""How many levels below the root a run's folder may be."""
+RUN_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SCHEMES: Final = (("gs://", "/gcs/"), ("minio://", "/minio/"), ("s3://", "/s3/"))
+_DIGEST: Final = re.compile(r"((tree-)?sha256:[0-9a-f]{64}|none)?")
 _PLACE: Final = re.compile(r"[A-Za-z0-9_.\-]+(/[A-Za-z0-9_.\-]+)*")
 
 
@@ -40,11 +50,15 @@ class OutputError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How an attempt ended, by its launcher's record."""
+    """How an attempt ended, by its launcher's record.
+
+    `packages` is what it could import, if it installed any for itself.
+    """
 
     exit_code: int
     message: str
     outputs: Values
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +73,11 @@ class Attempt:
     def folder(self) -> str:
         """Its own folder."""
         return f"{self.task}/{self.salt}"
+
+    @property
+    def staging(self) -> str:
+        """What a step without the volume has sent and not yet committed."""
+        return f"{self.folder}.part"
 
     @property
     def input(self) -> str:
@@ -109,20 +128,37 @@ class PipelineRoot:
         """Give the folder below this root that a run's or a spec's `pipeline_root` means.
 
         "" and the root's own URI are the root itself; a URI below it and a relative path are a
-        folder in it.
+        folder in it. KFP's default is this root wherever it is.
 
         Raises:
-            ValueError: it is somewhere else; other object stores are not supported yet.
+            ValueError: it is somewhere else.
         """
-        if asked in ("", self.uri, f"{self.uri}/"):
+        bare = asked.rstrip("/")
+        if not asked or bare in self._names:
             return ""
-        below = asked.removeprefix(f"{self.uri}/").rstrip("/")
-        if not _PLACE.fullmatch(below) or any(part in (".", "..") for part in below.split("/")):
+        below = self.below(bare) or bare
+        parts = below.split("/")
+        plain = not {".", ".."}.intersection(parts) and parts[0] != RESTORING
+        if not _PLACE.fullmatch(below) or not plain:
             raise ValueError(
-                f"the pipeline root {asked[:200]!r} is not below {self.uri}: other stores are not "
-                "supported yet; leave it out, or give a path below it"
+                f"the pipeline root {asked[:200]!r} is not below {self.uri}, where this service "
+                "keeps artifacts; leave it out, or give a path below it"
             )
         return below
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        # Artifacts that were kept before an object store was set are still called by the default.
+        return (self.uri, DEFAULT_URI)
+
+    def below(self, uri: str) -> str | None:
+        """Give the path of a URI from this root; None if it is not below it, or leaves it."""
+        for name in self._names:
+            if uri.startswith(f"{name}/"):
+                found = uri[len(name) + 1 :]
+                plain = not any(part in ("", ".", "..") for part in found.split("/"))
+                return found if plain and "\0" not in found else None
+        return None
 
     def attempt(self, place: str, pipeline: str, run_id: str, task: str, attempt: int) -> Attempt:
         """Give the files of an attempt of the task at a path."""
@@ -168,6 +204,28 @@ class PipelineRoot:
             },
         }
 
+    def imported(self, attempt: Attempt, inputs: Values) -> list[str]:
+        """Give the folders of other runs' attempts that made input artifacts.
+
+        Only these are made by the engine: what is in them may be links that a step made, to be
+        followed where nothing else is in sight.
+
+        Raises:
+            OutputError: one is below this root, but is no artifact of a run.
+        """
+        found: dict[str, None] = {}
+        for listed in inputs.artifacts.values():
+            for each in listed:
+                below = self.below(each.uri)
+                if each.in_workspace or below is None or below.startswith(f"{attempt.run}/"):
+                    continue
+                parts = below.split("/")
+                salts = [n for n, part in enumerate(parts[:-1]) if _SALT.fullmatch(part)]
+                if not salts:
+                    raise OutputError(f"{each.uri[:200]!r} is no artifact of a run")
+                found["/".join(parts[: salts[0] + 1])] = None
+        return list(found)
+
     def prepare(self, attempt: Attempt, task: Mapping[str, Json]) -> None:
         """Make an attempt's folder and write its input file; again and again if need be."""
         folder = self.folder / attempt.folder
@@ -181,7 +239,7 @@ class PipelineRoot:
 
     def claimed(self, attempt: Attempt) -> bool:
         """Tell whether a launcher has begun the attempt, ever."""
-        return os.path.lexists(self.folder / attempt.folder / ".started")
+        return os.path.lexists(self.folder / attempt.folder / STARTED)
 
     def result(self, attempt: Attempt, component: Component) -> Result | None:
         """Read how an attempt ended; None if its launcher wrote no record.
@@ -189,7 +247,7 @@ class PipelineRoot:
         Raises:
             OutputError: the record is damaged, or does not match what the component declares.
         """
-        path = self.folder / attempt.folder / "result.json"
+        path = self.folder / attempt.folder / RESULT
         if not os.path.lexists(path):
             return None
         try:
@@ -204,7 +262,8 @@ class PipelineRoot:
             code, message = int(data["exit_code"]), str(data["message"])
             if code != 0:
                 return Result(code, message, Values())
-            return Result(code, message, self._outputs(attempt, component, data))
+            packages = provenance.listed(data.get("packages"))
+            return Result(code, message, self._outputs(attempt, component, data), packages)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise OutputError(f"the step's record cannot be read: {error}") from error
 
@@ -232,9 +291,9 @@ class PipelineRoot:
         uri = str(data["uri"])
         if len(uri) > 4096 or not uri.isprintable():
             raise OutputError(f"output artifact {output!r}: its URI is not one: {uri[:80]!r}")
-        below = f"{self.uri}/"
-        inside = uri.startswith(f"{below}{attempt.run}/") and ".." not in uri.split("/")
-        if uri.startswith(below) and not inside:
+        below = self.below(uri)
+        inside = below is not None and below.startswith(f"{attempt.run}/")
+        if uri.startswith(tuple(f"{name}/" for name in self._names)) and not inside:
             raise OutputError(
                 f"output artifact {output!r}: {uri[:200]!r} belongs to another run; import it "
                 "in the pipeline instead"
@@ -242,31 +301,44 @@ class PipelineRoot:
         metadata = data["metadata"]
         if not isinstance(metadata, dict):
             raise OutputError(f"output artifact {output!r}: its metadata is no map")
-        return Artifact(str(data["name"])[:1000], title, uri, _finite(metadata))
+        # Launchers of before computed none.
+        digest = data.get("digest", "")
+        if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+            raise OutputError(f"output artifact {output!r}: no digest: {str(digest)[:80]!r}")
+        return Artifact(str(data["name"])[:1000], title, uri, _finite(metadata), digest)
 
-    def forget(self, run_id: str) -> None:
-        """Delete all files of a run: its logs, its inputs, its artifacts."""
-        for folder in self._folders_of(run_id):
-            shutil.rmtree(folder)
+    def forget(self, folders: Iterable[str]) -> None:
+        """Delete all files of a run on the volume: its logs, its inputs, its artifacts.
 
-    def _folders_of(self, run_id: str) -> Iterator[Path]:
+        Args:
+            folders: its folders, as `run_folders` gives them.
+        """
+        for folder in folders:
+            shutil.rmtree(self.folder / folder)
+
+    def run_folders(self) -> dict[str, list[str]]:
+        """Give the folders of all runs, relative to the root, by the run's id; blocking."""
         # A run's folder is two levels below the root, or deeper by the place that it asked for.
+        found: dict[str, list[str]] = {}
         pending = [self.folder]
-        for _ in range(8):
+        for _ in range(MAX_DEPTH):
             following: list[Path] = []
             for each in pending:
                 with os.scandir(each) as entries:
                     for entry in entries:
                         if not entry.is_dir(follow_symlinks=False):
                             continue
-                        if entry.name == run_id:
-                            yield Path(entry.path)
-                        elif not _RUN_ID.fullmatch(entry.name):
-                            following.append(Path(entry.path))
+                        path = Path(entry.path)
+                        if RUN_ID.fullmatch(entry.name):
+                            folder = str(path.relative_to(self.folder))
+                            found.setdefault(entry.name, []).append(folder)
+                        elif entry.name != RESTORING or each != self.folder:
+                            following.append(path)
             pending = following
+        return found
 
 
-_RUN_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_SALT: Final = re.compile(r"[0-9a-f]{16}")
 
 
 def _runtime(artifact: Artifact, kind: ArtifactType | None = None) -> dict[str, Json]:

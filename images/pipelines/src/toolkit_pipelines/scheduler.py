@@ -1,111 +1,55 @@
-"""What happens next in a run: a pure function of pipeline, state and free slots.
+"""What happens next in a run: a pure function of pipeline, state, time and free slots.
 
 `decide` looks at every DAG that is under way, from the root down, and gives decisions for the
 engine to carry out and record. It starts nothing and remembers nothing; given the same arguments
 it gives the same decisions, and once they are recorded it does not give them again. The rules:
 
-- A task may start when all its upstream tasks have succeeded and its inputs are there.
-- A DAG with a failed task starts nothing more; what runs in it may end. Then the DAG has failed,
-  and so on outwards. Other DAGs are not touched until the failure reaches them.
-- A nested DAG takes no slot; only a task with a pod does.
+- A task may start when all its upstream tasks have succeeded and its inputs are there. If one of
+  them failed or was skipped, it is skipped. If it says so (exit handlers,
+  `ignore_upstream_failure`), it starts however they have ended. What was taken from the cache has
+  succeeded; whether a task is, the engine finds out once it has started.
+- A task whose condition is not met is skipped; that is no failure.
+- A DAG with a failed task starts nothing more but the tasks that start however others ended, and
+  what comes after them; what runs in it may end. Then the DAG has failed, and so on outwards.
+  Other DAGs are not touched until the failure reaches them.
+- A loop runs its DAG for each item, in order, as many at a time as it may and as slots are free.
+  Once an iteration has failed no further one starts.
+- A failed attempt is followed by another as the task's policy says; meanwhile the task is open.
+  Another attempt of a nested pipeline runs all of it: its tasks have all their attempts anew.
+- A run that takes longer than its pipeline allows is stopped as it stands, and has failed.
+- A nested DAG takes no slot; only a task with a pod does, and one that the service carries out.
+  An importer has ended as it starts, unless a pod copies its artifact into the workspace.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final
 
-from . import naming
-from .events import Artifact, Json, RunPhase, Values
-from .runstate import RunState, TaskPhase
-from .spec import placeholders, values
+from . import resolution
+from .decisions import Cancel, Decision, End, Fail, Plan, Skip, Start, Succeed
+from .events import RunPhase, Values
+from .resolution import InputError, Outcome, Resolver
+from .runstate import TASK_FAILED, Children, RunState, TaskPhase, TaskState
+from .spec import values
+from .spec.conditions import ConditionError
 from .spec.errors import SpecError
-from .spec.model import (
-    MISSING,
-    Component,
-    Constant,
-    Container,
-    Dag,
-    DagInput,
-    ParameterType,
-    Pipeline,
-    Task,
-)
+from .spec.model import Component, Dag, Importer, Pipeline, Task
 
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Start a task; `container` is None for a nested DAG, which has no pod."""
-
-    path: str
-    inputs: Values
-    container: Container | None
-
-
-@dataclass(frozen=True, slots=True)
-class Succeed:
-    """A nested DAG has ended well."""
-
-    path: str
-    outputs: Values
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """A nested DAG has failed, or a task cannot start since its inputs are not as declared."""
-
-    path: str
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Skip:
-    """A task will not run."""
-
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """Stop a task that is under way: the run is being terminated."""
-
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """The run has ended."""
-
-    phase: RunPhase
-    message: str = ""
-    outputs: Values = field(default_factory=Values)
-
-
-Decision: TypeAlias = Start | Succeed | Fail | Skip | Cancel | End
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is to be done now.
-
-    Attributes:
-        decisions: in the order in which they are to be recorded; empty while nothing can be done.
-        starved: True if a task could start but for a free slot.
-    """
-
-    decisions: tuple[Decision, ...] = ()
-    starved: bool = False
-
-
-class InputError(Exception):
-    """A task's inputs cannot be made from what its upstream tasks gave."""
+MAX_REACHED: Final = 100_000
+"""Once a run has had as many tasks and iterations, no iteration starts: its loop fails."""
+_NOTHING: Final = Children()
+_RUNNING: Final = Outcome(TaskPhase.RUNNING)
 
 
 def decide(
-    pipeline: Pipeline, state: RunState, slots: int, constants: Mapping[str, str] | None = None
+    pipeline: Pipeline,
+    state: RunState,
+    slots: int,
+    now: float,
+    constants: Mapping[str, str] | None = None,
 ) -> Plan:
     """Give what is to be done now.
 
@@ -113,19 +57,50 @@ def decide(
         pipeline: what the run runs.
         state: its events so far; at least the first.
         slots: how many more pods may be started.
+        now: the time, seconds since the epoch.
         constants: placeholders of the run with their values (`.pipeline_job_uuid`, ...).
     """
     if state.created is None or state.status.phase.ended:
         return Plan()
     if state.terminating:
-        return Plan(_terminate(state))
-    return _Pass(pipeline, state, slots, constants or {}).run()
+        return _stop(state, End(RunPhase.CANCELED))
+    plan = _Pass(pipeline, state, slots, now, constants or {}).run()
+    # A run of which all is recorded has ended, even if nobody could say so in time.
+    if pipeline.deadline is None or any(isinstance(each, End) for each in plan.decisions):
+        return plan
+    due = state.begun + pipeline.deadline
+    if now >= due:
+        message = (
+            f"the run took longer than the {pipeline.deadline} s that its pipeline allows "
+            "(dsl.PipelineConfig: active_deadline_seconds)"
+        )
+        return _stop(state, End(RunPhase.FAILED, message))
+    return dataclasses.replace(plan, wake=due if plan.wake is None else min(plan.wake, due))
 
 
-def _terminate(state: RunState) -> tuple[Decision, ...]:
+def next_attempt(task: Task, attempt: int, ended: float) -> float | None:
+    """Give when a task may be tried again after an attempt failed; None if it may not.
+
+    Args:
+        task: the task.
+        attempt: the number of the attempt that failed, from 0.
+        ended: when it did, seconds since the epoch.
+    """
+    retry = task.retry
+    if retry is None or attempt >= retry.count:
+        return None
+    pause = retry.pause
+    for _ in range(attempt):
+        pause *= retry.factor
+        if pause >= retry.longest:
+            break
+    return ended + min(pause, retry.longest)
+
+
+def _stop(state: RunState, end: End) -> Plan:
     # Inner tasks were reached after the DAGs that they are in: stop them first.
     open_tasks = [path for path, task in state.tasks.items() if not task.phase.ended]
-    return (*(Cancel(path) for path in reversed(open_tasks)), End(RunPhase.CANCELED))
+    return Plan((*(Cancel(path) for path in reversed(open_tasks)), end), stops=True)
 
 
 @dataclass(slots=True)
@@ -135,10 +110,20 @@ class _Pass:
     pipeline: Pipeline
     state: RunState
     slots: int
+    now: float
     constants: Mapping[str, str]
     decisions: list[Decision] = field(default_factory=list)
     starved: bool = False
-    decided: dict[str, tuple[TaskPhase, Values]] = field(default_factory=dict)
+    wake: float | None = None
+    decided: dict[str, Outcome] = field(default_factory=dict)
+    attempts: dict[str, int] = field(default_factory=dict)
+    reached: int = field(init=False)
+    resolver: Resolver = field(init=False)
+
+    def __post_init__(self) -> None:
+        assert self.state.created is not None  # noqa: S101 - decide() looked
+        self.reached = len(self.state.tasks)
+        self.resolver = Resolver(self.state.created.run_id, self.constants, self._outcome)
 
     def run(self) -> Plan:
         created = self.state.created
@@ -147,177 +132,275 @@ class _Pass:
             given = values.arguments(self.pipeline.root.inputs, created.parameters)
         except SpecError as error:
             return Plan((End(RunPhase.FAILED, str(error)),))
-        ended = self._dag("", self.pipeline.root, self.pipeline.dag, Values(given))
+        ended = self._dag("", self.pipeline.dag, Values(given))
         if ended is not None:
-            phase, message, outputs = ended
-            failed = phase is TaskPhase.FAILED
-            self.decisions.append(
-                End(RunPhase.FAILED if failed else RunPhase.SUCCEEDED, message, outputs)
-            )
-        return Plan(tuple(self.decisions), self.starved)
+            failed = ended.phase is TaskPhase.FAILED
+            phase = RunPhase.FAILED if failed else RunPhase.SUCCEEDED
+            self.decisions.append(End(phase, ended.message, ended.outputs))
+        return Plan(tuple(self.decisions), self.starved, self.wake)
 
-    def _phase(self, path: str) -> TaskPhase | None:
+    # -- how tasks stand
+
+    def _outcome(self, path: str) -> Outcome:
         if path in self.decided:
-            return self.decided[path][0]
-        task = self.state.tasks.get(path)
-        return task.phase if task else None
+            return self.decided[path]
+        task = self.state.tasks[path]
+        cause = self._cause(task) if task.phase is TaskPhase.FAILED else ""
+        return Outcome(task.phase, task.outputs, task.message, cause)
 
-    def _outputs(self, path: str) -> Values:
-        if path in self.decided:
-            return self.decided[path][1]
-        return self.state.tasks[path].outputs
+    def _cause(self, task: TaskState) -> str:
+        """Give why a task failed: for a DAG, why the first task in it did."""
+        while failed := self.state.children.get(task.path, _NOTHING).failed:
+            task = self.state.tasks[failed[0]]
+        return f"{task.reason}: {task.message}"
 
-    def _dag(
-        self, path: str, component: Component, dag: Dag, inputs: Values
-    ) -> tuple[TaskPhase, str, Values] | None:
+    def _component(self, task: Task) -> Component:
+        return self.pipeline.components[task.component]
+
+    # -- DAGs and loops under way
+
+    def _dag(self, path: str, dag: Dag, inputs: Values) -> Outcome | None:
         """Look at one DAG under way; give how it ended, or None while it has not."""
         prefix = f"{path}/" if path else ""
-        failed: list[str] = []
-        waiting: list[str] = []
+        group = self.state.children.get(path, _NOTHING)
+        failed = list(group.failed)
         running = False
-        for name, task in dag.tasks.items():
-            inner = prefix + name
-            phase = self._phase(inner)
-            if phase is None:
-                ready = not failed and all(
-                    self._phase(prefix + each) is TaskPhase.SUCCEEDED for each in task.upstream
-                )
-                phase = self._start(inner, task, inputs, prefix) if ready else None
-            elif phase is TaskPhase.RUNNING and inner not in self.state.running:
-                body = self.pipeline.components[task.component].body
-                if isinstance(body, Dag):
-                    phase = self._nested(inner, task, self.state.tasks[inner].inputs)
-            if phase is None:
-                waiting.append(inner)
-            elif phase is TaskPhase.RUNNING:
+        for inner in group.open:
+            ended = self._open(inner, dag.tasks[inner[len(prefix) :]])
+            if ended is None:
                 running = True
-            elif phase is not TaskPhase.SUCCEEDED:
+            elif ended.phase is TaskPhase.FAILED:
                 failed.append(inner)
-        if failed and not running:
-            message = self._blame(failed)
-            self.decisions += [Skip(each, message) for each in waiting]
-            return TaskPhase.FAILED, message, Values()
+        waiting: list[Task] = []
+        if group.reached < len(dag.tasks):
+            known = self.state.tasks
+            waiting = [task for name, task in dag.tasks.items() if prefix + name not in known]
+        # What others may have to wait for.
+        unended = {task.name for task in waiting}
+        unended.update(each[len(prefix) :] for each in group.open if each not in self.decided)
+        while waiting:
+            doomed, rest = bool(failed), []
+            for task in waiting:
+                if failed and task.name not in dag.closing:
+                    phase: TaskPhase | None = self._skip(prefix + task.name, _blame(failed))
+                elif unended.isdisjoint(task.upstream):
+                    phase = self._try(task, inputs, prefix)
+                else:
+                    phase = None
+                if phase is None:
+                    rest.append(task)
+                    continue
+                self.reached += 1
+                if not phase.ended:
+                    running = True
+                    continue
+                unended.discard(task.name)
+                if phase is TaskPhase.FAILED:
+                    failed.append(prefix + task.name)
+            waiting = rest
+            if doomed or not failed:
+                break
+            # The first failure: what was left waiting before it is not going to start.
         if running or waiting:
             return None
-        return TaskPhase.SUCCEEDED, "", self._dag_outputs(component, dag, prefix)
+        if failed:
+            return self._failure(failed)
+        return Outcome(TaskPhase.SUCCEEDED, self.resolver.dag_outputs(dag, prefix))
 
-    def _blame(self, failed: list[str]) -> str:
-        names = ", ".join(repr(each) for each in failed[:3])
-        more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
-        return f"task{'s' if len(failed) > 1 else ''} {names}{more} failed"
+    def _open(self, path: str, task: Task) -> Outcome | None:
+        """Look at a task that is under way; give how it ended, or None while it has not."""
+        state = self.state.tasks[path]
+        body = self._component(task).body
+        if state.phase is TaskPhase.PENDING:
+            if not self._again(state, self._component(task)) or not isinstance(body, Dag):
+                return None
+            self.attempts[path] = state.attempt + 1
+        if not isinstance(body, Dag):
+            return None
+        if task.iterator is not None:
+            return self._loop(path, task, body, state.inputs, state.iterations or 0)
+        return self._conclude(path, self._dag(path, body, state.inputs), task)
+
+    def _again(self, state: TaskState, component: Component) -> bool:
+        """Start the next attempt of a task if it is due; tell whether it is started."""
+        assert state.retry is not None  # noqa: S101 - so it is pending
+        failed = state.history[-1][1]
+        # A clock that was set back would make it wait for longer than it should.
+        if failed <= self.now < state.retry:
+            self._wake_at(state.retry)
+            return False
+        if not isinstance(component.body, Dag):
+            if self.slots < 1:
+                self.starved = True
+                return False
+            self.slots -= 1
+        self.decisions.append(
+            Start(state.path, state.inputs, pod=component.has_pod, acts=component.acts)
+        )
+        return True
+
+    def _wake_at(self, moment: float) -> None:
+        self.wake = moment if self.wake is None else min(self.wake, moment)
+
+    def _loop(
+        self, path: str, task: Task, body: Dag, inputs: Values, count: int
+    ) -> Outcome | None:
+        group = self.state.children.get(path, _NOTHING)
+        failed = list(group.failed)
+        running = 0
+        for inner in group.open:
+            ended = self._conclude(inner, self._dag(inner, body, self.state.tasks[inner].inputs))
+            if ended is None:
+                running += 1
+            elif ended.phase is TaskPhase.FAILED:
+                failed.append(inner)
+        limit = task.iterator.limit if task.iterator is not None else 0
+        number = group.reached
+        while number < count and not failed and not 0 < limit <= running:
+            if self.slots < 1:
+                # It would wait for a slot in there, as ten thousand others might.
+                self.starved = True
+                break
+            inner = f"{path}/{number}"
+            ended = self._iterate(inner, path, task, body, inputs, number)
+            number += 1
+            if ended is None:
+                running += 1
+            elif ended.phase is TaskPhase.FAILED:
+                failed.append(inner)
+        if running or (number < count and not failed):
+            return None
+        if failed:
+            return self._conclude(path, self._failure(failed))
+        outputs = self.resolver.collected(self._component(task), path, count)
+        return self._conclude(path, Outcome(TaskPhase.SUCCEEDED, outputs))
+
+    def _iterate(
+        self, path: str, loop: str, task: Task, body: Dag, inputs: Values, number: int
+    ) -> Outcome | None:
+        self.reached += 1
+        if self.reached > MAX_REACHED:
+            message = f"the run has had {MAX_REACHED} tasks: no further iteration starts"
+            return self._fail(path, "InputError", message, number)
+        try:
+            given = self.resolver.iteration(loop, task, self._component(task), inputs, number)
+        except InputError as error:
+            return self._fail(path, "InputError", str(error), number)
+        self.decisions.append(Start(path, given, pod=False, iteration=number))
+        self.decided[path] = _RUNNING
+        return self._conclude(path, self._dag(path, body, given))
+
+    # -- tasks that have not been reached
+
+    def _try(self, task: Task, inputs: Values, prefix: str) -> TaskPhase | None:
+        """Start or skip a task whose upstream tasks have ended; None if it waits for a slot."""
+        path = prefix + task.name
+        if not task.closing:
+            for name in task.upstream:
+                phase = self._outcome(prefix + name).phase
+                if not phase.succeeded:
+                    how = "failed" if phase is TaskPhase.FAILED else "was skipped"
+                    return self._skip(path, f"task {prefix + name!r} {how}")
+        return self._start(path, task, inputs, prefix)
 
     def _start(self, path: str, task: Task, inputs: Values, prefix: str) -> TaskPhase | None:
-        component = self.pipeline.components[task.component]
-        container = component.body if isinstance(component.body, Container) else None
-        if container is not None and self.slots < 1:
+        component = self._component(task)
+        body = component.body
+        if (component.has_pod or component.acts) and self.slots < 1:
             self.starved = True
             return None
         try:
-            resolved = self._resolve(path, task, component, inputs, prefix)
+            resolved = self.resolver.inputs(path, task, component, inputs, prefix)
+            if task.condition and not self.resolver.holds(task, resolved):
+                reason = f"its condition is not met: {task.condition}"
+                return self._skip(path, reason, condition=True)
+            count = self._count(task, resolved) if task.iterator is not None else None
+            imported = Values()
+            if isinstance(body, Importer):
+                imported = self.resolver.imported(path, task, component, body, resolved)
         except InputError as error:
-            self._fail(path, "InputError", str(error))
-            return TaskPhase.FAILED
-        self.decisions.append(Start(path, resolved, container))
-        self.decided[path] = (TaskPhase.RUNNING, Values())
-        if container is not None:
+            return self._fail(path, "InputError", str(error)).phase
+        except ConditionError as error:
+            return self._fail(path, "ConditionError", str(error)).phase
+        self.decided[path] = _RUNNING
+        if component.has_pod or component.acts:
             self.slots -= 1
+            self.decisions.append(
+                Start(path, resolved, pod=component.has_pod, acts=component.acts)
+            )
             return TaskPhase.RUNNING
-        return self._nested(path, task, resolved)
-
-    def _nested(self, path: str, task: Task, inputs: Values) -> TaskPhase:
-        component = self.pipeline.components[task.component]
-        assert isinstance(component.body, Dag)  # noqa: S101 - the callers looked
-        ended = self._dag(path, component, component.body, inputs)
-        if ended is None:
-            return TaskPhase.RUNNING
-        phase, message, outputs = ended
-        if phase is TaskPhase.FAILED:
-            self._fail(path, "TaskFailed", message)
+        assert isinstance(body, Dag | Importer)  # noqa: S101 - the others act or have a pod
+        self.decisions.append(Start(path, resolved, pod=False, iterations=count))
+        if isinstance(body, Importer):
+            self._conclude(path, Outcome(TaskPhase.SUCCEEDED, imported))
+            return TaskPhase.SUCCEEDED
+        if count is not None:
+            ended = self._loop(path, task, body, resolved, count)
         else:
-            self.decisions.append(Succeed(path, outputs))
-            self.decided[path] = (phase, outputs)
-        return phase
+            ended = self._conclude(path, self._dag(path, body, resolved), task)
+        return ended.phase if ended is not None else TaskPhase.RUNNING
 
-    def _fail(self, path: str, reason: str, message: str) -> None:
-        self.decisions.append(Fail(path, reason, message))
-        self.decided[path] = (TaskPhase.FAILED, Values())
+    def _count(self, task: Task, inputs: Values) -> int:
+        count = len(resolution.items(task, inputs))
+        if self.reached + count > MAX_REACHED:
+            raise InputError(
+                f"the loop has {count} items; with the {self.reached} tasks that the run has had "
+                f"already that is more than {MAX_REACHED}"
+            )
+        return count
 
-    def _dag_outputs(self, component: Component, dag: Dag, prefix: str) -> Values:
-        parameters: dict[str, Json] = {}
-        artifacts: dict[str, tuple[Artifact, ...]] = {}
-        for name, source in dag.output_parameters.items():
-            produced = self._outputs(prefix + source.task).parameters
-            if source.key in produced:
-                parameters[name] = produced[source.key]
-        for name, source in dag.output_artifacts.items():
-            found = self._outputs(prefix + source.task).artifacts
-            if source.key in found:
-                artifacts[name] = found[source.key]
-        return Values(parameters, artifacts)
+    # -- decisions
 
-    def _resolve(
-        self, path: str, task: Task, component: Component, inputs: Values, prefix: str
-    ) -> Values:
-        given: dict[str, Json] = {}
-        for name, source in task.parameters.items():
-            if isinstance(source, Constant):
-                continue
-            if isinstance(source, DagInput):
-                value = inputs.parameters.get(source.name)
-            else:
-                value = self._outputs(prefix + source.task).parameters.get(source.key)
-            if value is not None:
-                given[name] = value
-        constants = {
-            **self.constants,
-            ".pipeline_task_name": task.name,
-            ".pipeline_task_uuid": naming.task_id(self._run_id(), path),
-        }
-        filled = {
-            name: placeholders.fill(source.value, given, constants)
-            for name, source in task.parameters.items()
-            if isinstance(source, Constant)
-        }
-        given.update({name: value for name, value in filled.items() if value is not None})
-        parameters = self._checked(task, component, given)
-        artifacts: dict[str, tuple[Artifact, ...]] = {}
-        for name, origin in task.artifacts.items():
-            if isinstance(origin, DagInput):
-                found = inputs.artifacts.get(origin.name)
-            else:
-                found = self._outputs(prefix + origin.task).artifacts.get(origin.key)
-            if found:
-                artifacts[name] = found
-        for name, declared in component.inputs.artifacts.items():
-            if name not in artifacts and not declared.optional:
-                raise InputError(f"the required input artifact {name!r} was not produced upstream")
-        return Values(parameters, artifacts)
+    def _conclude(
+        self, path: str, ended: Outcome | None, nested: Task | None = None
+    ) -> Outcome | None:
+        """Record how a DAG, a loop or an iteration has ended, if it has.
 
-    def _run_id(self) -> str:
-        assert self.state.created is not None  # noqa: S101 - decide() looked
-        return self.state.created.run_id
+        `nested` is the task of a DAG that may be tried again: then it has not ended.
+        """
+        if ended is None:
+            return None
+        if ended.phase is TaskPhase.FAILED:
+            retry = None
+            if nested is not None:
+                retry = next_attempt(nested, self._tried(path), self.now)
+            if retry is not None:
+                # What failed in it is gone then.
+                why = f"{ended.message}: {ended.cause}"
+                self.decisions.append(Fail(path, TASK_FAILED, why, retry=retry))
+                self._wake_at(retry)
+                return None
+            self.decisions.append(Fail(path, TASK_FAILED, ended.message))
+        else:
+            self.decisions.append(Succeed(path, ended.outputs))
+        self.decided[path] = ended
+        return ended
 
-    @staticmethod
-    def _checked(task: Task, component: Component, given: Mapping[str, Json]) -> dict[str, Json]:
-        result = dict(given)
-        for name, declared in component.inputs.parameters.items():
-            if name not in given:
-                if declared.default is not MISSING:
-                    result[name] = declared.default
-                elif not declared.optional:
-                    raise InputError(
-                        f"the required input {name!r} has no value: null was given, or the task "
-                        "that should produce it did not"
-                    )
-                continue
-            value = given[name]
-            if declared.type is ParameterType.STRING and isinstance(
-                task.parameters[name], Constant
-            ):
-                # A placeholder may have brought in a number: the text was written around it.
-                value = placeholders.as_text(value)
-            try:
-                result[name] = values.check(declared, value, f"inputs.parameters.{name}")
-            except SpecError as error:
-                raise InputError(str(error)) from error
-        return result
+    def _tried(self, path: str) -> int:
+        """Give the number of the attempt of a DAG that is under way, from 0, as policies count."""
+        known = self.state.tasks.get(path)
+        attempt = self.attempts.get(path, known.attempt if known is not None else 0)
+        return max(attempt - self.state.spent.get(path, 0), 0)
+
+    def _fail(self, path: str, reason: str, message: str, iteration: int | None = None) -> Outcome:
+        self.decisions.append(Fail(path, reason, message, iteration))
+        self.decided[path] = Outcome(
+            TaskPhase.FAILED, message=message, cause=f"{reason}: {message}"
+        )
+        return self.decided[path]
+
+    def _failure(self, failed: list[str]) -> Outcome:
+        """Give how a DAG ends in which these failed, the first one first."""
+        cause = self._outcome(failed[0]).cause
+        return Outcome(TaskPhase.FAILED, message=_blame(failed), cause=cause)
+
+    def _skip(self, path: str, reason: str, *, condition: bool = False) -> TaskPhase:
+        self.decisions.append(Skip(path, reason, condition))
+        self.decided[path] = Outcome(TaskPhase.SKIPPED, message=reason)
+        return TaskPhase.SKIPPED
+
+
+def _blame(failed: list[str]) -> str:
+    names = ", ".join(repr(each) for each in failed[:3])
+    more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
+    return f"task{'s' if len(failed) > 1 else ''} {names}{more} failed"

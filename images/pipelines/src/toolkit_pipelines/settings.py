@@ -18,10 +18,14 @@ import yaml
 
 from toolkit_jobs import PodOptions, PodOptionsError, options
 
+from .locations import Location, LocationError
+
 PREFIX = "TOOLKIT_PIPELINES_"
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
-TRANSFERS = ("volume", "endpoint")
+TRANSFERS = ("volume", "endpoint", "store")
+MAX_COUNT = 1_000_000
+MAX_TTL = 1000 * 365 * 24 * 3600
 
 
 class SettingsError(ValueError):
@@ -37,6 +41,8 @@ class Settings:
         host: the address to bind.
         port: the port to bind; 0 for any free one.
         state: the folder of the database and of what the engine keeps for itself.
+        database_file: the file that says where PostgreSQL is (see `toolkit_database.login`), and
+            keeps the data there; None for SQLite, in the state folder.
         pipeline_root: the folder that artifacts lie below, as this service sees it.
         environments: the folder of built environments, as this service sees it.
         token_file: the file of the tokens that callers present (see `toolkit_identity`).
@@ -49,9 +55,14 @@ class Settings:
             they are then in the namespace of its current context.
         pipeline_root_claim: the persistent volume claim of `pipeline_root`.
         environments_claim: the persistent volume claim of `environments`.
-        artifact_transfer: how steps get and give files: `volume` (they mount both claims) or
-            `endpoint` (from and to this service over HTTP; no claim is mounted).
+        artifact_transfer: how steps get and give files: `volume` (they mount both claims),
+            `endpoint` (from and to this service over HTTP; no claim is mounted) or `store` (from
+            and to the object store; likewise).
         artifact_address: where steps reach this service for that, `http://HOST:PORT`.
+        artifact_store: the object store that artifacts are kept in, as `locations` has it.
+        artifact_store_credentials: the file of its credentials (see `objects.credentials`).
+        artifact_store_certificates: a file of authorities to trust there, as PEM; None for those
+            that everyone knows.
         step_image: the image that carries the launcher and uv.
         default_cpu: what a step asks for that does not say (a Kubernetes quantity; "" for none).
         default_memory: likewise, as its request and its limit.
@@ -62,6 +73,14 @@ class Settings:
         metadata_url: the MLflow server that runs are recorded in; "" to keep the records waiting.
         metadata_token_file: the file that holds the token for it; one line.
         metadata_secret: the Kubernetes secret that holds it as `token`, for the steps.
+        caching: whether tasks that may be are given what earlier executions gave.
+        cache_ttl: seconds after which these are not taken any more; 0 for ever.
+        run_retention: seconds after which a run that has ended is removed; 0 for never.
+        run_retention_count: how many runs that have ended are kept; 0 for all.
+        failure_webhook_file: the file of the address that is told of runs that failed (see
+            `webhook`); None to tell none.
+        failure_webhook_key_file: the file of the key that this is signed by; None to sign nothing.
+        url: where clients reach this service, for links to it; "" if that is not known.
         index_url: the package index that environments are built from; "" for uv's own choice.
     """
 
@@ -69,6 +88,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8888
     state: Path
+    database_file: Path | None = None
     pipeline_root: Path
     environments: Path
     token_file: Path
@@ -82,6 +102,9 @@ class Settings:
     environments_claim: str = ""
     artifact_transfer: str = "volume"
     artifact_address: str = ""
+    artifact_store: str = ""
+    artifact_store_credentials: Path | None = None
+    artifact_store_certificates: Path | None = None
     step_image: str = ""
     default_cpu: str = ""
     default_memory: str = ""
@@ -90,6 +113,13 @@ class Settings:
     metadata_url: str = ""
     metadata_token_file: Path | None = None
     metadata_secret: str = ""
+    caching: bool = True
+    cache_ttl: int = 0
+    run_retention: int = 0
+    run_retention_count: int = 0
+    failure_webhook_file: Path | None = None
+    failure_webhook_key_file: Path | None = None
+    url: str = ""
     index_url: str = ""
 
 
@@ -153,8 +183,16 @@ def from_data(data: Mapping[Any, Any]) -> Settings:
     if settings.kubeconfig is not None and settings.artifact_transfer == "volume":
         raise SettingsError(
             "kubeconfig sends steps to a cluster that has no claim of this service: set "
-            "artifact_transfer to endpoint"
+            "artifact_transfer to endpoint or store"
         )
+    if (settings.artifact_transfer == "store") != bool(settings.artifact_store):
+        raise SettingsError(
+            "artifact_transfer is store where artifact_store is set, and only there"
+        )
+    if settings.artifact_store and settings.artifact_store_credentials is None:
+        raise SettingsError("artifact_store needs artifact_store_credentials")
+    if settings.failure_webhook_key_file is not None and settings.failure_webhook_file is None:
+        raise SettingsError("failure_webhook_key_file needs failure_webhook_file")
     return settings
 
 
@@ -187,6 +225,12 @@ def _number(low: int, high: int) -> Callable[[str, object], int]:
     return check
 
 
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(name, value, "true or false")
+    return value
+
+
 def _path(name: str, value: object) -> Path:
     if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
         raise _wrong(name, value, "an absolute path")
@@ -206,6 +250,16 @@ def _one_of(words: tuple[str, ...]) -> Callable[[str, object], str]:
         return value
 
     return check
+
+
+def _location(name: str, value: object) -> str:
+    text = _text(name, value)
+    try:
+        if text:
+            Location.parse(text)
+    except LocationError as error:
+        raise SettingsError(f"{name}: {error}") from error
+    return text
 
 
 def _pods(name: str, value: object) -> Mapping[str, Any]:
@@ -228,6 +282,7 @@ _CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "host": _text,
     "port": _number(0, 65535),
     "state": _path,
+    "database_file": _path,
     "pipeline_root": _path,
     "environments": _path,
     "token_file": _path,
@@ -241,6 +296,9 @@ _CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "environments_claim": _name,
     "artifact_transfer": _one_of(TRANSFERS),
     "artifact_address": _url,
+    "artifact_store": _location,
+    "artifact_store_credentials": _path,
+    "artifact_store_certificates": _path,
     "step_image": _text,
     "default_cpu": _quantity,
     "default_memory": _quantity,
@@ -249,5 +307,12 @@ _CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "metadata_url": _url,
     "metadata_token_file": _path,
     "metadata_secret": _name,
+    "caching": _flag,
+    "cache_ttl": _number(0, MAX_TTL),
+    "run_retention": _number(0, MAX_TTL),
+    "run_retention_count": _number(0, MAX_COUNT),
+    "failure_webhook_file": _path,
+    "failure_webhook_key_file": _path,
+    "url": _url,
     "index_url": _url,
 }

@@ -17,7 +17,8 @@ from toolkit_jobs.manifests import manifests
 
 from .app import pod_options
 from .environments import LAUNCHER, launcher_mounts
-from .root import PipelineRoot
+from .locations import Location
+from .root import DEFAULT_URI, PipelineRoot
 from .settings import Settings, SettingsError, load
 from .spec import SpecError, accelerators
 
@@ -32,7 +33,8 @@ def documents(settings: Settings, arguments: argparse.Namespace) -> list[dict[st
         accelerators.check_type(arguments.gpu_resource, "gpu-resource")
     if arguments.gpu_count is not None:
         accelerators.count(str(arguments.gpu_count), "gpu-count")
-    mount, claim = PipelineRoot(settings.pipeline_root).mount, settings.pipeline_root_claim
+    uri = Location.parse(settings.artifact_store).uri if settings.artifact_store else DEFAULT_URI
+    mount, claim = PipelineRoot.local(uri), settings.pipeline_root_claim
     mounts: list[Mount] = list(launcher_mounts(settings.step_image))
     if settings.artifact_transfer == "volume":
         run, attempt = "PIPELINE/RUN", "PIPELINE/RUN/STEP/ATTEMPT"

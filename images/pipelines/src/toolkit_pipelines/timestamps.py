@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime
 
+LATEST = 253_402_300_799
+"""The last second that can be written, at the end of the year 9999."""
+
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 

@@ -6,9 +6,10 @@ To start or stop a run the API appends an event; the engine hears of it through
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol
+
+from .installs import Group
 
 
 class Workloads(Protocol):
@@ -31,15 +32,22 @@ class Workloads(Protocol):
         """
         ...
 
-    def artifact(self, uri: str) -> Path:
-        """Give the file or folder of an artifact below the pipeline root.
+    def packages(self, image: str, groups: Sequence[Group]) -> Sequence[str]:
+        """Give the packages that a step would have now; blocking.
 
-        Raises:
-            ValueError: the URI is not below this service's pipeline root, or leaves it by `..` or
-                a symbolic link.
+        () if that is not known before it has run: its environment is not built yet, or steps
+        install for themselves.
         """
         ...
 
     def forget(self, run_id: str) -> None:
-        """Drop what is kept of a deleted run outside the store: its logs and its records."""
+        """Drop what is kept of a run outside the database: its logs and its artifacts.
+
+        Raises:
+            ObjectStoreError: not all of it could be dropped; it may be tried again.
+        """
+        ...
+
+    def forgetter(self) -> Callable[[str], None]:
+        """Give `forget` for many runs, which looks through the pipeline root once; blocking."""
         ...

@@ -21,7 +21,8 @@ from minijuju import (
     applications,
     models,
     relations,
-    secrets,
+    secret_events,
+    secret_readers,
     statuses,
     storages,
     tasks,
@@ -31,13 +32,14 @@ from minijuju import (
 from minijuju.archive import ArchiveError
 from minijuju.charm import Charm, CharmError
 from minijuju.errors import JujuError
+from minijuju.golang import GoError
 from minijuju.hooks import environment
 from minijuju.hooks.context import Context
 from minijuju.hooks.server import HookServer
 from minijuju.house import House, Runtime, load_charm
 from minijuju.interpreters import PythonError
 from minijuju.pebble import PebbleError
-from minijuju.runtime import StorageMount, UnitSpec
+from minijuju.runtime import ClusterAccess, StorageMount, UnitSpec
 from minijuju.uniter import Hook, Life, Local, Operation, Resolved, Step
 from minijuju.workload import WorkloadEvent
 from sandbox.errors import ImageError, SandboxError
@@ -49,6 +51,7 @@ Complete = Callable[[UnitSpec], Awaitable[UnitSpec]]
 _POD_ERRORS = (
     ArchiveError,
     CharmError,
+    GoError,
     ImageError,
     JujuError,
     OSError,
@@ -59,19 +62,27 @@ _POD_ERRORS = (
 MAX_OUTPUT = 1024 * 1024
 """How much of a task's output is kept, in characters of each stream."""
 JITTER = 0.2
+CLOCK_PERIOD = 60.0
+"""Seconds after which a moment of the wall clock is looked at again."""
+
+
+_BESPOKE = "explicit, bespoke hook script"
+_REFUSED = "committing requested changes failed"
 
 
 @dataclass(slots=True)
 class Outcome:
     """How a run of charm code ended.
 
-    `error` is why it could not be run to its end, or why its writes could not be committed.
+    `error` is why it could not be run to its end, or why its writes could not be committed, which
+    `refused` says alone.
     """
 
     code: int
     stdout: str = ""
     stderr: str = ""
     error: str = ""
+    refused: str = ""
 
 
 class Agent:
@@ -99,6 +110,7 @@ class Agent:
         self._changed = changed
         self._bury_unit = bury
         self._charm = Charm(name="none")
+        self._access: ClusterAccess | None = None
         self._server = HookServer(house.hooks_folder(model, unit))
         self._wake = asyncio.Event()
         self._workload: list[Hook] = []
@@ -223,7 +235,8 @@ class Agent:
         elif unit.local.started:
             moments.append(self._update_at(model) - time.monotonic())
         if due is not None:
-            moments.append(due - time.time())
+            # The clock may be set meanwhile.
+            moments.append(min(due - time.time(), CLOCK_PERIOD))
         return max(0.01, min(moments))
 
     def _update_at(self, model: models.Model) -> float:
@@ -235,7 +248,7 @@ class Agent:
     ) -> tuple[uniter.Remote, float | None]:
         """The model's wishes as of now, and when time alone will change them (epoch seconds)."""
         leader = application.leader == unit.name
-        due = secrets.due(self.state, self.model_uuid, unit.name, leader=leader)
+        due = secret_events.due(self.state, self.model_uuid, unit.name, leader=leader)
         waiting = tasks.pending(self.state, self.model_uuid, unit.name)
         local = unit.local
         update = local.update_status
@@ -261,6 +274,7 @@ class Agent:
             rotate=due.rotate,
             changed=due.changed,
             obsolete=due.obsolete,
+            lost=self._lost(unit),
             actions=tuple(str(task.id) for task in waiting if task.kind == "action"),
             commands=tuple(str(task.id) for task in waiting if task.kind == "exec"),
             resolved=unit.resolved,
@@ -269,6 +283,18 @@ class Agent:
             update_status=update,
         )
         return remote, due.next
+
+    def _lost(self, unit: units.Unit) -> frozenset[str]:
+        """The secret of the pending hook, if there is nothing to tell of it any more."""
+        hook = unit.local.pending.hook if unit.local.pending else None
+        if hook is None or not hook.secret:
+            return frozenset()
+        reader = secret_readers.Reader(self.model_uuid, unit.name)
+        secret = secret_readers.reach(self.state, reader, hook.secret)
+        if secret is None:
+            return frozenset({hook.secret})
+        readable = secret_readers.readable(self.state, secret, reader)
+        return frozenset() if readable else frozenset({hook.secret})
 
     def _config_hash(self, application: applications.Application, unit: units.Unit) -> str:
         settings = {
@@ -289,7 +315,7 @@ class Agent:
                 endpoint=here.endpoint,
                 app=other.application,
                 peer=relation.peer,
-                life=relation.life,
+                life=Life.DYING if relation.suspended else relation.life,
                 members={
                     name: version
                     for name, version in relations.scope(self.state, relation).items()
@@ -383,10 +409,22 @@ class Agent:
             address=unit.address,
             service_address=application.address,
             generation=pod.version,
+            memory={
+                name: limit
+                for name in charm.containers
+                if (limit := application.memory_limit(name)) is not None
+            },
         )
         folder = self.house.unit_folder(self.model_uuid, self.name)
-        runtime = self.house.make_runtime(folder, await self._complete(spec))
+        spec = await self._complete(spec)
+        self._access = spec.cluster
+        runtime = self.house.make_runtime(folder, spec)
         same = pod == unit.pod and bool(unit.boot) and runtime.running()
+        if unit.boot and not same:
+            # Said first: a controller that dies before it can say which pod it started must not
+            # leave the new one to be taken for the old one, whose `start` has run.
+            with self.state.transaction():
+                units.update(self.state, self.model_uuid, self.name, boot="")
         try:
             await runtime.start()
         except BaseException:
@@ -468,7 +506,10 @@ class Agent:
                 done = context.after(uniter.succeed(local, operation))
                 self._save(done)
                 self._after(unit, hook, local)
+            if outcome.code == 0:
+                self._log_hook(context, "INFO", hook, outcome)
         if outcome.code != 0:
+            self._log_hook(context, "ERROR", hook, outcome)
             self._failed(model, hook, uniter.fail(local, operation), outcome)
         self._workload = [one for one in self._workload if one != hook]
         if hook.kind == "update-status" or not unit.local.started:
@@ -483,7 +524,8 @@ class Agent:
                 yield
         except (JujuError, sqlite3.IntegrityError) as error:
             outcome.code = 1
-            outcome.error = f"committing requested changes failed: {error}"
+            outcome.error = f"{_REFUSED}: {error}"
+            outcome.refused = str(error)
             return
         if context.writes.ports or context.writes.charm_state:
             self._changed()
@@ -516,13 +558,13 @@ class Agent:
         put = (self.state, self.model_uuid, self.name)
         match hook.kind:
             case "start":
+                # The cluster is to show that the unit is ready.
+                self.state.touch(self.model_uuid)
                 current = statuses.get(*put, "workload")
                 untouched = (
                     ("waiting", "installing agent"),
-                    (
-                        "maintenance",
-                        "installing charm software",
-                    ),
+                    ("maintenance", "installing charm software"),
+                    ("maintenance", "stopping charm software"),
                 )
                 if current is None or (current.status, current.message) in untouched:
                     statuses.put(*put, "workload", "unknown")
@@ -531,9 +573,11 @@ class Agent:
             case "relation-broken":
                 relations.leave_scope(self.state, self.model_uuid, hook.relation, unit.name)
             case "secret-rotate":
-                secrets.rotated(self.state, self.model_uuid, hook.secret, int(hook.version or 0))
+                secret_events.rotated(
+                    self.state, self.model_uuid, hook.secret, int(hook.version or 0)
+                )
             case "secret-expired":
-                secrets.expired(self.state, self.model_uuid, hook.secret, hook.revision)
+                secret_events.expired(self.state, self.model_uuid, hook.secret, hook.revision)
 
     def _failed(self, model: models.Model, hook: Hook, local: Local, outcome: Outcome) -> None:
         attempts = local.pending.attempts if local.pending else 1
@@ -542,13 +586,22 @@ class Agent:
             model.seconds("hook-retry-max"),
         )
         self._retry_at = time.monotonic() + wait * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
-        reason = outcome.error or f"exit code {outcome.code}"
-        self.house.write_log(
-            model, self.name, "ERROR", "operation", f'hook "{hook.name}" failed: {reason}'
-        )
         with self.state.transaction():
             self._save(local)
             self._show_error(hook)
+
+    def _log_hook(self, context: Context, level: str, hook: Hook, outcome: Outcome) -> None:
+        """What became of a hook, in Juju's words."""
+        program = self.runtime.handler(f"hooks/{hook.name}") if self.runtime else ""
+        way = "hook dispatching script: dispatch" if program == "dispatch" else _BESPOKE
+        if level == "INFO" and not program:
+            text = f'skipped "{hook.name}" hook (missing)'
+        elif level == "INFO":
+            text = f'ran "{hook.name}" hook (via {way})'
+        else:
+            reason = outcome.error or f"exit status {outcome.code}"
+            text = f'hook "{hook.name}" (via {way}) failed: {reason}'
+        context.log(level, "operation", text)
 
     def _show_error(self, hook: Hook) -> None:
         data = {"hook": hook.name}
@@ -584,19 +637,21 @@ class Agent:
                 self._finish(context, task, outcome, uniter.fail(local, operation))
 
     def _finish(self, context: Context, task: tasks.Task, outcome: Outcome, local: Local) -> None:
+        """Record how a task ended, as Juju judges it (its `finalizeAction`)."""
         results: dict[str, object] = tasks.nested(context.results)
-        streams = {"stdout": outcome.stdout, "stderr": outcome.stderr}
+        streams = {"stdout": outcome.stdout, "stderr": outcome.stderr + outcome.refused}
         results.update({name: text for name, text in streams.items() if text})
         results["return-code"] = outcome.code
+        cancelled = tasks.get(self.state, self.model_uuid, task.id).status == "aborting"
         status, message = "completed", context.failure or ""
-        if outcome.error:
-            status, message = "failed", outcome.error
+        if outcome.refused:
+            status, message = "failed", message or _REFUSED
+        elif outcome.error or self._killed or (outcome.code and task.kind == "action"):
+            status = "aborted" if cancelled else "failed"
+            ended = "signal: killed" if self._killed else f"exit status {outcome.code}"
+            message = outcome.error or ended
         elif context.failure is not None:
-            status = "failed"
-        elif outcome.code != 0 and task.kind == "action":
-            status, message = "failed", message or f"exit status {outcome.code}"
-        if self._killed:
-            status, message = "failed", "killed"
+            status = "aborted" if cancelled else "failed"
         tasks.finish(self.state, task, status, message, results)
         self._save(local)
 
@@ -622,9 +677,7 @@ class Agent:
                     local = context.after(local)
                     self._save(local)
             if outcome.code != 0:
-                self.house.write_log(
-                    model, self.name, "ERROR", "operation", 'hook "stop" of the old pod failed'
-                )
+                self._log_hook(context, "ERROR", hook, outcome)
                 with self.state.transaction():
                     self._save(local)
         if self.runtime is not None:
@@ -659,8 +712,14 @@ class Agent:
         entity = self.name
         what = hook.name if hook else (task.name if task else "")
 
+        modules = {
+            "operation": "juju.worker.uniter.operation",
+            "juju-log": f"unit.{entity}.juju-log",
+            "output": f"unit.{entity}.{what}",
+        }
+
         def log(level: str, module: str, text: str) -> None:
-            self.house.write_log(model, entity, level.upper(), f"{module}.{what}", text)
+            self.house.write_log(model, entity, level.upper(), modules[module], text)
 
         return Context(
             id=random_bytes.token_hex(16),
@@ -675,6 +734,7 @@ class Agent:
             folder=self._server.folder,
             storage_base=self.house.storage_folder(self.model_uuid),
             log=log,
+            access=self._access,
         )
 
     async def _dispatch(self, context: Context) -> Outcome:
@@ -707,6 +767,9 @@ class Agent:
                 kept[stream] += line + "\n"
             context.log("WARNING" if stream == "stderr" else "DEBUG", "output", line)
 
+        def cold(reason: str) -> None:
+            context.log("WARNING", "operation", f"hooks start cold: {reason}")
+
         env = environment.variables(context)
         try:
             if task is not None and task.kind == "exec":
@@ -715,9 +778,13 @@ class Agent:
                         task.params["argv"], env, socket_folder=self._server.folder
                     )
                 return Outcome(code, out[:MAX_OUTPUT], err[:MAX_OUTPUT])
-            code = await self.runtime.dispatch(
-                env, socket_folder=self._server.folder, on_output=output
-            )
+            async with self.house.turns.turn():
+                code = await self.runtime.dispatch(
+                    env,
+                    socket_folder=self._server.folder,
+                    on_output=output,
+                    on_cold=cold if context.model.setting("hook-warm-start") else None,
+                )
         except TimeoutError:
             return Outcome(124, error="command timed out")
         except _POD_ERRORS as error:

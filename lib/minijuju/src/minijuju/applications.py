@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import sqlite3
 import time
 from collections.abc import Mapping
@@ -14,6 +15,19 @@ from minijuju.errors import NotFoundError
 from minijuju.state import State
 from minijuju.uniter import Life
 
+APPLICATION_KEYS: Mapping[str, str] = {
+    "juju-external-hostname": "the external hostname of an exposed application",
+}
+"""Keys of the configuration that Juju gives every application of a Kubernetes model."""
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def architecture() -> str:
+    """This machine's, as Juju calls it."""
+    machine = platform.machine()
+    return _ARCHITECTURES.get(machine, machine)
+
 
 @dataclass(frozen=True, slots=True)
 class CharmRef:
@@ -23,8 +37,9 @@ class CharmRef:
         name: the charm's own name.
         path: the unpacked, immutable copy in the controller's store.
         source: what the user named.
-        revision: counts the local charms of that name, from 0.
+        revision: counts the local charms of that name, from 0; a store's charm has the store's.
         base: `ubuntu@24.04`.
+        channel: the store's; empty for a local charm.
     """
 
     name: str
@@ -32,11 +47,19 @@ class CharmRef:
     source: str
     revision: int
     base: str
+    channel: str = ""
+
+    @property
+    def local(self) -> bool:
+        """Whether it came from no store."""
+        return not self.channel
 
     @property
     def url(self) -> str:
-        """The name Juju gives a local charm."""
-        return f"local:{self.name}-{self.revision}"
+        """The name Juju gives a charm."""
+        if self.local:
+            return f"local:{self.name}-{self.revision}"
+        return f"ch:{architecture()}/{self.name}-{self.revision}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +73,9 @@ class Application:
         storage: by name, `{"count": 1, "size": bytes}`.
         leader: the unit that leads; empty if there is none.
         address: the service address.
+        settings: what is set of `APPLICATION_KEYS`.
+        template: the digest of the pods' template in the cluster; empty before anyone changed it.
+        memory: the limits that it gives containers, in bytes.
     """
 
     model: str
@@ -68,6 +94,20 @@ class Application:
     address: str
     created: float
     destroy_storage: bool
+    exposed: bool
+    settings: Mapping[str, str]
+    annotations: Mapping[str, str]
+    template: str
+    memory: Mapping[str, int]
+
+    def memory_limit(self, container: str) -> int | None:
+        """What a workload container may take, in bytes; None if nobody bounds it.
+
+        A limit in the cluster's template is for its container; the constraint `mem` is for each,
+        as Juju gives it.
+        """
+        constraint = int(self.constraints.get("mem") or 0) * 1024**2
+        return self.memory.get(container) or constraint or None
 
     @property
     def charm_path(self) -> Path:
@@ -93,6 +133,11 @@ def _application(row: sqlite3.Row) -> Application:
         address=row["address"],
         created=row["created"],
         destroy_storage=bool(row["destroy_storage"]),
+        exposed=bool(row["exposed"]),
+        settings=json.loads(row["settings"]),
+        annotations=json.loads(row["annotations"]),
+        template=row["template"],
+        memory=json.loads(row["memory"]),
     )
 
 
@@ -156,8 +201,18 @@ def add(
     return get(state, model, name)
 
 
-_JSON = ("config", "resources", "storage", "constraints")
-_PLAIN = ("life", "trust", "scale", "leader", "version", "destroy_storage", "charm_version")
+_JSON = ("config", "resources", "storage", "constraints", "settings", "annotations", "memory")
+_PLAIN = (
+    "life",
+    "trust",
+    "scale",
+    "leader",
+    "version",
+    "destroy_storage",
+    "charm_version",
+    "exposed",
+    "template",
+)
 
 
 def update(state: State, application: Application, **values: Any) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -252,17 +253,20 @@ def _settle_venv(folder: Path, interpreter: interpreters.Python) -> None:
 
 def _compile(folder: Path, interpreter: interpreters.Python) -> None:
     # Some packages ship files that no Python 3 compiles; they are compiled by nobody then. The
-    # bytecode is bound to the file's hash, unchecked: the store's files never change.
-    subprocess.run(
-        [
-            *(str(interpreter.executable), "-I", "-m", "compileall", "-qq", "-j2"),
-            *("--invalidation-mode", "unchecked-hash", str(folder)),
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        timeout=1800,
-        check=False,
-    )
+    # packages are the store's and never change: whether their files are still the same is not
+    # checked. Of the rest each unit has a copy, which its charm may write to (any-charm does).
+    # One process: with -j the others would outlive a controller that is killed, for ever.
+    packages = folder / "venv"
+    python = (str(interpreter.executable), "-I", "-m", "compileall", "-qq")
+    own = ("-x", f"^{re.escape(str(packages))}/", str(folder))
+    for mode, places in (("unchecked-hash", (str(packages),)), ("checked-hash", own)):
+        subprocess.run(
+            [*python, "--invalidation-mode", mode, *places],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            timeout=1800,
+            check=False,
+        )
 
 
 # Folders.

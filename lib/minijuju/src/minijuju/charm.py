@@ -3,7 +3,8 @@
 `Charm.load` reads a charm folder or a `.charm` archive, in either of the two layouts: the
 unified `charmcraft.yaml` of the source, or the `metadata.yaml`, `config.yaml`,
 `actions.yaml` and `manifest.yaml` that charmcraft packs. Keys Juju does not know are left
-alone, as Juju leaves them; what it does know must be well formed.
+alone, as Juju leaves them; what it does know must be well formed. `charm_rules` holds what Juju
+checks besides.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, Literal, NoReturn, cast
 
-from . import documents
+from . import charm_rules, documents
+from .documents import brief
 from .errors import BadRequestError
 
 Role = Literal["provider", "requirer", "peer"]
@@ -27,7 +29,7 @@ OPTION_TYPES: tuple[OptionType, ...] = ("string", "int", "float", "boolean", "se
 CHARM_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]*[a-z][a-z0-9]*)*")
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
-_ACTION = re.compile(r"[a-z](([a-z0-9-.]*[a-z0-9])|[a-z0-9]*)")
+_ACTION = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _FILES = ("charmcraft.yaml", "metadata.yaml", "config.yaml", "actions.yaml", "manifest.yaml")
 
 
@@ -169,13 +171,20 @@ class Charm:
         return {"juju-info": implicit, **self.provides, **self.requires, **self.peers}
 
     @classmethod
-    def load(cls, path: Path) -> Charm:
+    def load(cls, path: Path, *, accepted: bool = False) -> Charm:
         """Read the charm in a folder or `.charm` archive.
+
+        Args:
+            path: The folder or archive.
+            accepted: It is in the controller's store: what Juju checks of an upload was checked.
 
         Raises:
             CharmError: It is missing, no charm, or says something malformed.
         """
-        return _Reader(path, _read_files(path)).charm()
+        reader = _Reader(path, _read_files(path))
+        if not accepted:
+            reader.check_rules()
+        return reader.charm()
 
 
 def _read_files(path: Path) -> dict[str, Any]:
@@ -225,7 +234,9 @@ class _Reader:
         self.craft = self.mapping(files.get("charmcraft.yaml"), "charmcraft.yaml")
         self.where = "metadata.yaml" if packed else "charmcraft.yaml"
         self.meta = self.mapping(files.get(self.where), self.where)
-        if "config.yaml" in files:
+        self.packed = packed
+        self.has_config = "config.yaml" in files
+        if self.has_config:
             self.config = self.mapping(files["config.yaml"], "config.yaml")
             self.config_where = "config.yaml"
         else:
@@ -238,6 +249,25 @@ class _Reader:
             self.actions = self.mapping(self.craft.get("actions"), "charmcraft.yaml: actions")
             self.actions_where = "charmcraft.yaml: actions"
         self.manifest = self.mapping(files.get("manifest.yaml"), "manifest.yaml")
+
+    def check_rules(self) -> None:
+        """Hold it against what Juju checks of an upload."""
+        for key in ("storage", "provides", "requires", "peers"):
+            for name, body in self.section(key).items():
+                if not isinstance(body, str):
+                    self.mapping(body, f"{self.where}: {key}.{name}")
+        for name, body in self.actions.items():
+            self.mapping(body, f"{self.actions_where}: {name}")
+            self.mapping((body or {}).get("params"), f"{self.actions_where}: {name}.params")
+        charm_rules.check(
+            self.meta,
+            self.config if self.packed and self.has_config else None,
+            self.actions,
+            self.manifest,
+            packed=self.packed,
+            where=self.where,
+            fail=self.fail,
+        )
 
     def charm(self) -> Charm:
         name = self.text(self.meta.get("name"), f"{self.where}: name")
@@ -399,10 +429,10 @@ class _Reader:
                 if name in seen:
                     self.fail(where, "the charm has another relation of this name")
                 seen.add(name)
-                reserved = name == "juju" or name.startswith("juju-")
-                if reserved and section != "requires":
+                within = section == "requires" and endpoint.scope == "container"
+                if _reserved(name) and not (within and self.meta.get("subordinate") is True):
                     self.fail(where, "names that start with juju are Juju's own")
-                if section == "provides" and endpoint.interface.startswith("juju-"):
+                if section != "requires" and _reserved(endpoint.interface):
                     self.fail(where, f"interface {endpoint.interface!r} is Juju's own")
 
     def options(self) -> dict[str, OptionMeta]:
@@ -435,6 +465,8 @@ class _Reader:
         wrong = not isinstance(value, types[kind])
         if wrong or (isinstance(value, bool) and kind != "boolean"):
             self.fail(where, f"expected {kind}, got {value!r}")
+        if kind == "secret" and value and not value.startswith("secret:"):
+            self.fail(where, f"expected secret, got {value!r}")
         return float(value) if kind == "float" else value
 
     def all_actions(self) -> dict[str, ActionMeta]:
@@ -443,7 +475,7 @@ class _Reader:
             where = f"{self.actions_where}: {name}"
             if not _ACTION.fullmatch(name):
                 self.fail(where, "not an action's name")
-            if name == "juju" or name.startswith("juju-"):
+            if _reserved(name):
                 self.fail(where, "names that start with juju are Juju's own")
             found[name] = self.action(name, value, where)
         return found
@@ -535,17 +567,17 @@ class _Reader:
         if value is None:
             return {}
         if not isinstance(value, dict):
-            self.fail(where, f"expected a mapping, got {_brief(value)}")
+            self.fail(where, f"expected a mapping, got {brief(value)}")
         for key in value:
             if not isinstance(key, str):
-                self.fail(where, f"expected a name as key, got {_brief(key)}")
+                self.fail(where, f"expected a name as key, got {brief(key)}")
         return value
 
     def sequence(self, value: Any, where: str) -> Sequence[Any]:
         if value is None:
             return []
         if not isinstance(value, list):
-            self.fail(where, f"expected a list, got {_brief(value)}")
+            self.fail(where, f"expected a list, got {brief(value)}")
         return value
 
     def text(self, value: Any, where: str, default: str | None = None) -> str:
@@ -554,21 +586,21 @@ class _Reader:
         if value is None:
             self.fail(where, "is missing")
         if not isinstance(value, str):
-            self.fail(where, f"expected a string, got {_brief(value)}")
+            self.fail(where, f"expected a string, got {brief(value)}")
         return value
 
     def number(self, value: Any, where: str, default: int) -> int:
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, int):
-            self.fail(where, f"expected a whole number, got {_brief(value)}")
+            self.fail(where, f"expected a whole number, got {brief(value)}")
         return value
 
     def flag(self, value: Any, where: str, *, default: bool = False) -> bool:
         if value is None:
             return default
         if not isinstance(value, bool):
-            self.fail(where, f"expected true or false, got {_brief(value)}")
+            self.fail(where, f"expected true or false, got {brief(value)}")
         return value
 
     def folder(self, value: Any, where: str) -> str:
@@ -582,6 +614,5 @@ class _Reader:
         raise CharmError(self.path, what, why)
 
 
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _reserved(name: str) -> bool:
+    return name == "juju" or name.startswith("juju-")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -12,7 +13,8 @@ from typing import Any
 
 from minijuju import daemon
 from minijuju.errors import ERRORS, JujuError, TimedOutError
-from minijuju.rpc_names import reach
+from minijuju.rpc_names import GREETING_TIMEOUT, LOCK, LOG, reach
+from sandbox import lock
 
 SHUTDOWN_TIMEOUT = 60.0
 
@@ -84,7 +86,7 @@ class Client:
                 on_progress(str(value))
 
     def running(self) -> bool:
-        """Whether a controller answers."""
+        """Whether a controller answers; within a while."""
         try:
             reach(self.data).close()
         except OSError:
@@ -97,7 +99,41 @@ class Client:
         except (FileNotFoundError, ConnectionError):
             if not self._start:
                 raise JujuError(f"no controller runs on {self.data}") from None
+        except TimeoutError:
+            raise self._hangs() from None
         return daemon.start(self.data)
+
+    def _hangs(self) -> TimedOutError:
+        pid: int | str = "?"
+        with contextlib.suppress(OSError):
+            pid = lock.holder(self.data / LOCK) or "?"
+        return TimedOutError(
+            f"the controller (process {pid}) does not answer for {GREETING_TIMEOUT:.0f} s: it is"
+            f" stopped or busy; see {self.data / LOG}, or end it: kill -9 {pid}"
+        )
+
+    def _lines(self, connection: socket.socket) -> Iterator[bytes]:
+        """What the controller says, line by line; it may take its time as long as it lives.
+
+        Raises:
+            TimedOutError: it does not even greet any more.
+        """
+        said = b""
+        while True:
+            if not select.select([connection], [], [], GREETING_TIMEOUT)[0]:
+                try:
+                    reach(self.data).close()
+                except TimeoutError:
+                    raise self._hangs() from None
+                except OSError:
+                    # It ends; what there is to say of it comes from this connection.
+                    pass
+                continue
+            part = connection.recv(1 << 16)
+            if not part:
+                return
+            *lines, said = (said + part).split(b"\n")
+            yield from lines
 
     def _messages(
         self, method: str, params: dict[str, Any]
@@ -106,14 +142,13 @@ class Client:
         with self._connect() as connection:
             try:
                 connection.sendall(request)
-                with connection.makefile("rb") as answers:
-                    for line in answers:
-                        kind, value = next(iter(json.loads(line).items()))
-                        if kind == "error":
-                            raise ERRORS.get(value["code"], JujuError)(value["message"])
-                        yield kind, value
-                        if kind == "result":
-                            return
+                for line in self._lines(connection):
+                    kind, value = next(iter(json.loads(line).items()))
+                    if kind == "error":
+                        raise ERRORS.get(value["code"], JujuError)(value["message"])
+                    yield kind, value
+                    if kind == "result":
+                        return
             except ConnectionError as error:
                 raise JujuError(f"the controller went away ({error}); ask again") from error
         raise JujuError("the controller went away before it answered; ask again")

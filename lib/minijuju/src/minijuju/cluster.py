@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from minijuju import documents
 from minijuju.errors import BadRequestError, JujuError
 from minijuju.runtime import ClusterAccess, UnitSpec
+from minijuju.unit_views import ApplicationView, Template
 
 if TYPE_CHECKING:
     from minijuju import kubernetes
@@ -81,6 +82,37 @@ class Access:
                 )
             return ClusterAccess(cluster.host, cluster.port, folder)
 
+    async def address(self) -> tuple[str, int] | None:
+        """Where the API is; None without a cluster.
+
+        Raises:
+            JujuError: the kubeconfig cannot be used.
+        """
+        if self.kubeconfig is None:
+            return None
+        async with self._asking() as cluster:
+            return cluster.host, cluster.port
+
+    async def show(self, view: ApplicationView) -> None:
+        """Show an application's units in the cluster.
+
+        Raises:
+            JujuError: the cluster cannot be reached or refuses.
+        """
+        if self.kubeconfig is not None:
+            async with self._asking() as cluster:
+                await cluster.show(view)
+
+    async def templates(self) -> AsyncIterator[Template]:
+        """The template of each stateful set, as it is and as it changes.
+
+        Raises:
+            JujuError: the cluster cannot be reached or refuses.
+        """
+        async with self._asking() as cluster:
+            async for found in cluster.templates():
+                yield found
+
     async def trust(self, model: str, uuid: str, application: str, *, trusted: bool) -> None:
         """Give an application's account all rights, or none.
 
@@ -109,6 +141,7 @@ class Access:
                 renewal.cancel()
                 await asyncio.gather(renewal, return_exceptions=True)
             async with self._asking() as cluster:
+                await cluster.hide(model, application)
                 await cluster.remove_service_account(model, application)
 
     async def remove_model(self, model: str, uuid: str) -> None:

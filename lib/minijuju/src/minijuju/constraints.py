@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from .charm import StorageMeta
 from .errors import BadRequestError
+
+if TYPE_CHECKING:
+    from .charm import StorageMeta
 
 # What each constraint holds. Sizes are kept in MiB, as Juju keeps them.
 _KINDS = {
@@ -29,7 +32,7 @@ _KINDS = {
     "zones": "list",
 }
 _ARCHITECTURES = ("amd64", "arm64", "ppc64el", "riscv64", "s390x")
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)([MGTPEZY]?)(?:i?B)?")
+SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)([MGTPEZY]?)(?:i?B)?")
 _UNITS: dict[str, int] = {unit: 1024**power for power, unit in enumerate("MGTPEZY")} | {"": 1}
 _POOL = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*")
 
@@ -108,7 +111,7 @@ def parse_size(text: str) -> int:
     Raises:
         ConstraintError: It is no size.
     """
-    match = _SIZE.fullmatch(text)
+    match = SIZE.fullmatch(text)
     if not match or len(text) > 24:
         raise ConstraintError("must be a non-negative float with optional M/G/T/P/E/Z/Y suffix")
     scaled: float = float(match[1]) * _UNITS[match[2]]
@@ -141,7 +144,7 @@ def parse_storage(text: str) -> StorageDirective:
             count = int(word)
             if count == 0:
                 raise ConstraintError(f'storage directive "{text}": count must be at least 1')
-        elif _SIZE.fullmatch(word):
+        elif SIZE.fullmatch(word):
             if size is not None:
                 raise ConstraintError(f'storage directive "{text}": size given twice')
             size = parse_size(word)

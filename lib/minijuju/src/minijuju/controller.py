@@ -5,26 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import fcntl
-import json
 import logging
 import os
 import sqlite3
 import time
+import uuid
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 from minijuju import (
     applications,
+    backup,
     execution,
     models,
     network,
+    offers,
     relations,
     secrets,
     statuses,
     storages,
     tasks,
+    unit_views,
     units,
 )
 from minijuju.agent import Agent
@@ -34,12 +36,17 @@ from minijuju.cluster import Access
 from minijuju.errors import JujuError
 from minijuju.hooks.unit import port_text
 from minijuju.house import House, MakeRuntime, Runtime
+from minijuju.presence import Presence
+from minijuju.rpc_names import LOCK
 from minijuju.runtime import UnitRuntime, UnitSpec
-from minijuju.secrets import Vault
-from minijuju.state import State
+from minijuju.state import DATABASE, State
+from minijuju.unit_networks import UnitNetworks
 from minijuju.uniter import Life
-from sandbox import tree
+from minijuju.vault import Vault
+from sandbox import lock, tree
+from sandbox.errors import SandboxError
 from sandbox.images import ImageStore
+from sandbox.limits import LimitKeeper
 from sandbox.network import Subnet
 from sandbox.proxy import Proxy, Route
 
@@ -60,10 +67,12 @@ class Controller:
         data: the folder; made if need be, private to its owner.
         make_runtime: makes a unit's processes; by default real ones.
         charms: where charms are unpacked; by default below `data`.
-        balance: whether service addresses are served; tests without processes do without.
+        balance: whether service addresses are served and units can have networks of their own;
+            tests without processes do without.
 
     Attributes:
         over: set when the process shall end.
+        backup_problem: why the last copy of the database could not be made; empty if it was.
 
     Raises:
         AlreadyRunningError: another one has the folder.
@@ -82,12 +91,14 @@ class Controller:
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = _lock(self.data)
         try:
-            self.state = State(self.data / "state.db")
+            self.state = State(self.data / DATABASE)
             self.access = Access(self.data)
         except BaseException:
             os.close(self._lock)
             raise
+        self._christen()
         self.images = ImageStore()
+        self.limits = LimitKeeper()
         self.charms = charms or CharmStore(self.data / "charms", self.images)
         self.house = House(
             data=self.data,
@@ -96,9 +107,11 @@ class Controller:
             images=self.images,
             make_runtime=make_runtime or self._unit_runtime,
         )
+        self.presence = Presence(self.state, self.access, self.changes)
         self.agents: dict[tuple[str, str], Agent] = {}
         self.closing = False
         self.over = asyncio.Event()
+        self.backup_problem = ""
         self._runs: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._dirty: set[str] = set()
@@ -106,15 +119,26 @@ class Controller:
         self._background: set[asyncio.Task[None]] = set()
         self._keepers: list[asyncio.Task[None]] = []
         self._sweeping = False
-        self._chores = asyncio.Event()
         self._pruned = 0.0
         self._proxy = Proxy(self.data / "proxy") if balance else None
+        self._networks = (
+            UnitNetworks(
+                self.data / "network",
+                self.state,
+                self.access,
+                self.subnet,
+                self.house.unit_folder,
+            )
+            if balance
+            else None
+        )
         self._routes: list[Route] = []
+        self._served = asyncio.Event()
         self._refused: dict[str, str] = {}
         self._hosts: dict[str, dict[str, tuple[str, ...]]] = {}
 
     def _unit_runtime(self, folder: Path, spec: UnitSpec) -> Runtime:
-        return UnitRuntime(folder, spec, images=self.images)
+        return UnitRuntime(folder, spec, images=self.images, limits=self.limits)
 
     # Life.
 
@@ -129,7 +153,17 @@ class Controller:
         self._changed.set()
         self._keepers = [
             asyncio.create_task(self._keep(), name="keeper"),
-            asyncio.create_task(self._do_chores(), name="chores"),
+            asyncio.create_task(self._back_up(), name="backups"),
+            asyncio.create_task(self.limits.run(), name="limits"),
+        ]
+        if self._proxy is not None:
+            watching = asyncio.create_task(self._watch_balancer(self._proxy), name="balancer")
+            self._keepers.append(watching)
+        if self._networks is not None:
+            watched = self._networks.watch(self._changed.set)
+            self._keepers.append(asyncio.create_task(watched, name="networks"))
+        self._keepers += [
+            asyncio.create_task(work, name=name) for name, work in self.presence.work().items()
         ]
         for keeper in self._keepers:
             keeper.add_done_callback(self._ended)
@@ -168,12 +202,31 @@ class Controller:
             if isinstance(result, Exception):
                 logger.error("ended badly while closing", exc_info=result)
         if stop_pods:
-            await self._stop_pods()
+            try:
+                await self._stop_pods()
+            except sqlite3.OperationalError as error:
+                # The next controller sees for itself which pods run.
+                logger.error("cannot write down that the pods have ended: %s", error)
         await self.access.close()
         for log in self.house.logs.values():
             log.close()
         self.state.close()
+        try:
+            await asyncio.to_thread(backup.write, self.data)
+        except backup.BackupError as error:
+            logger.error("%s; the copy before is kept", error)
         os.close(self._lock)
+
+    async def _back_up(self) -> None:
+        """Copy the database, now and then."""
+
+        def tell(problem: str) -> None:
+            self.backup_problem = problem
+
+        def copy() -> None:
+            backup.write(self.data)
+
+        await backup.keep(copy, self.state.changes, tell)
 
     async def _stop_pods(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -182,10 +235,12 @@ class Controller:
                     folder = self.house.unit_folder(model.uuid, unit.name)
                     if folder.is_dir():
                         group.create_task(self._stranger(folder).stop())
-        with self.state.transaction():
-            self.state.execute("UPDATE unit SET boot = ''")
         if self._proxy is not None:
             await self._proxy.stop()
+        if self._networks is not None:
+            await self._networks.stop()
+        with self.state.transaction():
+            self.state.execute("UPDATE unit SET boot = ''")
 
     def _stranger(self, folder: Path) -> Runtime:
         """A handle on a pod of which only the folder is known."""
@@ -227,6 +282,19 @@ class Controller:
             if folder not in kept:
                 await asyncio.to_thread(tree.remove, folder)
 
+    def _christen(self) -> None:
+        """Give the controller its identity, once."""
+        if self.state.meta("controller-uuid"):
+            return
+        with self.state.transaction():
+            self.state.set_meta("controller-uuid", str(uuid.uuid4()))
+            self.state.set_meta("created", str(time.time()))
+
+    @property
+    def created(self) -> float:
+        """When the controller was made, in seconds of the epoch."""
+        return float(self.state.meta("created"))
+
     # Change.
 
     def _note(self, model: str) -> None:
@@ -261,7 +329,7 @@ class Controller:
                     self._sweeping = False
                 await self._serve()
                 self._prune()
-            except (sqlite3.OperationalError, OSError) as error:
+            except (sqlite3.OperationalError, OSError, SandboxError, JujuError) as error:
                 logger.error("cannot keep the models up: %s", error)
                 self._dirty |= dirty
                 await asyncio.sleep(1)
@@ -339,6 +407,7 @@ class Controller:
                 gone = relation.life is not Life.ALIVE
                 if gone and not relations.scope(self.state, relation):
                     relations.remove(self.state, relation)
+            offers.sweep(self.state, model.uuid)
             for application in applications.every(self.state, model.uuid):
                 if application.life is not Life.ALIVE:
                     self._end_application(model, application)
@@ -348,7 +417,7 @@ class Controller:
             return
         with self.state.transaction():
             models.remove(self.state, model)
-            self._plan("model", model.name, model.uuid)
+            self.presence.plan("model", model.name, model.uuid)
         log = self.house.logs.pop(model.uuid, None)
         if log is not None:
             log.close()
@@ -369,9 +438,9 @@ class Controller:
         secrets.remove_owned(self.state, uuid, "application", name)
         for storage in storages.every(self.state, uuid):
             if storage.unit.startswith(f"~{name}/") and application.destroy_storage:
-                self._destroy_storage(storage, storage.unit.removeprefix("~"))
+                self.destroy_storage(storage, storage.unit.removeprefix("~"))
         applications.remove(self.state, application)
-        self._plan("application", model.name, uuid, name)
+        self.presence.plan("application", model.name, uuid, name)
 
     def destroy(self, unit: units.Unit) -> None:
         """Take a unit out of the model, whatever it does; call inside a transaction."""
@@ -380,60 +449,19 @@ class Controller:
         secrets.remove_owned(self.state, model, "unit", unit.name)
         for storage in storages.every(self.state, model, unit.name):
             if unit.destroy_storage:
-                self._destroy_storage(storage, unit.name)
+                self.destroy_storage(storage, unit.name)
             else:
                 storages.detach(self.state, storage)
         units.remove(self.state, unit)
 
-    def _destroy_storage(self, storage: storages.Storage, unit: str) -> None:
+    def destroy_storage(self, storage: storages.Storage, unit: str) -> None:
+        """Forget a storage, and delete what is in it; call inside a transaction."""
         storages.remove(self.state, storage)
         found = models.get(self.state, storage.model)
         if found is not None:
             application = unit.partition("/")[0]
-            self._plan("claim", found.name, found.uuid, application, storage.name, unit)
+            self.presence.plan("claim", found.name, found.uuid, application, storage.name, unit)
         self._sweeping = True
-
-    # Chores: what is to be done in the cluster, once the database says so, until it is done.
-
-    def _plan(self, what: str, *words: str) -> None:
-        if self.access.kubeconfig is not None:
-            self.state.execute(
-                "INSERT INTO chore (what, words) VALUES (?, ?)", what, json.dumps(words)
-            )
-            self._chores.set()
-
-    async def _do_chores(self) -> None:
-        pause = 1.0
-        while True:
-            chore = self.state.row("SELECT * FROM chore ORDER BY id LIMIT 1")
-            if chore is None:
-                self._chores.clear()
-                await self._chores.wait()
-                continue
-            try:
-                await self._do(chore["what"], json.loads(chore["words"]))
-            except JujuError as error:
-                logger.warning("%s; trying again in %.0f s", error, pause)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 300.0)
-                continue
-            pause = 1.0
-            self.state.execute("DELETE FROM chore WHERE id = ?", chore["id"])
-
-    async def _do(self, what: str, words: list[str]) -> None:
-        """One chore, unless what it is about is there again."""
-        if what == "claim":
-            model, uuid, application, name, unit = words
-            held = storages.every(self.state, uuid, unit)
-            if not any(storage.name == name for storage in held):
-                await self.access.remove_claim(model, uuid, application, name, unit)
-        elif what == "application":
-            model, uuid, application = words
-            if applications.find(self.state, uuid, application) is None:
-                await self.access.remove_application(model, uuid, application)
-        else:
-            model, uuid = words
-            await self.access.remove_model(model, uuid)
 
     # Names, addresses and routes.
 
@@ -476,15 +504,20 @@ class Controller:
                 agent.runtime.set_hosts(hosts)
 
     async def _complete(self, spec: UnitSpec) -> UnitSpec:
-        """A spec with the names there are and the way to Kubernetes."""
+        """A spec with the names there are, the way to Kubernetes and the unit's own network."""
         cluster = await self.access.prepare(spec)
+        coming = unit_views.UnitView(spec.unit, spec.address, spec.generation, ready=False)
+        await self.presence.show((spec.model_uuid, spec.application), coming)
         model = models.get(self.state, spec.model_uuid)
         hosts = network.hosts(spec.model, self._services(model)) if model else {}
-        return dataclasses.replace(spec, hosts=hosts, cluster=cluster)
+        own = None
+        if model is not None and model.isolated and self._networks is not None:
+            own = await self._networks.join(spec)
+        return dataclasses.replace(spec, hosts=hosts, cluster=cluster, network=own)
 
     async def _serve(self) -> None:
-        """Bring the balancer to the ports that are open."""
-        if self._proxy is None:
+        """Bring the balancer and the units' networks to the ports that are open."""
+        if self._proxy is None or self._networks is None:
             return
         wanted: list[Route] = []
         for model in models.every(self.state):
@@ -499,15 +532,30 @@ class Controller:
                 }
                 addresses = {unit.name: unit.address for unit in up}
                 wanted += network.routes(application.address, ports, addresses)
-        running = self._proxy.identity is not None
+        await self._balance(self._proxy, wanted)
+        await self._networks.settle(wanted)
+
+    async def _balance(self, balancer: Proxy, wanted: list[Route]) -> None:
+        running = balancer.identity is not None
         if wanted == self._routes and (running or not wanted):
             return
-        refused = await self._proxy.apply(wanted)
+        refused = await balancer.apply(wanted)
         self._routes = wanted
+        self._served.set()
         for address, why in refused.items():
             if self._refused.get(address) != why:
                 logger.warning("nobody can be served at %s: %s", address, why)
         self._refused = refused
+
+    async def _watch_balancer(self, balancer: Proxy) -> None:
+        """Have a balancer that ends started again."""
+        while True:
+            await self._served.wait()
+            self._served.clear()
+            await balancer.ended()
+            logger.warning("the balancer ended; it is started again")
+            await asyncio.sleep(1)
+            self._changed.set()
 
     def _prune(self) -> None:
         if time.monotonic() - self._pruned < PRUNE_EVERY:
@@ -525,10 +573,9 @@ def _lock(data: Path) -> int:
     Raises:
         AlreadyRunningError: another controller holds it.
     """
-    handle = os.open(data / "controller.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise AlreadyRunningError(f"another controller works on {data}") from None
-    return handle
+        return lock.hold(data / LOCK)
+    except lock.HeldError as error:
+        raise AlreadyRunningError(
+            f"another controller (process {error.pid}) works on {data}"
+        ) from None

@@ -6,15 +6,21 @@ import asyncio
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from minijuju import (
     applications,
+    assumes,
     constraints,
+    crossings,
     endpoints,
+    model_settings,
     models,
+    offers,
     options,
     relations,
     storages,
@@ -25,8 +31,10 @@ from minijuju.archive import ArchiveError
 from minijuju.charm import CHARM_NAME, Charm, CharmError
 from minijuju.controller import Controller
 from minijuju.errors import AlreadyExistsError, BadRequestError, JujuError, NotSupportedError
+from minijuju.hooks.environment import VERSION
 from minijuju.house import load_charm
 from minijuju.interpreters import PythonError
+from minijuju.state import State
 from minijuju.uniter import Life
 from sandbox.errors import ImageError
 
@@ -56,13 +64,67 @@ async def take_charm(controller: Controller, path: str, progress: Progress) -> t
     return str(unpacked.path), charm
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where in a charm store a charm is from."""
+
+    channel: str
+    revision: int
+
+
 def charm_ref(
-    controller: Controller, model: str, path: str, source: str, charm: Charm
+    controller: Controller,
+    model: str,
+    path: str,
+    source: str,
+    charm: Charm,
+    origin: Origin | None,
 ) -> CharmRef:
-    """A reference to a charm in the store, with the next revision of its name."""
-    revision = controller.state.number(f"{model}/charm/{charm.name}")
+    """A reference to a charm: with its revision in the store, or the next one of a local name."""
     base = str(charm.bases[0]) if charm.bases else "ubuntu@24.04"
+    if origin is not None:
+        return CharmRef(charm.name, path, source, origin.revision, base, origin.channel)
+    revision = controller.state.number(f"{model}/charm/{charm.name}")
     return CharmRef(charm.name, path, source, revision, base)
+
+
+def check_assumes(charm: Charm) -> None:
+    """See that the model has what the charm assumes.
+
+    Raises:
+        BadRequestError: it has not; says what is lacking, as Juju does.
+    """
+    # The version of the cluster's API is not known before a charm asks it.
+    features = {"juju": assumes.version(VERSION), "k8s-api": None}
+    try:
+        lacking = assumes.unmet(assumes.parse(charm.assumes), features)
+    except assumes.AssumesError as error:
+        raise BadRequestError(f"charm {charm.name!r}: assumes: {error}") from error
+    if lacking:
+        listed = "\n".join(f"  {line}" for line in lacking)
+        raise BadRequestError(f"Charm cannot be deployed because:\n{listed}")
+
+
+def check_constraints(text: str) -> dict[str, constraints.Constraint]:
+    """Constraints as they are kept.
+
+    Raises:
+        BadRequestError: they cannot be understood.
+    """
+    try:
+        return constraints.parse(text)
+    except constraints.ConstraintError as error:
+        raise BadRequestError(str(error)) from error
+
+
+def split_config(charm: Charm, config: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """The settings that are the application's own, and those that are the charm's."""
+    own = {
+        key: str(value)
+        for key, value in config.items()
+        if key in applications.APPLICATION_KEYS and key not in charm.options
+    }
+    return own, {key: value for key, value in config.items() if key not in own}
 
 
 def check_config(charm: Charm, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,7 +183,8 @@ async def _take_image(controller: Controller, name: str, value: str, progress: P
     if not folder.is_absolute() or not await asyncio.to_thread(folder.is_dir):
         raise BadRequestError(
             f"resource {name!r}: {value} is an image of a registry, which cannot run on this"
-            f" machine; name the folder of a process image: --resource {name}=FOLDER"
+            f" machine; name the folder of a process image: --resource {name}=FOLDER, or in the"
+            " images.yaml of a charm store"
         )
     try:
         image = await asyncio.to_thread(controller.images.build, folder, progress=progress)
@@ -184,6 +247,8 @@ async def deploy(
     storage: Mapping[str, str],
     limits: str,
     progress: Progress,
+    origin: Origin | None = None,
+    force: bool = False,
 ) -> Application:
     """Add an application with its units.
 
@@ -195,12 +260,15 @@ async def deploy(
     check_count(num_units)
     _absent(controller, model, name)
     place, charm = await take_charm(controller, path, progress)
-    settings = check_config(charm, config)
+    if not force:
+        check_assumes(charm)
+    own, plain = split_config(charm, config)
+    settings = check_config(charm, plain)
     wanted = check_storage(charm, storage)
-    try:
-        parsed = constraints.parse(limits) if limits else {}
-    except constraints.ConstraintError as error:
-        raise BadRequestError(str(error)) from error
+    parsed = {
+        **model_settings.model_constraints(controller.state, model.uuid),
+        **check_constraints(limits),
+    }
     attached = await take_resources(controller, charm, resources, {}, progress)
     subnet = controller.subnet()
     with controller.state.transaction():
@@ -212,7 +280,7 @@ async def deploy(
             controller.state,
             model.uuid,
             name,
-            charm=charm_ref(controller, model.uuid, place, path, charm),
+            charm=charm_ref(controller, model.uuid, place, path, charm, origin),
             config=settings,
             trust=trust,
             resources=attached,
@@ -220,6 +288,8 @@ async def deploy(
             constraints=parsed,
             address=subnet.service(controller.addresses()),
         )
+        if own:
+            applications.update(controller.state, application, settings=own)
         for peer in charm.peers.values():
             end = relations.End(name, peer.name, "peer")
             relations.add(controller.state, model.uuid, peer.interface, (end,))
@@ -232,6 +302,10 @@ def _absent(controller: Controller, model: models.Model, name: str) -> None:
         raise AlreadyExistsError(
             f'cannot add application "{name}": application already exists\ndeploy application'
             f" using an alias name: juju deploy CHARM NAME, or use refresh"
+        )
+    if offers.saas(controller.state, model.uuid, name) is not None:
+        raise AlreadyExistsError(
+            f'cannot add application "{name}": saas application with same name already exists'
         )
 
 
@@ -289,8 +363,13 @@ async def refresh(
     config: Mapping[str, Any],
     trust: bool | None,
     progress: Progress,
+    origin: Origin | None = None,
+    force: bool = False,
+    storage: Mapping[str, str] | None = None,
 ) -> Application:
     """Give an application another charm or other resources; every unit gets a new pod.
+
+    Without a charm, a resource or a setting only the channel that is followed changes.
 
     Raises:
         JujuError: something about it is wrong; nothing was changed.
@@ -301,6 +380,8 @@ async def refresh(
         place, charm = await take_charm(controller, path, progress)
     else:
         place, charm = application.charm.path, load_charm(application.charm.path)
+    if path and not force:
+        check_assumes(charm)
     if charm.name != application.charm.name:
         raise BadRequestError(
             f"cannot refresh {name!r}: the charm is {application.charm.name!r}, the new one"
@@ -309,11 +390,16 @@ async def refresh(
     attached = await take_resources(controller, charm, resources, application.resources, progress)
     with state.transaction():
         application = applications.get(state, model.uuid, name)
+        if origin and not (path or resources or config or storage):
+            same = replace(application.charm, channel=origin.channel)
+            applications.update(state, application, charm=same)
+            return applications.get(state, model.uuid, name)
         kept = {key: value for key, value in application.config.items() if key in charm.options}
         settings = {**kept, **check_config(charm, config)}
         _check_endpoints(controller, application, charm)
-        wanted = {**check_storage(charm, {})}
+        wanted = check_storage(charm, storage or {})
         for store, directive in application.storage.items():
+            # What is there stays as it is; a directive is for a storage that comes.
             if store in wanted:
                 wanted[store] = {**wanted[store], **directive}
         changed: dict[str, Any] = {
@@ -323,7 +409,7 @@ async def refresh(
             "charm_version": application.charm_version + 1,
         }
         if path:
-            changed["charm"] = charm_ref(controller, model.uuid, place, path, charm)
+            changed["charm"] = charm_ref(controller, model.uuid, place, path, charm, origin)
         if trust is not None:
             changed["trust"] = trust
         applications.update(state, application, **changed)
@@ -375,43 +461,101 @@ def _add_storages(
 
 
 def integrate(controller: Controller, model: models.Model, first: str, second: str) -> Any:
-    """Relate two applications; the relation.
+    """Relate two applications, or one with an offer of another model; the relation.
 
     Raises:
         JujuError: they cannot be related, or are already.
     """
     state = controller.state
-    joined = {
-        application.name: load_charm(application.charm.path)
-        for application in applications.every(state, model.uuid)
-        if application.life is Life.ALIVE
-    }
-    provider, requirer = resolve(joined, first, second)
-    ends = (
-        relations.End(provider.application, provider.meta.name, "provider"),
-        relations.End(requirer.application, requirer.meta.name, "requirer"),
-    )
-    existing = relations.every(state, model.uuid)
-    for relation in existing:
-        if set(relation.ends) == set(ends):
-            raise AlreadyExistsError(
-                f'cannot add relation "{relation.key}": relation {relation.key} already exists'
-            )
-    for side in (provider, requirer):
-        count = sum(
-            any(
-                end.application == side.application and end.endpoint == side.meta.name
-                for end in relation.ends
-            )
-            for relation in existing
-        )
-        if side.meta.limit is not None and count >= side.meta.limit:
-            raise BadRequestError(
-                f"establishing a new relation for {side} would exceed its maximum relation limit"
-                f" of {side.meta.limit}"
-            )
     with state.transaction():
-        return relations.add(state, model.uuid, provider.meta.interface, ends)
+        sides = [_consumed(state, model, side) for side in (first, second)]
+        joined = {
+            application.name: load_charm(application.charm.path)
+            for application in applications.every(state, model.uuid)
+            if application.life is Life.ALIVE
+        }
+        remote = {
+            saas.name: saas
+            for saas in offers.consumed(state, model.uuid)
+            if saas.life is Life.ALIVE and saas.name in {side.partition(":")[0] for side in sides}
+        }
+        if len(remote) == 2:
+            raise BadRequestError("cannot add relation between two saas applications")
+        joined |= {name: offers.as_charm(state, saas) for name, saas in remote.items()}
+        provider, requirer = resolve(joined, *sides)
+        ends = (
+            relations.End(provider.application, provider.meta.name, "provider"),
+            relations.End(requirer.application, requirer.meta.name, "requirer"),
+        )
+        existing = relations.every(state, model.uuid)
+        for relation in existing:
+            if set(relation.ends) == set(ends):
+                raise AlreadyExistsError(
+                    f'cannot add relation "{relation.key}": relation {relation.key} already exists'
+                )
+        for side in (provider, requirer):
+            if side.application not in remote:
+                _check_limit(side, existing)
+        made = relations.add(state, model.uuid, provider.meta.interface, ends)
+        for saas in remote.values():
+            _cross(state, made, saas)
+        return made
+
+
+def _consumed(state: State, model: models.Model, side: str) -> str:
+    """One side of a relation; an offer's address is consumed under the offer's name."""
+    if not offers.is_url(side):
+        return side
+    offering, offer = offers.at(state, side)
+    if offering.uuid == model.uuid:
+        _, _, endpoint = offers.parse_url(side)
+        return f"{offer.application}:{endpoint}" if endpoint else offer.application
+    found = offers.consume(state, model, offer, offer.name)
+    _, _, endpoint = offers.parse_url(side)
+    return f"{found.name}:{endpoint}" if endpoint else found.name
+
+
+def _check_limit(side: endpoints.Endpoint, existing: Sequence[relations.Relation]) -> None:
+    count = sum(
+        any(
+            end.application == side.application and end.endpoint == side.meta.name
+            for end in relation.ends
+        )
+        for relation in existing
+    )
+    if side.meta.limit is not None and count >= side.meta.limit:
+        raise BadRequestError(
+            f"establishing a new relation for {side} would exceed its maximum relation limit"
+            f" of {side.meta.limit}"
+        )
+
+
+def _cross(state: State, half: relations.Relation, saas: offers.Saas) -> None:
+    """Make the half of a relation that is in the offering model."""
+    offer = offers.find(state, saas.offering, saas.offer)
+    if offer is None:
+        raise BadRequestError(f'the offer "{saas.offer}" of saas "{saas.name}" is gone')
+    theirs, ours = half.end(saas.name), half.other(saas.name)
+    charm = load_charm(applications.get(state, offer.model, offer.application).charm.path)
+    side = endpoints.Endpoint(offer.application, charm.endpoints[theirs.endpoint])
+    _check_limit(side, relations.every(state, offer.model))
+    proxy = crossings.proxy(state, half.model, ours.application, offer.model)
+    proxy = proxy or f"remote-{uuid.uuid4().hex}"
+    ends = tuple(
+        relations.End(
+            offer.application if end == theirs else proxy,
+            end.endpoint,
+            end.role,
+        )
+        for end in half.ends
+    )
+    there = relations.add(state, offer.model, half.interface, ends)
+    crossings.join(
+        state,
+        (half.model, half.id, ours.application),
+        (there.model, there.id, offer.application),
+        crossings.Aliases(consumer=proxy, offered=saas.name),
+    )
 
 
 def resolve(

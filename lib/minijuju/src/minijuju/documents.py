@@ -93,6 +93,19 @@ def dump(value: Any) -> str:
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=4096)
 
 
+def scalar(value: Any) -> str:
+    """A scalar where text is wanted, as Juju decodes it: `true` for true, nothing for null."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
+
+
+def brief(value: Any) -> str:
+    """A value for an error, not too long."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 class _Dumper(yaml.SafeDumper):
     """Repeats equal lists and mappings instead of naming them by anchors."""
 

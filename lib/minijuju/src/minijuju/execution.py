@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from sandbox import bubblewrap, container, root
+from sandbox import bubblewrap, container, entrance, root
 from sandbox.errors import SandboxError
 from sandbox.process import Identity
 from sandbox.spec import Spec
@@ -33,16 +33,20 @@ LINE_BYTES = 64 * 1024
 """A longer line is passed on in pieces."""
 
 
-def arguments(spec: Spec, directory: Path, *, interactive: bool = False) -> list[str]:
-    """Bubblewrap's options for a command that is not PID 1, so that orphans are reaped.
+def arguments(
+    spec: Spec, directory: Path, *, interactive: bool = False, first: bool = False
+) -> list[str]:
+    """Bubblewrap's options for a command that dies with who starts it.
 
     Args:
         spec: What to run; `output` and `warm` are not used.
         directory: The container's own parts (/etc, /tmp, /run), shared by every call.
         interactive: Keep the terminal, for job control.
+        first: The command is PID 1 and reaps orphans; otherwise bubblewrap does.
     """
     options = container.arguments(spec, root.environment(spec), root.prepare(spec, directory))
-    unwanted = {"--as-pid-1", "--new-session"} if interactive else {"--as-pid-1"}
+    unwanted = {"--new-session"} if interactive else set()
+    unwanted |= set() if first else {"--as-pid-1"}
     flags = [option for option in options[: options.index("--clearenv")] if option not in unwanted]
     return ["--die-with-parent", *flags, *options[options.index("--clearenv") :]]
 
@@ -70,9 +74,10 @@ async def run(
         SandboxError: A mount of the spec cannot be made.
     """
     options = await asyncio.to_thread(arguments, spec, directory)
-    with _in_memory(options) as descriptor:
+    inside = await asyncio.to_thread(entrance.prefix, spec.network)
+    with in_memory(options) as descriptor:
         process = await asyncio.create_subprocess_exec(
-            *(str(bubblewrap.find()), "--args", str(descriptor), "--", *spec.command),
+            *(*inside, str(bubblewrap.find()), "--args", str(descriptor), "--", *spec.command),
             stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -86,7 +91,7 @@ async def run(
     assert process.stderr  # noqa: S101 - a pipe
     try:
         async with asyncio.TaskGroup() as group:
-            read = _pieces if exact else _lines
+            read = _pieces if exact else lines
             group.create_task(read(process.stdout, "stdout", on_output))
             group.create_task(read(process.stderr, "stderr", on_output))
             if process.stdin:
@@ -101,23 +106,27 @@ async def run(
     return code if code >= 0 else 128 - code
 
 
-def reap(top: Path) -> int:
-    """Kill every command that an earlier controller left behind below `top`; how many. Blocking.
-
-    They die with their controller by the kernel's hand, except one that was just being started.
-
-    Raises:
-        SandboxError: one cannot be killed.
-    """
+def marked(top: Path) -> list[Identity]:
+    """Every command that runs in a container below `top`, whoever started it. Blocking."""
     mark = os.fsencode(f"{MARK}={top}/")
-    left = []
+    found = []
     for folder in Path("/proc").glob("[0-9]*"):
         # Processes come and go, and those of others cannot be read.
         with contextlib.suppress(OSError):
             if mark in (folder / "environ").read_bytes():
-                found = Identity.of(int(folder.name))
-                if found is not None and found.signal(signal.SIGKILL):
-                    left.append(found)
+                identity = Identity.of(int(folder.name))
+                if identity is not None:
+                    found.append(identity)
+    return found
+
+
+def reap(top: Path) -> int:
+    """Kill every command that an earlier controller left behind below `top`; how many. Blocking.
+
+    Raises:
+        SandboxError: One cannot be killed.
+    """
+    left = [one for one in marked(top) if one.signal(signal.SIGKILL)]
     deadline = time.monotonic() + REAP_TIMEOUT
     while any(one.alive() for one in left):
         if time.monotonic() > deadline:
@@ -126,7 +135,8 @@ def reap(top: Path) -> int:
     return len(left)
 
 
-async def _lines(reader: asyncio.StreamReader, stream: Stream, on_output: OnOutput) -> None:
+async def lines(reader: asyncio.StreamReader, stream: Stream, on_output: OnOutput) -> None:
+    """Pass on what comes line by line, without the newlines, to its end."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     pending = ""
     while chunk := await reader.read(LINE_BYTES):
@@ -157,7 +167,7 @@ async def _feed(writer: asyncio.StreamWriter, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _in_memory(options: Sequence[str]) -> Iterator[int]:
+def in_memory(options: Sequence[str]) -> Iterator[int]:
     """A descriptor to read the options from: they hold an environment, argv is for all to see."""
     descriptor = os.memfd_create("bwrap", os.MFD_CLOEXEC)
     try:

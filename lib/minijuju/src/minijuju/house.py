@@ -14,9 +14,10 @@ from minijuju import models
 from minijuju.charm import Charm
 from minijuju.execution import OnOutput
 from minijuju.logs import LEVELS, Log
-from minijuju.runtime import UnitSpec
-from minijuju.secrets import Vault
+from minijuju.runtime import OnCold, UnitSpec
 from minijuju.state import State
+from minijuju.turns import Turns
+from minijuju.vault import Vault
 from minijuju.workload import WorkloadEvent
 from sandbox.images import ImageStore
 
@@ -45,8 +46,16 @@ class Runtime(Protocol):
     def set_hosts(self, hosts: Mapping[str, tuple[str, ...]]) -> None:
         """Other names by address."""
 
+    def handler(self, path: str) -> str:
+        """The charm's program for a hook or an action; empty if it has none."""
+
     async def dispatch(
-        self, env: Mapping[str, str], *, socket_folder: Path, on_output: OnOutput
+        self,
+        env: Mapping[str, str],
+        *,
+        socket_folder: Path,
+        on_output: OnOutput,
+        on_cold: OnCold | None = None,
     ) -> int:
         """Run the charm's code; cancelling kills it."""
 
@@ -74,7 +83,7 @@ MakeRuntime = Callable[[Path, UnitSpec], Runtime]
 @functools.lru_cache(maxsize=32)
 def load_charm(path: str) -> Charm:
     """The charm in an unpacked, immutable folder."""
-    return Charm.load(Path(path))
+    return Charm.load(Path(path), accepted=True)
 
 
 @dataclass(slots=True)
@@ -87,6 +96,7 @@ class House:
     images: ImageStore
     make_runtime: MakeRuntime
     logs: dict[str, Log] = field(default_factory=dict)
+    turns: Turns = field(default_factory=Turns)
 
     def log(self, model: str) -> Log:
         """The log of a model."""

@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 import lightkube
+import msgspec
 from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.core.exceptions import ApiError, ConfigError
 from lightkube.models.authentication_v1 import TokenRequestSpec
@@ -47,7 +48,8 @@ from lightkube.resources.core_v1 import (
 )
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding
 
-from minijuju import documents
+from minijuju import documents, kubernetes_units
+from minijuju.unit_views import ApplicationView, Template
 
 logger = logging.getLogger(__name__)
 
@@ -254,6 +256,24 @@ class Cluster:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 300.0)
 
+    # Units.
+
+    async def show(self, view: ApplicationView) -> None:
+        """Show an application and its units as objects (see `kubernetes_units`)."""
+        async with _asking(f"show the units of {view.name} in {view.model}"):
+            await kubernetes_units.Units(self._client).show(view)
+
+    async def hide(self, model: str, application: str) -> None:
+        """Delete what was shown of an application."""
+        async with _asking(f"delete the stateful set {application} in {model}"):
+            await kubernetes_units.Units(self._client).remove(model, application)
+
+    async def templates(self) -> AsyncIterator[Template]:
+        """The templates of all stateful sets as they change, until the cluster ends it."""
+        async with _asking("watch the stateful sets"):
+            async for template in kubernetes_units.Units(self._client).follow():
+                yield template
+
     # Storage.
 
     async def ensure_claim(
@@ -409,6 +429,8 @@ async def _asking(what: str) -> AsyncIterator[None]:
         raise ClusterError(f"cannot {what}: {error.status.message}") from error
     except httpx2.HTTPError as error:
         raise ClusterError(f"cannot {what}: the API does not answer ({error!r})") from error
+    except msgspec.MsgspecError as error:
+        raise ClusterError(f"cannot {what}: the API's answer makes no sense: {error}") from error
 
 
 def _read(path: Path) -> str:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -77,14 +77,22 @@ class Log:
             os.close(self._file)
             self._file = -1
 
-    def read(self) -> list[dict[str, Any]]:
-        """Every record there is, oldest first; a line cut by a crash is left out."""
-        records = []
+    def read(self, end: tuple[int, int] | None = None) -> list[dict[str, Any]]:
+        """Every record there is, oldest first; a line cut by a crash is left out.
+
+        With what `end` gave, those before it: `follow` has the others.
+        """
+        records: list[dict[str, Any]] = []
         for path in (self.old, self.path):
-            with contextlib.suppress(FileNotFoundError):
-                for line in path.read_bytes().splitlines():
-                    with contextlib.suppress(ValueError):
-                        records.append(json.loads(line))
+            try:
+                with path.open("rb") as file:
+                    identity, data = os.fstat(file.fileno()).st_ino, file.read()
+            except FileNotFoundError:
+                continue
+            last = end is not None and end[0] == identity
+            records += _records(data[: end[1]] if end and last else data)
+            if last:
+                break
         return records
 
     def end(self) -> tuple[int, int]:
@@ -108,8 +116,16 @@ class Log:
                     file.seek(position)
                     for line in file:
                         position += len(line)
-                        yield json.loads(line)
+                        for record in _records(line):
+                            yield record
             await added.wait()
+
+
+def _records(data: bytes) -> Iterator[dict[str, Any]]:
+    """The records in lines; what was cut is none."""
+    for line in data.splitlines():
+        with contextlib.suppress(ValueError):
+            yield json.loads(line)
 
 
 def matches(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sqlite3
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,23 +16,33 @@ from minijuju.errors import AlreadyExistsError, BadRequestError, NotFoundError
 from minijuju.state import State
 from minijuju.uniter import Life
 
+CLOUD = "localhost"
+"""The one cloud there is: this machine."""
+
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+WARM_START = "MINIJUJU_HOOK_WARM_START"
+"""The controller's environment variable: `false` for models that do not say themselves."""
 
 DEFAULTS: dict[str, Any] = {
     "agent-version": "3.6.12",
     "automatically-retry-hooks": True,
     "hook-retry-base": "5s",
     "hook-retry-max": "5m",
+    "hook-warm-start": os.environ.get(WARM_START) != "false",
     "logging-config": "<root>=INFO",
     "max-action-results-age": "336h",
     "max-status-history-age": "336h",
     "type": "kubernetes",
+    "unit-network": "shared",
     "update-status-hook-interval": "5m",
 }
 """Every key of a model's configuration that something reads, with its default."""
 
+_NETWORK = "unit-network"
+_CHOICES = {_NETWORK: ("shared", "isolated")}
 _FIXED = ("agent-version", "type")
 _DURATIONS = tuple(
     key for key, value in DEFAULTS.items() if isinstance(value, str) and _DURATION.fullmatch(value)
@@ -52,6 +63,11 @@ class Model:
     def setting(self, key: str) -> Any:
         """A value of the configuration, the default if it is not set."""
         return self.config.get(key, DEFAULTS[key])
+
+    @property
+    def isolated(self) -> bool:
+        """Whether every unit has a network of its own."""
+        return bool(self.setting(_NETWORK) == "isolated")
 
     def seconds(self, key: str) -> float:
         """A setting that is a duration."""
@@ -114,8 +130,10 @@ def named(state: State, name: str) -> Model:
     return _model(row)
 
 
-def add(state: State, name: str, config: Mapping[str, Any]) -> Model:
-    """Make a model.
+def add(
+    state: State, name: str, config: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+) -> Model:
+    """Make a model; `defaults` are the operator's, where `config` says nothing else.
 
     Raises:
         BadRequestError: the name or the configuration is malformed.
@@ -126,7 +144,7 @@ def add(state: State, name: str, config: Mapping[str, Any]) -> Model:
             f"{name!r} is not a valid model name: lower-case letters, digits and hyphens only,"
             " at most 63"
         )
-    checked = check_config(config)
+    checked = {**(defaults or {}), **check_config(config)}
     with state.transaction():
         if state.row("SELECT 1 FROM model WHERE name = ?", name):
             raise AlreadyExistsError(f"model {name!r} already exists")
@@ -143,21 +161,29 @@ def add(state: State, name: str, config: Mapping[str, Any]) -> Model:
     return named(state, name)
 
 
+def strangers(keys: Iterable[str]) -> list[str]:
+    """Juju's warnings of keys that nothing reads; it keeps their values all the same."""
+    return [
+        f'WARNING key "{key}" is not defined in the current model configuration: possible'
+        " misspelling"
+        for key in keys
+        if key not in DEFAULTS
+    ]
+
+
 def check_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a model's configuration, checked and of the right type.
 
     Raises:
-        BadRequestError: an unknown key, or a value of the wrong kind.
+        BadRequestError: a malformed key, or a value of the wrong kind.
     """
     checked: dict[str, Any] = {}
     for key, value in config.items():
-        if key not in DEFAULTS:
-            raise BadRequestError(
-                f"unknown model configuration {key!r}; known: {', '.join(sorted(DEFAULTS))}"
-            )
+        if not _NAME.fullmatch(key):
+            raise BadRequestError(f"{key!r} is no key of a model's configuration")
         if key in _FIXED and str(value) != str(DEFAULTS[key]):
             raise BadRequestError(f"{key!r} cannot be changed")
-        if isinstance(DEFAULTS[key], bool):
+        if isinstance(DEFAULTS.get(key), bool):
             text = str(value).lower()
             if text not in ("true", "false"):
                 raise BadRequestError(f"{key}: expected true or false, got {value!r}")
@@ -167,8 +193,34 @@ def check_config(config: Mapping[str, Any]) -> dict[str, Any]:
             raise BadRequestError(f"{key}: expected a string, got {value!r}")
         if key in _DURATIONS:
             duration(str(value), key)
+        if str(value) not in (choices := _CHOICES.get(key, (str(value),))):
+            raise BadRequestError(f"{key}: expected {' or '.join(choices)}, got {value!r}")
         checked[key] = str(value)
     return checked
+
+
+def changed_config(
+    state: State, model: Model, values: Mapping[str, Any], reset: Sequence[str]
+) -> dict[str, Any]:
+    """A model's configuration as it would be after a change.
+
+    Raises:
+        BadRequestError: a malformed key, or a value of the wrong kind; another network for units
+            that are there, whose processes run in the one that they have.
+    """
+    check_config({key: DEFAULTS.get(key, "") for key in reset})
+    config = {key: value for key, value in model.config.items() if key not in reset}
+    config.update(check_config(values))
+    network = config.get(_NETWORK, DEFAULTS[_NETWORK])
+    if network != model.setting(_NETWORK):
+        count = len(state.rows("SELECT 1 FROM unit WHERE model = ?", model.uuid))
+        if count:
+            raise BadRequestError(
+                f"{_NETWORK} cannot be changed while the model has units ({count} now): add a"
+                f" model with juju add-model NAME --config {_NETWORK}={network}, or remove the"
+                " units first"
+            )
+    return config
 
 
 def set_config(
@@ -177,12 +229,10 @@ def set_config(
     """Change a model's configuration.
 
     Raises:
-        BadRequestError: an unknown key, or a value of the wrong kind.
+        BadRequestError: as `changed_config`.
     """
-    check_config({key: DEFAULTS.get(key, "") for key in reset})
-    config = {key: value for key, value in model.config.items() if key not in reset}
-    config.update(check_config(values))
     with state.transaction():
+        config = changed_config(state, model, values, reset)
         state.execute("UPDATE model SET config = ? WHERE uuid = ?", json.dumps(config), model.uuid)
         state.touch(model.uuid)
 

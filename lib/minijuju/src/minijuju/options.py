@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from . import documents
 from .charm import OptionMeta
 from .errors import BadRequestError
 
@@ -102,7 +103,7 @@ def coerce_all(options: Mapping[str, OptionMeta], settings: Mapping[str, Any]) -
 
 
 def _unfit(option: OptionMeta, value: Any) -> OptionError:
-    shown = repr(value) if not isinstance(value, str) else f'"{value}"'
+    shown = f'"{value}"' if isinstance(value, str) else documents.scalar(value)
     if len(shown) > 80:
         shown = f"{shown[:77]}..."
     return OptionError(f'option "{option.name}" expected {option.type}, got {shown}')

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from minijuju.golang import GoError, Version, build, locked, parse_version, remove_tree
+from minijuju.golang import GoError, Version, build, parse_version, workshop
 from sandbox.images import store_root
 
 MODULE = Path(__file__).parent / "pebble_module"
@@ -43,12 +43,20 @@ def find(store: Path | None = None) -> Path | None:
 
 
 def ensure(
-    store: Path | None = None, *, progress: Callable[[str], None] = lambda message: None
+    store: Path | None = None,
+    *,
+    progress: Callable[[str], None] = lambda message: None,
+    fetched: Path | None = None,
 ) -> Path:
     """Return a Pebble that will do, building it if need be (about a minute, once a machine).
 
     Blocking. Several processes may call it at once: one builds, the others wait for it. An
     interrupted build leaves nothing that a later call could take for a whole one.
+
+    Args:
+        store: where built things are kept.
+        progress: is told what goes on.
+        fetched: where a Go goes that has to be fetched (see `golang.build`).
 
     Raises:
         PebbleError: there is no Go to be had, or the build failed.
@@ -57,19 +65,12 @@ def ensure(
     if found := find(store):
         return found
     target = _target(store)
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with locked(target.parent / "pebble.lock"):
+    with workshop(target.parent, "pebble") as scratch:
         if found := _cached(target):
             return found
-        for stale in target.parent.glob(".pebble-*"):
-            remove_tree(stale)
-        scratch = Path(tempfile.mkdtemp(prefix=".pebble-", dir=target.parent))
-        try:
-            _build(scratch, progress)
-            target.mkdir(exist_ok=True)
-            (scratch / "pebble").replace(target / "pebble")
-        finally:
-            remove_tree(scratch)
+        _build(scratch, progress, fetched)
+        target.mkdir(exist_ok=True)
+        (scratch / "pebble").replace(target / "pebble")
     return target / "pebble"
 
 
@@ -119,7 +120,7 @@ def _cached(target: Path) -> Path | None:
     return binary if binary.is_file() else None
 
 
-def _build(scratch: Path, progress: Callable[[str], None]) -> None:
+def _build(scratch: Path, progress: Callable[[str], None], fetched: Path | None) -> None:
     """Compile Pebble to `scratch/pebble`, with Go's own folders below `scratch` as well."""
     module = scratch / "module"
     shutil.copytree(MODULE, module)
@@ -129,6 +130,7 @@ def _build(scratch: Path, progress: Callable[[str], None]) -> None:
             PACKAGE,
             scratch / "pebble",
             scratch=scratch,
+            fetched=fetched,
             caches=scratch,
             progress=progress,
             note=f"{pinned_version()}, once, about a minute",

@@ -1,4 +1,7 @@
-"""Relations: their ends, who is in scope, and the databags with who may see what."""
+"""Relations: their ends, who is in scope, and the databags with who may see what.
+
+What happens to one half of a relation across models happens to the other: see `crossings`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from minijuju.errors import JujuError, NotFoundError
+from minijuju import crossings, secret_readers
+from minijuju.errors import BadRequestError, JujuError, NotFoundError
 from minijuju.state import State
 from minijuju.uniter import Life
 
@@ -29,7 +33,10 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """One relation; a peer relation has one end."""
+    """One relation; a peer relation has one end.
+
+    While it is suspended its units have left it, as if it were broken; it is there all the same.
+    """
 
     model: str
     id: int
@@ -37,6 +44,15 @@ class Relation:
     interface: str
     ends: tuple[End, ...]
     created: float
+    suspended: bool = False
+    message: str = ""
+
+    @property
+    def status(self) -> str:
+        """Joined, suspended or dying."""
+        if self.life is not Life.ALIVE:
+            return "dying"
+        return "suspended" if self.suspended else "joined"
 
     @property
     def peer(self) -> bool:
@@ -75,6 +91,8 @@ def _relation(row: sqlite3.Row) -> Relation:
         row["interface"],
         tuple(End(*end) for end in json.loads(row["endpoints"])),
         row["created"],
+        bool(row["suspended"]),
+        row["suspend_message"],
     )
 
 
@@ -99,7 +117,8 @@ def add(state: State, model: str, interface: str, ends: tuple[End, ...]) -> Rela
     """Record a relation between these ends."""
     number = state.number(f"{model}/relation")
     state.execute(
-        "INSERT INTO relation VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO relation (model, id, life, interface, endpoints, created)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
         model,
         number,
         Life.ALIVE,
@@ -111,21 +130,50 @@ def add(state: State, model: str, interface: str, ends: tuple[End, ...]) -> Rela
     return Relation(model, number, Life.ALIVE, interface, ends, time.time())
 
 
+def _halves(state: State, relation: Relation) -> list[tuple[str, int]]:
+    """Model and id of the relation, and of its other half if it has one."""
+    twin = crossings.twin(state, relation.model, relation.id)
+    other = [(twin.model, twin.relation)] if twin else []
+    return [(relation.model, relation.id), *other]
+
+
 def set_dying(state: State, relation: Relation) -> None:
     """Note that the relation shall go."""
-    state.execute(
-        "UPDATE relation SET life = ? WHERE model = ? AND id = ?",
-        Life.DYING,
-        relation.model,
-        relation.id,
-    )
-    state.touch(relation.model)
+    for model, number in _halves(state, relation):
+        state.execute(
+            "UPDATE relation SET life = ? WHERE model = ? AND id = ?", Life.DYING, model, number
+        )
+        state.touch(model)
+
+
+def suspend(state: State, relation: Relation, *, suspended: bool, message: str = "") -> None:
+    """Let the units of a relation across models leave it, or join it again.
+
+    Raises:
+        BadRequestError: the relation uses no offer of its model.
+    """
+    twin = crossings.twin(state, relation.model, relation.id)
+    if twin is None or not twin.offers:
+        raise BadRequestError(
+            f'cannot set suspend status for "{relation.key}" which is not associated with an offer'
+        )
+    for model, number in _halves(state, relation):
+        state.execute(
+            "UPDATE relation SET suspended = ?, suspend_message = ? WHERE model = ? AND id = ?",
+            int(suspended),
+            message if suspended else "",
+            model,
+            number,
+        )
+        state.touch(model)
 
 
 def remove(state: State, relation: Relation) -> None:
     """Forget the relation with its databags and grants."""
-    state.execute("DELETE FROM relation WHERE model = ? AND id = ?", relation.model, relation.id)
-    state.touch(relation.model)
+    for model, number in _halves(state, relation):
+        state.execute("DELETE FROM relation WHERE model = ? AND id = ?", model, number)
+        secret_readers.prune_model(state, model)
+        state.touch(model)
 
 
 def enter_scope(state: State, relation: Relation, unit: str, defaults: Mapping[str, str]) -> None:
@@ -136,6 +184,12 @@ def enter_scope(state: State, relation: Relation, unit: str, defaults: Mapping[s
     """
     if in_scope(state, relation, unit):
         return
+    twin = crossings.twin(state, relation.model, relation.id)
+    if twin and (name := twin.there(unit)):
+        # Before the databag, which is written to both.
+        state.execute(
+            "INSERT OR IGNORE INTO scope VALUES (?, ?, ?)", twin.model, twin.relation, name
+        )
     state.execute("INSERT INTO scope VALUES (?, ?, ?)", relation.model, relation.id, unit)
     _store(state, relation.model, relation.id, unit, defaults)
     state.touch(relation.model)
@@ -143,10 +197,13 @@ def enter_scope(state: State, relation: Relation, unit: str, defaults: Mapping[s
 
 def leave_scope(state: State, model: str, number: int, unit: str) -> None:
     """Take the unit out of sight; its databag stays for those who still know it."""
-    state.execute(
-        "DELETE FROM scope WHERE model = ? AND relation = ? AND unit = ?", model, number, unit
-    )
+    gone = "DELETE FROM scope WHERE model = ? AND relation = ? AND unit = ?"
+    state.execute(gone, model, number, unit)
     state.touch(model)
+    twin = crossings.twin(state, model, number)
+    if twin and (name := twin.there(unit)):
+        state.execute(gone, twin.model, twin.relation, name)
+        state.touch(twin.model)
 
 
 def in_scope(state: State, relation: Relation, unit: str) -> bool:
@@ -217,6 +274,9 @@ def change(state: State, model: str, number: int, entity: str, changes: Mapping[
 
 
 def _store(state: State, model: str, number: int, entity: str, settings: Mapping[str, str]) -> int:
+    twin = crossings.twin(state, model, number)
+    if twin and (name := twin.there(entity)):
+        _store(state, twin.model, twin.relation, name, settings)
     # One sequence for all, so that a version is never met twice, whatever comes and goes.
     fresh = state.number("bag-version") + 1
     state.execute(

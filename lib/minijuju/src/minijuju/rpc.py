@@ -11,6 +11,7 @@ import asyncio
 import inspect
 import json
 import logging
+import sqlite3
 import typing
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -93,6 +94,10 @@ class Server:
             return {"result": result}
         except JujuError as error:
             return {"error": {"code": error.code, "message": str(error)}}
+        except (sqlite3.OperationalError, OSError) as error:
+            # A full disk, say. Transactions are whole, so that nothing was done by halves.
+            logger.error("a request failed: %s", error)
+            return {"error": {"code": "failed", "message": f"the controller cannot: {error}"}}
         except Exception as error:
             # A defect of ours fails this request and is logged; the controller goes on.
             logger.exception("a request failed")

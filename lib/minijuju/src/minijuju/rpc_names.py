@@ -8,6 +8,7 @@ from pathlib import Path
 from minijuju import sockets
 
 SOCKET = "controller.socket"
+LOCK = "controller.lock"
 LOG = "controller.log"
 ALREADY_RUNNING = 3
 """The exit code of a controller that found another one on its folder."""

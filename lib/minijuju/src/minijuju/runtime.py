@@ -20,21 +20,24 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from minijuju import archive, execution, pebble, pebble_api, supervisor, workload
+from minijuju import archive, execution, pebble_api, programs, supervisor, warm, workload
 from minijuju.charm import Charm, StorageMeta
-from minijuju.hooks.tools import HOOKS_FOLDER, TOOLS_NAME
-from sandbox import bubblewrap, tree
+from minijuju.hooks import tools
+from sandbox import bubblewrap, entrance, root, tree
 from sandbox.container import Container
 from sandbox.images import ImageStore
+from sandbox.limits import LimitKeeper
 from sandbox.process import boot_id
-from sandbox.spec import Image, Mount, Spec
+from sandbox.spec import Image, Limits, Mount, Network, Spec
 
 logger = logging.getLogger(__name__)
+
+OnCold = Callable[[str], None]
 
 PYTHON_FOLDER = "/var/lib/juju/python"
 IDENTITY_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -42,8 +45,16 @@ FIRST_HTTP_PORT = 38813
 """Where the first container's Pebble tells its health; the next ones follow."""
 OUTPUT_CHARACTERS = 4 * 1024 * 1024
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_COLD_SECONDS = 300.0
+"""How long hooks start cold after one that should have started warm could not."""
+_SINGLE = frozenset({"update-status"})
+"""Hooks that mostly come alone: no interpreter is started for one, but one that runs is used."""
 _IMAGE_LAYERS = "share/pebble/layers"
 """Where a process image keeps its Pebble layers, below its environment."""
+_IMAGE_FILES = "share/rootfs"
+"""Where it keeps what a container has elsewhere than in its environment, a copy of its own."""
+_ACCOUNTS = ("_daemon_",)
+"""The user that every rock has, by whose name charms have services run; here there is but one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +90,10 @@ class UnitSpec:
         address: Its loopback address; `service_address` is the application's.
         generation: Raised by the controller for a new pod (refresh): everything but storage is
             begun anew, even for an identical charm.
+        memory: What the workload containers may take, in bytes, by their names.
         hosts: Names by address, for /etc/hosts.
         cluster: None without Kubernetes.
+        network: Its own, shared by its containers; None is the machine's.
     """
 
     model: str
@@ -95,8 +108,10 @@ class UnitSpec:
     address: str
     service_address: str
     generation: int = 0
+    memory: Mapping[str, int] = field(default_factory=dict)
     hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     cluster: ClusterAccess | None = None
+    network: Network | None = None
 
     @property
     def tag(self) -> str:
@@ -129,7 +144,9 @@ class UnitRuntime:
         folder: The unit's own folder; made if need be.
         spec: What is wanted.
         binary: The Pebble to run; by default the one that is found or built.
+        commands: The folder of the hook commands; likewise.
         images: Where charms' environments are.
+        limits: Who holds the workload containers to their memory; None: nobody.
     """
 
     def __init__(
@@ -138,17 +155,23 @@ class UnitRuntime:
         spec: UnitSpec,
         *,
         binary: Path | None = None,
+        commands: Path | None = None,
         images: ImageStore | None = None,
+        limits: LimitKeeper | None = None,
     ) -> None:
         self.folder = folder.absolute()
         self.spec = spec
         self._binary = binary
+        self._commands = commands
         self._images = images or ImageStore()
+        self._limits = limits
         self._events: asyncio.Queue[workload.WorkloadEvent] = asyncio.Queue()
         self._supervisors: dict[str, supervisor.Supervisor] = {}
         self._charm_mounts: tuple[Mount, ...] = ()
         self._hosts = dict(spec.hosts)
         self._lock = asyncio.Lock()
+        self._warm: warm.WarmCharm | None = None
+        self._cold_until = 0.0
 
     async def start(self) -> None:
         """Start what does not run and adopt what does; may be called again at any time.
@@ -193,6 +216,7 @@ class UnitRuntime:
     async def detach(self) -> None:
         """Let go of everything without ending it: the controller is about to end."""
         async with self._lock:
+            await self._close_warm()
             for watched in self._supervisors.values():
                 await watched.detach()
             self._supervisors = {}
@@ -217,7 +241,12 @@ class UnitRuntime:
             watched.set_hosts(self._own_hosts())
 
     async def dispatch(
-        self, env: Mapping[str, str], *, socket_folder: Path, on_output: execution.OnOutput
+        self,
+        env: Mapping[str, str],
+        *,
+        socket_folder: Path,
+        on_output: execution.OnOutput,
+        on_cold: OnCold | None = None,
     ) -> int:
         """Run the charm's `dispatch`, or without one the hook itself; return its exit code.
 
@@ -226,17 +255,67 @@ class UnitRuntime:
 
         Args:
             env: The JUJU_* environment.
-            socket_folder: Holds the hook commands and their socket (see `hooks.tools`).
+            socket_folder: Holds the socket of the hook commands (see `hooks.tools`).
             on_output: Gets the name of the stream and each line.
+            on_cold: None starts it cold; with it, it starts as a fork of an interpreter that has
+                imported ops, and where that cannot be it is told once why.
         """
         folder = charm_folder(self.spec.unit)
-        program = "dispatch"
-        if not (self.folder / "charm/dispatch").is_file():
-            program = env.get("JUJU_DISPATCH_PATH", "")
-            if not os.access(self.folder / "charm" / program, os.X_OK) or not program:
-                return 0
+        program = self.handler(env.get("JUJU_DISPATCH_PATH", ""))
+        if not program:
+            return 0
         spec = self._charm_spec((f"{folder}/{program}",), env, socket_folder)
+        if on_cold is None:
+            await self._close_warm()
+        elif program == "dispatch":
+            base = self._charm_spec(spec.command, {}, socket_folder)
+            code = await self._dispatch_warm(spec, base, on_output, on_cold)
+            if code is not None:
+                return code
         return await execution.run(spec, self.folder / "charm-container", on_output)
+
+    def handler(self, path: str) -> str:
+        """The charm's program for `hooks/NAME` or `actions/NAME`; empty if it has none."""
+        charm = self.folder / "charm"
+        if (charm / "dispatch").is_file():
+            return "dispatch"
+        return path if path and os.access(charm / path, os.X_OK) else ""
+
+    async def _dispatch_warm(
+        self, spec: Spec, base: Spec, on_output: execution.OnOutput, on_cold: OnCold
+    ) -> int | None:
+        """Run the charm's `dispatch` warm; None: it has to be started cold, nothing has run.
+
+        `base` is `spec` but for what differs from hook to hook.
+        """
+        now = asyncio.get_running_loop().time()
+        if now < self._cold_until:
+            return None
+        directory = self.folder / "charm-container"
+        try:
+            if self._warm:
+                await asyncio.to_thread(root.renew, spec, directory)
+            # From here to its run nothing is waited for: one that is idle ends at any moment.
+            same = self._warm and replace(self._warm.spec, hosts=base.hosts) == base
+            if self._warm and not (same and self._warm.alive):
+                await self._close_warm()
+            if self._warm is None:
+                if spec.env.get("JUJU_HOOK_NAME") in _SINGLE:
+                    return None
+                text = (self.spec.charm_path / "dispatch").read_text(errors="replace")
+                self._warm = await warm.WarmCharm.start(base, directory, text)
+            return await self._warm.run(root.environment(spec), on_output)
+        except warm.NoRoomError as error:
+            logger.debug("%s: a hook starts cold: %s", self.spec.unit, error)
+        except warm.NotWarmError as error:
+            self._cold_until = now + _COLD_SECONDS
+            on_cold(str(error))
+        return None
+
+    async def _close_warm(self) -> None:
+        if self._warm:
+            await self._warm.close()
+            self._warm = None
 
     async def exec(
         self,
@@ -275,13 +354,15 @@ class UnitRuntime:
 
         Raises:
             KeyError: There is no such container.
+            SandboxError: The unit's network is being made again.
         """
         terminal = {"TERM": os.environ.get("TERM", "dumb"), "PATH": _SYSTEM_PATH}
         inner = list(command) or ["/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"]
         if container in (None, "charm"):
             spec = self._charm_spec(tuple(inner), terminal, None)
             options = execution.arguments(spec, self.folder / "charm-container", interactive=True)
-            return [str(bubblewrap.find()), *options, "--", *inner], terminal
+            inside = entrance.prefix(self.spec.network, patience=0)
+            return [*inside, str(bubblewrap.find()), *options, "--", *inner], terminal
         if container not in self.spec.charm.containers:
             raise KeyError(container)
         # From the socket's folder, since a unix socket's path is bounded and data folders are not.
@@ -313,6 +394,7 @@ class UnitRuntime:
         return recorded
 
     async def _stop(self, grace: float) -> None:
+        await self._close_warm()
         names = {path.name for path in (self.folder / "containers").glob("*") if path.is_dir()}
         async with asyncio.TaskGroup() as group:
             for name in names | self._supervisors.keys():
@@ -333,11 +415,13 @@ class UnitRuntime:
         unpacked = archive.UnpackedCharm.load(self.spec.charm_path)
         if self._recorded() is None:
             self._copy_charm(unpacked)
+            self._copy_files()
         new = self.folder / "pod.json.new"
         new.write_text(json.dumps({"identity": self._identity(), "boot": boot_id()}))
         new.replace(self.folder / "pod.json")
         self._charm_mounts = self._mounts_of_charm(unpacked)
         self._pebble()
+        self._hook_commands()
         containers = [Path("containers", name) for name in self.spec.charm.containers]
         needed = [container / part for container in containers for part in ("charm", "root")]
         for name in (Path("charm-root"), Path("charm-container"), *needed):
@@ -355,6 +439,15 @@ class UnitRuntime:
 
         shutil.copytree(unpacked.path, draft, ignore=left_out)
         draft.rename(final)
+
+    def _copy_files(self) -> None:
+        """Give each workload container what its image has outside of its environment."""
+        for name in self.spec.charm.containers:
+            image = self.spec.images.get(name)
+            if image and (files := image.path / _IMAGE_FILES).is_dir():
+                root = self.folder / "containers" / name / "root"
+                tree.remove(root)
+                shutil.copytree(files, root, symlinks=True)
 
     def _mounts_of_charm(self, unpacked: archive.UnpackedCharm) -> tuple[Mount, ...]:
         spec, inside = self.spec, charm_folder(self.spec.unit)
@@ -410,8 +503,13 @@ class UnitRuntime:
         mounts = self._charm_mounts
         path = f"{PYTHON_FOLDER}:{_SYSTEM_PATH}"
         if socket_folder:
-            mounts = (*mounts, Mount(socket_folder, HOOKS_FOLDER, read_only=True))
-            path = f"{PurePosixPath(HOOKS_FOLDER, TOOLS_NAME)}:{path}"
+            commands = f"{tools.TOOLS_FOLDER}/{self.spec.tag}"
+            mounts = (
+                *mounts,
+                Mount(socket_folder, tools.HOOKS_FOLDER, read_only=True),
+                Mount(self._hook_commands(), commands, read_only=True),
+            )
+            path = f"{commands}:{path}"
         return Spec(
             command=command,
             env={"LANG": "C.UTF-8", **env, **self._cluster_env(), "PATH": path},
@@ -420,14 +518,20 @@ class UnitRuntime:
             mounts=mounts,
             hosts=self._own_hosts(),
             hostname=self.spec.pod,
+            network=self.spec.network,
         )
 
     # The workload containers.
 
     def _pebble(self) -> Path:
         if self._binary is None:
-            self._binary = pebble.ensure()
+            self._binary = programs.ensure()
         return self._binary
+
+    def _hook_commands(self) -> Path:
+        if self._commands is None:
+            self._commands = tools.ensure()
+        return self._commands
 
     def _supervisor(self, name: str, index: int) -> supervisor.Supervisor:
         folder = self.folder / "containers" / name
@@ -437,6 +541,7 @@ class UnitRuntime:
             self._workload_spec(name, folder),
             self._events.put_nowait,
             http=(self.spec.address, FIRST_HTTP_PORT + index),
+            limits=self._limits,
         )
 
     def _stranger(self, name: str) -> supervisor.Supervisor:
@@ -477,8 +582,14 @@ class UnitRuntime:
             env=env,
             image=image,
             root=folder / "root",
+            # As Juju's pods run it: as the user that charmcraft.yaml names for the container.
+            user=spec.charm.containers[name].uid,
+            group=spec.charm.containers[name].gid,
+            accounts=_ACCOUNTS,
             mounts=(*mounts, *self._cluster_mounts()),
             hosts=self._own_hosts(),
             hostname=spec.pod,
+            limits=Limits(memory=spec.memory.get(name)),
             output=folder / "pebble.log",
+            network=spec.network,
         )

@@ -1,103 +1,82 @@
-"""The part of JSON schema that actions use: parameters are completed with defaults and checked."""
+"""The JSON schemas of actions (draft 4, as Juju's): are they sound, and do parameters fit them."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+# Juju refuses them: a schema that is fetched, or that another one stands behind.
+PROHIBITED = ("$ref", "$schema")
+
 
 class SchemaError(ValueError):
-    """A parameter that does not fit; the text names it."""
+    """A schema that is none, or a parameter that does not fit; the text names it."""
 
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "array": (list,),
-    "object": (dict,),
-    "null": (type(None),),
-}
+def check(schema: Mapping[str, Any]) -> None:
+    """See that it is a schema that Juju takes.
+
+    Raises:
+        SchemaError: it is not; names the key.
+    """
+    # jsonschema takes longer to import than most commands to run, and few need it.
+    import jsonschema
+
+    _refuse_references(schema, "")
+    try:
+        jsonschema.Draft4Validator.check_schema(dict(schema))
+    except jsonschema.SchemaError as error:
+        where = ".".join(str(part) for part in error.absolute_path)
+        raise SchemaError(f"{where or 'type'}: {error.message}") from None
+
+
+def _refuse_references(value: Any, where: str) -> None:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            at = f"{where}.{key}" if where else str(key)
+            if not isinstance(key, str):
+                raise SchemaError(f"{at}: map keyed with non-string value")
+            if key in PROHIBITED:
+                raise SchemaError(
+                    f'{at}: schema key "{key}" not compatible with this version of juju'
+                )
+            _refuse_references(inner, at)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _refuse_references(inner, f"{where}[{index}]")
 
 
 def complete(schema: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters with defaults for those that are missing.
+    """The parameters with defaults for those that are missing, nested ones too.
 
     Raises:
         SchemaError: one is missing, unknown, or does not fit.
     """
-    found = {
-        name: declared["default"]
-        for name, declared in schema.get("properties", {}).items()
-        if isinstance(declared, Mapping) and "default" in declared
-    }
-    found.update(params)
-    _check(found, schema, "")
+    import jsonschema
+
+    found = _with_defaults(schema, params)
+    error = jsonschema.exceptions.best_match(
+        jsonschema.Draft4Validator(dict(schema)).iter_errors(found)
+    )
+    if error is not None:
+        where = "".join(
+            f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path
+        )
+        raise SchemaError(f"{where.lstrip('.')}: {error.message}" if where else error.message)
     return found
 
 
-def _check(value: Any, schema: Mapping[str, Any], where: str) -> None:
-    name = where or "parameters"
-    kinds = schema.get("type")
-    if kinds is not None:
-        names = [kinds] if isinstance(kinds, str) else list(kinds)
-        if not any(_is(value, kind) for kind in names):
-            raise SchemaError(f"{name}: expected {' or '.join(map(str, names))}, got {value!r}")
-    if "enum" in schema and value not in schema["enum"]:
-        raise SchemaError(f"{name}: expected one of {schema['enum']}, got {value!r}")
-    if isinstance(value, str):
-        _check_text(value, schema, name)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        _check_number(value, schema, name)
-    elif isinstance(value, list):
-        if len(value) < schema.get("minItems", 0) or len(value) > schema.get(
-            "maxItems", len(value)
-        ):
-            raise SchemaError(f"{name}: {len(value)} items are not as many as allowed")
-        if isinstance(schema.get("items"), Mapping):
-            for index, item in enumerate(value):
-                _check(item, schema["items"], f"{where}[{index}]")
-    elif isinstance(value, Mapping):
-        _check_mapping(value, schema, where)
-
-
-def _is(value: Any, kind: str) -> bool:
-    if isinstance(value, bool):
-        return kind == "boolean"
-    if kind == "integer" and isinstance(value, float):
-        return value.is_integer()
-    return isinstance(value, _TYPES.get(kind, ()))
-
-
-def _check_text(value: str, schema: Mapping[str, Any], name: str) -> None:
-    if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value)):
-        raise SchemaError(f"{name}: {len(value)} characters are not as many as allowed")
-    pattern = schema.get("pattern")
-    if pattern is not None and not re.search(pattern, value):
-        raise SchemaError(f"{name}: {value!r} does not match {pattern!r}")
-
-
-def _check_number(value: float, schema: Mapping[str, Any], name: str) -> None:
-    if value < schema.get("minimum", value):
-        raise SchemaError(f"{name}: {value} is less than {schema['minimum']}")
-    if value > schema.get("maximum", value):
-        raise SchemaError(f"{name}: {value} is more than {schema['maximum']}")
-
-
-def _check_mapping(value: Mapping[str, Any], schema: Mapping[str, Any], where: str) -> None:
-    known = schema.get("properties", {})
-    for key in schema.get("required", ()):
-        if key not in value:
-            raise SchemaError(f"{_join(where, key)} is required")
-    for key, item in value.items():
-        if key in known:
-            if isinstance(known[key], Mapping):
-                _check(item, known[key], _join(where, key))
-        elif schema.get("additionalProperties") is False:
-            raise SchemaError(f"{_join(where, key)} is not a parameter")
-
-
-def _join(where: str, key: str) -> str:
-    return f"{where}.{key}" if where else key
+def _with_defaults(schema: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(given)
+    properties = schema.get("properties")
+    for name, declared in properties.items() if isinstance(properties, Mapping) else ():
+        if not isinstance(declared, Mapping):
+            continue
+        if name not in found and "default" in declared:
+            found[name] = declared["default"]
+        inner = found.get(name, {})
+        if isinstance(declared.get("properties"), Mapping) and isinstance(inner, Mapping):
+            completed = _with_defaults(declared, inner)
+            if completed or name in found:
+                found[name] = completed
+    return found

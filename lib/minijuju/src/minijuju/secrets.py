@@ -1,36 +1,28 @@
-"""Charm secrets: owners, labels, revisions, grants and who follows what; encrypted at rest."""
+"""Secrets: their owners, labels and revisions.
+
+Who may read one and follows which revision is in `secret_readers`, what units are told of them
+in `secret_events`, the keys of their contents in `vault`.
+"""
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
-import os
 import re
 import sqlite3
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from minijuju.errors import JujuError, StateError
+from minijuju.errors import JujuError
 from minijuju.state import State
+from minijuju.vault import Vault
 
-if TYPE_CHECKING:
-    from cryptography.fernet import Fernet
-
-ROTATION = {
-    "hourly": 3600.0,
-    "daily": 86400.0,
-    "weekly": 7 * 86400.0,
-    "monthly": 30 * 86400.0,
-    "quarterly": 91 * 86400.0,
-    "yearly": 365 * 86400.0,
-}
-RETRY = 300.0
-"""Seconds until secret-rotate or secret-expired comes again if the charm did not act on it."""
+ROTATION = ("hourly", "daily", "weekly", "monthly", "quarterly", "yearly")
+_MONTHS = {"monthly": 1, "quarterly": 3, "yearly": 12}
 MAX_BYTES = 1024 * 1024
-_KEY = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
+_KEY = re.compile(r"[a-z](?:-?[a-z0-9]){2,}")
 _ID = re.compile(r"(?:secret:(?://[0-9a-f-]{36}/)?)?([0-9a-v]{20})")
 
 
@@ -38,60 +30,21 @@ class SecretError(JujuError):
     """A secret that is not there, or may not be had or changed so."""
 
 
-class Vault:
-    """Encrypts contents with the key in a file that only its owner can read."""
+def next_rotation(policy: str, moment: float) -> float | None:
+    """When a secret is to be rotated next, by the calendar (UTC); None: never.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._fernet: Fernet | None = None
-
-    def _cipher(self) -> Fernet:
-        """The cipher, made on first use: the library costs memory that few need while idle."""
-        if self._fernet is None:
-            from cryptography.fernet import Fernet
-
-            try:
-                key = self.path.read_bytes()
-            except FileNotFoundError:
-                key = self._make(Fernet.generate_key())
-            try:
-                self._fernet = Fernet(key)
-            except ValueError as error:
-                raise StateError(f"{self.path} holds no key: {error}") from None
-        return self._fernet
-
-    def _make(self, key: bytes) -> bytes:
-        """Write the key whole or not at all."""
-        new = self.path.with_suffix(".new")
-        new.unlink(missing_ok=True)
-        target = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(target, "wb") as file:
-            file.write(key)
-            file.flush()
-            os.fsync(file.fileno())
-        new.rename(self.path)
-        return key
-
-    def lock(self, secret: str, revision: int, content: Mapping[str, str]) -> bytes:
-        """Encrypt a revision's content; it can only be opened as that revision."""
-        plain = json.dumps([secret, revision, dict(content)])
-        return self._cipher().encrypt(plain.encode())
-
-    def unlock(self, secret: str, revision: int, content: bytes) -> dict[str, str]:
-        """Decrypt a revision's content.
-
-        Raises:
-            StateError: it was made with another key, changed, or belongs elsewhere.
-        """
-        from cryptography.fernet import InvalidToken
-
-        try:
-            found, number, plain = json.loads(self._cipher().decrypt(content))
-        except InvalidToken:
-            raise StateError(f"secret {secret} cannot be decrypted with {self.path}") from None
-        if (found, number) != (secret, revision):
-            raise StateError(f"secret {secret} holds the content of {found}")
-        return dict(plain)
+    A month ends on the same day of the next one, or as many days later as that has too few.
+    """
+    last = datetime.datetime.fromtimestamp(moment, datetime.UTC)
+    if policy == "hourly":
+        return moment + 3600
+    if policy in ("daily", "weekly"):
+        return (last + datetime.timedelta(days=1 if policy == "daily" else 7)).timestamp()
+    if policy not in _MONTHS:
+        return None
+    years, month = divmod(last.month - 1 + _MONTHS[policy], 12)
+    first = last.replace(year=last.year + years, month=month + 1, day=1)
+    return (first + datetime.timedelta(days=last.day - 1)).timestamp()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +99,8 @@ def check_content(content: Mapping[str, str]) -> None:
     if not content:
         raise SecretError("missing secret value or filename")
     for key in content:
-        if not _KEY.fullmatch(key) or len(key) < 3:
-            raise SecretError(
-                f'key "{key}" not valid: at least 3 lower-case letters, digits or hyphens,'
-                " a letter first"
-            )
+        if not _KEY.fullmatch(key):
+            raise SecretError(f'key "{key}" not valid')
     if sum(len(key) + len(value.encode()) for key, value in content.items()) > MAX_BYTES:
         raise SecretError("secret content exceeds 1 MiB")
 
@@ -189,65 +139,11 @@ def owned(state: State, model: str, unit: str, *, leader: bool) -> list[Secret]:
     ]
 
 
-def labelled(state: State, model: str, unit: str, label: str) -> Secret | None:
-    """The secret that a unit knows by a label: its own or its application's, or one it reads."""
-    application = unit.partition("/")[0]
-    row = state.row(
-        "SELECT * FROM secret WHERE model = ? AND label = ? AND"
-        " ((owner_kind = 'unit' AND owner = ?) OR (owner_kind = 'application' AND owner = ?))"
-        " ORDER BY owner_kind DESC",
-        model,
-        label,
-        unit,
-        application,
-    )
-    if row is None:
-        row = state.row(
-            "SELECT secret.* FROM secret JOIN secret_consumer AS consumer"
-            " ON consumer.model = secret.model AND consumer.secret = secret.id"
-            " WHERE secret.model = ? AND consumer.label = ? AND consumer.unit = ?",
-            model,
-            label,
-            unit,
-        )
-    return _secret(row) if row else None
-
-
 def manages(secret: Secret, unit: str, *, leader: bool) -> bool:
     """Whether a unit may change a secret."""
     if secret.owner_kind == "unit":
         return secret.owner == unit
     return secret.owner_kind == "application" and leader and secret.owner == unit.partition("/")[0]
-
-
-def readable(state: State, secret: Secret, unit: str) -> bool:
-    """Whether a unit may read a secret: it or its application owns it, or it was granted."""
-    application = unit.partition("/")[0]
-    if secret.owner_kind == "model":
-        return application in access(state, secret)
-    if secret.owner == (unit if secret.owner_kind == "unit" else application):
-        return True
-    return (
-        state.row(
-            "SELECT 1 FROM secret_grant WHERE model = ? AND secret = ? AND subject IN (?, ?)",
-            secret.model,
-            secret.id,
-            unit,
-            application,
-        )
-        is not None
-    )
-
-
-def access(state: State, secret: Secret) -> list[str]:
-    """The applications that may read a user's secret."""
-    rows = state.rows(
-        "SELECT application FROM secret_access WHERE model = ? AND secret = ?"
-        " ORDER BY application",
-        secret.model,
-        secret.id,
-    )
-    return [row["application"] for row in rows]
 
 
 def create(
@@ -270,15 +166,7 @@ def create(
         SecretError: the owner has another one with that label.
     """
     now = time.time()
-    taken = label and state.row(
-        "SELECT 1 FROM secret WHERE model = ? AND owner_kind = ? AND owner = ? AND label = ?",
-        model,
-        owner_kind,
-        owner,
-        label,
-    )
-    if taken:
-        raise SecretError(f'secret with label "{label}" already exists')
+    _check_label(state, model, identity, owner_kind=owner_kind, owner=owner, label=label)
     state.execute(
         "INSERT INTO secret VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
         model,
@@ -288,12 +176,28 @@ def create(
         label,
         description,
         rotation,
-        now + ROTATION[rotation] if rotation in ROTATION else None,
+        next_rotation(rotation, now),
         now,
         now,
     )
     _revise(state, vault, model, identity, content, expires)
     return _known(state, model, identity)
+
+
+def _check_label(
+    state: State, model: str, identity: str, *, owner_kind: str, owner: str, label: str
+) -> None:
+    """Raises SecretError if the owner has another secret with that label."""
+    if label and state.row(
+        "SELECT 1 FROM secret WHERE model = ? AND owner_kind = ? AND owner = ? AND label = ?"
+        " AND id <> ?",
+        model,
+        owner_kind,
+        owner,
+        label,
+        identity,
+    ):
+        raise SecretError(f'secret with label "{label}" already exists')
 
 
 def _known(state: State, model: str, identity: str) -> Secret:
@@ -330,6 +234,12 @@ def _revise(
         identity,
     )
     state.touch(model)
+    for row in state.rows(
+        "SELECT DISTINCT unit_model FROM secret_follower WHERE model = ? AND secret = ?",
+        model,
+        identity,
+    ):
+        state.touch(row["unit_model"])
 
 
 def change(
@@ -343,27 +253,21 @@ def change(
     rotation: str | None = None,
     expires: float | None = None,
 ) -> Secret:
-    """Change a secret; content that differs makes a new revision, the same content none."""
+    """Change a secret; content that differs makes a new revision, the same content none.
+
+    Raises:
+        SecretError: the owner has another one with that label.
+    """
     key = (secret.model, secret.id)
     if label is not None and label != secret.label:
-        taken = label and state.row(
-            "SELECT 1 FROM secret WHERE model = ? AND owner_kind = ? AND owner = ? AND label = ?"
-            " AND id <> ?",
-            secret.model,
-            secret.owner_kind,
-            secret.owner,
-            label,
-            secret.id,
-        )
-        if taken:
-            raise SecretError(f'secret with label "{label}" already exists')
+        _check_label(state, *key, owner_kind=secret.owner_kind, owner=secret.owner, label=label)
         state.execute("UPDATE secret SET label = ? WHERE model = ? AND id = ?", label, *key)
     if description is not None:
         state.execute(
             "UPDATE secret SET description = ? WHERE model = ? AND id = ?", description, *key
         )
     if rotation is not None and rotation != secret.rotation:
-        due = time.time() + ROTATION[rotation] if rotation in ROTATION else None
+        due = next_rotation(rotation, time.time())
         state.execute(
             "UPDATE secret SET rotation = ?, next_rotation = ? WHERE model = ? AND id = ?",
             rotation,
@@ -438,245 +342,6 @@ def remove_owned(state: State, model: str, owner_kind: str, owner: str) -> None:
     state.touch(model)
 
 
-def grant(state: State, secret: Secret, relation: int, subject: str) -> None:
-    """Let an application or unit read, for as long as the relation lasts.
-
-    Raises:
-        SecretError: single units of the application have grants, which must go first.
-    """
-    if "/" not in subject and state.row(
-        "SELECT 1 FROM secret_grant WHERE model = ? AND secret = ? AND subject LIKE ?",
-        secret.model,
-        secret.id,
-        f"{subject}/%",
-    ):
-        raise SecretError(
-            f'cannot grant "{secret.id}" to application "{subject}": revoke the grants of its'
-            " units first"
-        )
-    state.execute(
-        "INSERT INTO secret_grant VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        secret.model,
-        secret.id,
-        relation,
-        subject,
-    )
-    state.touch(secret.model)
-
-
-def revoke(state: State, secret: Secret, relation: int | None, subject: str) -> None:
-    """Take a grant back: of one relation, or all of a subject's."""
-    state.execute(
-        "DELETE FROM secret_grant WHERE model = ? AND secret = ? AND subject = ?"
-        " AND (? IS NULL OR relation = ?)",
-        secret.model,
-        secret.id,
-        subject,
-        relation,
-        relation,
-    )
-    # Who may read no longer follows no longer, so that old revisions can become obsolete.
-    for row in state.rows(
-        "SELECT unit FROM secret_consumer WHERE model = ? AND secret = ?", secret.model, secret.id
-    ):
-        if not readable(state, secret, row["unit"]):
-            state.execute(
-                "DELETE FROM secret_consumer WHERE model = ? AND secret = ? AND unit = ?",
-                secret.model,
-                secret.id,
-                row["unit"],
-            )
-    state.touch(secret.model)
-
-
-def grants(state: State, secret: Secret) -> list[tuple[str, int]]:
-    """Who was granted the secret, and over which relation."""
-    rows = state.rows(
-        "SELECT subject, relation FROM secret_grant WHERE model = ? AND secret = ?"
-        " ORDER BY subject, relation",
-        secret.model,
-        secret.id,
-    )
-    return [(row["subject"], row["relation"]) for row in rows]
-
-
-def tracked(state: State, secret: Secret, unit: str) -> int:
-    """The revision a unit follows; 0 if it never read the secret."""
-    row = state.row(
-        "SELECT revision FROM secret_consumer WHERE model = ? AND secret = ? AND unit = ?",
-        secret.model,
-        secret.id,
-        unit,
-    )
-    return int(row[0]) if row else 0
-
-
-def consumer_label(state: State, secret: Secret, unit: str) -> str:
-    """How a unit that follows a secret calls it; empty if it gave no label."""
-    row = state.row(
-        "SELECT label FROM secret_consumer WHERE model = ? AND secret = ? AND unit = ?",
-        secret.model,
-        secret.id,
-        unit,
-    )
-    return str(row[0]) if row else ""
-
-
-def track(state: State, secret: Secret, unit: str, revision: int, label: str = "") -> None:
-    """Note which revision a unit follows, and how it calls the secret."""
-    state.execute(
-        "INSERT INTO secret_consumer VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-        " revision = excluded.revision,"
-        " label = CASE WHEN excluded.label = '' THEN label ELSE excluded.label END",
-        secret.model,
-        secret.id,
-        unit,
-        label,
-        revision,
-    )
-    state.touch(secret.model)
-
-
-def obsolete(state: State, secret: Secret) -> list[int]:
-    """The revisions that nobody follows and that are not the latest."""
-    rows = state.rows(
-        "SELECT revision FROM secret_revision AS r WHERE model = ? AND secret = ?"
-        " AND revision <> ? AND NOT EXISTS (SELECT 1 FROM secret_consumer AS c WHERE"
-        " c.model = r.model AND c.secret = r.secret AND c.revision = r.revision)"
-        " ORDER BY revision",
-        secret.model,
-        secret.id,
-        secret.latest,
-    )
-    return [row["revision"] for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """What a unit has to hear of secrets now, and when there will be more (epoch seconds)."""
-
-    expired: tuple[tuple[str, int], ...]
-    rotate: tuple[tuple[str, int], ...]
-    changed: Mapping[str, int]
-    obsolete: tuple[tuple[str, int], ...]
-    next: float | None
-
-
-def due(state: State, model: str, unit: str, *, leader: bool) -> Due:
-    """What a unit has to hear of the secrets it manages and of those it follows."""
-    now = time.time()
-    moments: list[float] = []
-    expired: list[tuple[str, int]] = []
-    rotate: list[tuple[str, int]] = []
-    old: list[tuple[str, int]] = []
-    for secret in owned(state, model, unit, leader=leader):
-        for row in state.rows(
-            "SELECT revision, next_expiry FROM secret_revision WHERE model = ? AND secret = ?"
-            " AND next_expiry IS NOT NULL ORDER BY revision",
-            model,
-            secret.id,
-        ):
-            if row["next_expiry"] <= now:
-                expired.append((secret.id, row["revision"]))
-            else:
-                moments.append(row["next_expiry"])
-        if secret.next_rotation is not None:
-            if secret.next_rotation <= now:
-                rotate.append((secret.id, secret.latest))
-            else:
-                moments.append(secret.next_rotation)
-        old.extend((secret.id, revision) for revision in obsolete(state, secret))
-    changed = {
-        row["id"]: row["latest"]
-        for row in state.rows(
-            "SELECT secret.id AS id, secret.latest AS latest FROM secret JOIN secret_consumer AS c"
-            " ON c.model = secret.model AND c.secret = secret.id"
-            " WHERE secret.model = ? AND c.unit = ? AND c.revision < secret.latest",
-            model,
-            unit,
-        )
-    }
-    return Due(
-        tuple(expired), tuple(rotate), changed, tuple(old), min(moments) if moments else None
-    )
-
-
-def rotated(state: State, model: str, identity: str, before: int) -> None:
-    """Plan the next rotation after secret-rotate ran; soon again if there is no new revision."""
-    secret = find(state, model, identity)
-    if secret is None or secret.next_rotation is None:
-        return
-    wait = ROTATION[secret.rotation] if secret.latest > before else RETRY
-    state.execute(
-        "UPDATE secret SET next_rotation = ? WHERE model = ? AND id = ?",
-        time.time() + min(wait, ROTATION[secret.rotation]),
-        model,
-        identity,
-    )
-    state.touch(model)
-
-
-def expired(state: State, model: str, identity: str, revision: int) -> None:
-    """Plan the next secret-expired, should the revision still be there."""
-    state.execute(
-        "UPDATE secret_revision SET next_expiry = ?"
-        " WHERE model = ? AND secret = ? AND revision = ?",
-        time.time() + RETRY,
-        model,
-        identity,
-        revision,
-    )
-    state.touch(model)
-
-
 def stamp(moment: float) -> str:
     """A time as Juju's JSON has it."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
-
-
-def document(
-    state: State, vault: Vault, secret: Secret, *, reveal: bool, revision: int | None, all_: bool
-) -> dict[str, Any]:
-    """The secret as `juju show-secret --format json` prints it."""
-    shown: dict[str, Any] = {
-        "revision": revision or secret.latest,
-        "owner": secret.owner,
-        "created": stamp(secret.created),
-        "updated": stamp(secret.updated),
-    }
-    label = "name" if secret.owner_kind == "model" else "label"
-    texts = {label: secret.label, "description": secret.description}
-    shown.update({key: value for key, value in texts.items() if value})
-    if secret.rotation and secret.rotation != "never":
-        shown["rotation"] = secret.rotation
-    if secret.next_rotation is not None:
-        shown["rotates"] = stamp(secret.next_rotation)
-    known = revisions(state, secret)
-    latest = next((one for one in known if one.number == shown["revision"]), None)
-    if latest and latest.expires is not None:
-        shown["expires"] = stamp(latest.expires)
-    readers = [
-        {"target": subject, "scope": f"relation-{relation}", "role": "view"}
-        for subject, relation in grants(state, secret)
-    ]
-    readers += [
-        {"target": f"application-{name}", "scope": f"model-{secret.model}", "role": "view"}
-        for name in access(state, secret)
-    ]
-    if readers:
-        shown["access"] = readers
-    if all_:
-        shown["revisions"] = [
-            {
-                "revision": one.number,
-                "backend": "internal",
-                "created": stamp(one.created),
-                "updated": stamp(one.created),
-            }
-            for one in known
-        ]
-    if reveal:
-        content = read(state, vault, secret, shown["revision"])
-        shown["content"] = {"Data": content, "Checksum": checksum(content)}
-        shown["checksum"] = checksum(content)
-    return shown

@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import signal
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -53,10 +54,11 @@ def main() -> int:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         asyncio.run(serve(Path(sys.argv[1])))
-    except AlreadyRunningError:
-        return ALREADY_RUNNING
-    except JujuError as error:
+    except AlreadyRunningError as error:
         logger.error("%s", error)
+        return ALREADY_RUNNING
+    except (JujuError, OSError, sqlite3.OperationalError) as error:
+        logger.error("the controller cannot work on %s: %s", sys.argv[1], error)
         return 1
     return 0
 

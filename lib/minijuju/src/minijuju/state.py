@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from minijuju.errors import StateError
+from sandbox import backup
 
+DATABASE, COPY = "state.db", "state.backup.db"
+"""Names in the data folder: of the database, and of its last good copy."""
 VERSION = 1
 
 SCHEMA = """
@@ -106,7 +109,118 @@ CREATE TABLE IF NOT EXISTS secret_access (
     FOREIGN KEY (model, secret) REFERENCES secret (model, id) ON DELETE CASCADE,
     FOREIGN KEY (model, application) REFERENCES application (model, name)
     ON DELETE CASCADE) STRICT;
+CREATE TABLE IF NOT EXISTS secret_remote_consumer (
+    model TEXT NOT NULL, secret TEXT NOT NULL, unit_model TEXT NOT NULL, unit TEXT NOT NULL,
+    label TEXT NOT NULL, revision INTEGER NOT NULL,
+    PRIMARY KEY (model, secret, unit_model, unit),
+    FOREIGN KEY (model, secret) REFERENCES secret (model, id) ON DELETE CASCADE,
+    FOREIGN KEY (unit_model, unit) REFERENCES unit (model, name) ON DELETE CASCADE) STRICT;
+CREATE VIEW IF NOT EXISTS secret_follower AS
+    SELECT model, secret, model AS unit_model, unit, label, revision FROM secret_consumer
+    UNION ALL
+    SELECT model, secret, unit_model, unit, label, revision FROM secret_remote_consumer;
+CREATE TABLE IF NOT EXISTS operation (
+    model TEXT NOT NULL REFERENCES model (uuid) ON DELETE CASCADE, id INTEGER NOT NULL,
+    summary TEXT NOT NULL, enqueued REAL NOT NULL, PRIMARY KEY (model, id)) STRICT;
+CREATE TABLE IF NOT EXISTS operation_task (
+    model TEXT NOT NULL, operation INTEGER NOT NULL, task INTEGER NOT NULL,
+    PRIMARY KEY (model, operation, task),
+    FOREIGN KEY (model, operation) REFERENCES operation (model, id) ON DELETE CASCADE,
+    FOREIGN KEY (model, task) REFERENCES task (model, id) ON DELETE CASCADE) STRICT;
+CREATE TABLE IF NOT EXISTS offer (
+    model TEXT NOT NULL, name TEXT NOT NULL, application TEXT NOT NULL, endpoints TEXT NOT NULL,
+    created REAL NOT NULL, PRIMARY KEY (model, name),
+    FOREIGN KEY (model, application) REFERENCES application (model, name)
+    ON DELETE CASCADE) STRICT;
+CREATE TABLE IF NOT EXISTS saas (
+    model TEXT NOT NULL REFERENCES model (uuid) ON DELETE CASCADE, name TEXT NOT NULL,
+    offering TEXT NOT NULL, offer TEXT NOT NULL, life TEXT NOT NULL, created REAL NOT NULL,
+    PRIMARY KEY (model, name)) STRICT;
+CREATE TABLE IF NOT EXISTS crossing (
+    model TEXT NOT NULL, relation INTEGER NOT NULL, other_model TEXT NOT NULL,
+    other_relation INTEGER NOT NULL, own TEXT NOT NULL, alias TEXT NOT NULL,
+    PRIMARY KEY (model, relation),
+    FOREIGN KEY (model, relation) REFERENCES relation (model, id) ON DELETE CASCADE) STRICT;
+CREATE TABLE IF NOT EXISTS model_constraints (
+    model TEXT PRIMARY KEY REFERENCES model (uuid) ON DELETE CASCADE,
+    constraints TEXT NOT NULL) STRICT;
 """
+COLUMNS = (
+    ("application", "exposed", "INTEGER NOT NULL DEFAULT 0"),
+    ("application", "settings", "TEXT NOT NULL DEFAULT '{}'"),
+    ("application", "annotations", "TEXT NOT NULL DEFAULT '{}'"),
+    ("application", "template", "TEXT NOT NULL DEFAULT ''"),
+    ("application", "memory", "TEXT NOT NULL DEFAULT '{}'"),
+    ("relation", "suspended", "INTEGER NOT NULL DEFAULT 0"),
+    ("relation", "suspend_message", "TEXT NOT NULL DEFAULT ''"),
+    ("operation", "fail", "TEXT NOT NULL DEFAULT ''"),
+)
+# What holds JSON: a byte that is another one often makes it none.
+DOCUMENTS = {
+    "model": ("config",),
+    "application": (
+        "charm",
+        "config",
+        "resources",
+        "storage",
+        "constraints",
+        "settings",
+        "annotations",
+        "memory",
+    ),
+    "unit": ("local", "charm_state", "ports", "pod"),
+    "status": ("data",),
+    "status_history": ("data",),
+    "relation": ("endpoints",),
+    "bag": ("settings",),
+    "task": ("params", "results", "log"),
+    "chore": ("words",),
+    "offer": ("endpoints",),
+    "model_constraints": ("constraints",),
+}
+
+
+def verdict(connection: sqlite3.Connection) -> str:
+    """What is found on reading all of a database: `ok`, or the first fault.
+
+    SQLite keeps no checksums, so a byte inside a text that still makes sense goes unnoticed.
+    """
+    (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    if found != "ok":
+        return " ".join(str(found).split())
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > VERSION or version == 0:
+        # Another minijuju's, which knows what is in it, or nobody's yet.
+        return "ok"
+    if lost := connection.execute("PRAGMA foreign_key_check").fetchone():
+        return f"a row of {lost[0]} belongs to one of {lost[2]} that is not there"
+    first = _columns(SCHEMA)
+    for table, columns in _columns(SCHEMA + ADDED).items():
+        known = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+        if not known and table not in first:
+            # It is added when an older minijuju's database is opened.
+            continue
+        if missing := columns - known:
+            return f"the table {table} has no column {sorted(missing)[0]}"
+        for column in known & set(DOCUMENTS.get(table, ())):
+            query = f"SELECT rowid FROM {table} WHERE NOT json_valid({column})"  # noqa: S608
+            if row := connection.execute(query).fetchone():
+                return f"{column} in row {row[0]} of {table} is no JSON"
+        # Each text is decoded, which fails for most that are another one.
+        for _ in connection.execute(f"SELECT * FROM {table}"):  # noqa: S608
+            pass
+    return "ok"
+
+
+def _columns(schema: str) -> dict[str, set[str]]:
+    """The columns that each table of a schema has had since it was first made."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(schema)
+        tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        return {
+            name: {row[1] for row in connection.execute(f"PRAGMA table_info({name})")}
+            for (name,) in tables.fetchall()
+        }
 
 
 class State:
@@ -127,21 +241,35 @@ class State:
         self.listeners: list[Callable[[str], None]] = []
         self._depth = 0
         self._touched: set[str] = set()
-        # Made by hand so that it is never readable by others, not even for a moment.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        self._connection = sqlite3.connect(path, isolation_level=None)
+        try:
+            self._check()
+            # Made by hand so that it is never readable by others, not even for a moment.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._connection = sqlite3.connect(path, isolation_level=None)
+        except (OSError, sqlite3.OperationalError) as error:
+            raise StateError(f"cannot open the database {path}: {error}") from error
         self._connection.row_factory = sqlite3.Row
         try:
             self._open()
         except sqlite3.DatabaseError as error:
             self._connection.close()
-            raise StateError(
-                f"cannot use the database {path}: {error};"
-                " restore it from a backup or move it away"
-            ) from error
+            raise StateError(f"cannot use the database {path}: {error}") from error
         except BaseException:
             self._connection.close()
             raise
+
+    def _check(self) -> None:
+        """Look at all of it before anything writes: a damaged file stays as it is."""
+        if not self.path.exists():
+            return
+        copy = self.path.with_name(COPY)
+        if not self.path.stat().st_size:
+            # It is made empty; only one that was something else before has been cut.
+            if copy.exists():
+                raise StateError(_damage(self.path, "it is empty"))
+            return
+        if (found := backup.judge(self.path, verdict)) != "ok":
+            raise StateError(_damage(self.path, found))
 
     def _open(self) -> None:
         for pragma in (
@@ -151,9 +279,6 @@ class State:
             "cache_size=-1024",
         ):
             self._connection.execute(f"PRAGMA {pragma}")
-        found = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if found != "ok":
-            raise sqlite3.DatabaseError(found)
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
             raise StateError(
@@ -165,6 +290,10 @@ class State:
                 f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={VERSION}; COMMIT;"
             )
         self._connection.executescript(ADDED)
+        for table, column, kind in COLUMNS:
+            known = self._connection.execute(f"PRAGMA table_info({table})").fetchall()
+            if column not in {row["name"] for row in known}:
+                self._connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
     def close(self) -> None:
         """Close the database; what was not committed is gone."""
@@ -206,6 +335,10 @@ class State:
             raise StateError("touch() outside a transaction")
         self._touched.add(model)
 
+    def changes(self) -> int:
+        """How many rows have changed since it was opened."""
+        return self._connection.total_changes
+
     def execute(self, sql: str, *values: Any) -> int:
         """Run a statement; the number of rows it changed."""
         return self._connection.execute(sql, values).rowcount
@@ -242,6 +375,17 @@ class State:
             key,
             value,
         )
+
+
+def _damage(path: Path, found: str) -> str:
+    copy = path.with_name(COPY)
+    written = backup.age(copy)
+    has = f"the last good copy, of {written}," if written else "a copy"
+    return (
+        f"the database {path} is damaged ({found}); it was left as it is. `minijuju restore` puts"
+        f" {has} in its place; or move it (with {path.name}-wal and {path.name}-shm) away to"
+        " begin anew"
+    )
 
 
 _XID = "0123456789abcdefghijklmnopqrstuv"

@@ -6,8 +6,18 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from minijuju import applications, models, relations, secrets, statuses, storages, units
-from minijuju.applications import Application
+from minijuju import (
+    applications,
+    models,
+    offers,
+    relations,
+    secret_documents,
+    secrets,
+    statuses,
+    storages,
+    units,
+)
+from minijuju.applications import APPLICATION_KEYS, Application
 from minijuju.archive import UnpackedCharm
 from minijuju.charm import Charm
 from minijuju.hooks.environment import VERSION
@@ -16,8 +26,8 @@ from minijuju.house import House, load_charm
 from minijuju.state import State
 from minijuju.statuses import Status
 from minijuju.uniter import Life
+from minijuju.vault import Vault
 
-CLOUD = "localhost"
 CONTROLLER = "minijuju"
 
 
@@ -68,7 +78,7 @@ def document(house: House, model: models.Model) -> dict[str, Any]:
             "name": model.name,
             "type": "caas",
             "controller": CONTROLLER,
-            "cloud": CLOUD,
+            "cloud": models.CLOUD,
             "version": VERSION,
             "model-status": model_status(model),
             "sla": "unsupported",
@@ -78,10 +88,105 @@ def document(house: House, model: models.Model) -> dict[str, Any]:
             application.name: _application(state, application, joined)
             for application in applications.every(state, model.uuid)
         },
+        "application-endpoints": {
+            saas.name: _saas(state, saas, joined) for saas in offers.consumed(state, model.uuid)
+        },
+        "offers": {offer.name: _offer(state, offer) for offer in offers.every(state, model.uuid)},
         "relations": [_pair(relation) for relation in joined],
-        "storage": _storage(state, model.uuid),
+        "storage": storage(state, model.uuid),
         "controller": {"timestamp": time.strftime("%H:%M:%SZ", time.gmtime())},
     }
+    for key in ("application-endpoints", "offers"):
+        if not shown[key]:
+            del shown[key]
+    return shown
+
+
+def _offered(state: State, offer: offers.Offer) -> dict[str, dict[str, str]]:
+    return {
+        name: {"interface": meta.interface, "role": meta.role}
+        for name, meta in offers.endpoints(state, offer).items()
+    }
+
+
+def _saas(state: State, saas: offers.Saas, joined: list[relations.Relation]) -> dict[str, Any]:
+    """What a model consumes, as its status has it."""
+    model = models.get(state, saas.offering)
+    offer = offers.find(state, saas.offering, saas.offer)
+    ends: dict[str, list[str]] = {}
+    for relation in joined:
+        if any(end.application == saas.name for end in relation.ends):
+            end, other = relation.end(saas.name), relation.other(saas.name)
+            ends.setdefault(end.endpoint, []).append(other.application)
+    shown: dict[str, Any] = {
+        "url": offers.url(model, saas.offer) if model else saas.offer,
+        "relations": ends,
+    }
+    if saas.life is not Life.ALIVE:
+        shown["life"] = "dying"
+    if offer is None:
+        gone = {"current": "terminated", "message": "offer has been removed"}
+        return {**shown, "endpoints": {}, "application-status": gone}
+    application = applications.get(state, offer.model, offer.application)
+    return {
+        **shown,
+        "endpoints": _offered(state, offer),
+        "application-status": _shown(application_status(state, application)),
+    }
+
+
+def _offer(state: State, offer: offers.Offer) -> dict[str, Any]:
+    """An offer, as its model's status has it."""
+    used = offers.connections(state, offer)
+    application = applications.get(state, offer.model, offer.application)
+    alive = [half for _, half in used if half.life is Life.ALIVE]
+    return {
+        "application": offer.application,
+        "charm": application.charm.url,
+        "total-connected-count": len(used),
+        "active-connected-count": len(alive),
+        "endpoints": _offered(state, offer),
+    }
+
+
+def offer_details(state: State, offer: offers.Offer) -> dict[str, Any]:
+    """One entry of `juju find-offers` and `juju show-offer`."""
+    application = applications.get(state, offer.model, offer.application)
+    return {
+        "description": load_charm(application.charm.path).description,
+        "access": "admin",
+        "endpoints": _offered(state, offer),
+        "users": {"admin": {"display-name": "admin", "access": "admin"}},
+    }
+
+
+def offer_document(state: State, model: models.Model, offer: offers.Offer) -> dict[str, Any]:
+    """One entry of `juju offers`."""
+    application = applications.get(state, offer.model, offer.application)
+    shown: dict[str, Any] = {
+        "application": offer.application,
+        "store": CONTROLLER,
+        "charm": application.charm.url,
+        "offer-url": offers.url(model, offer.name),
+        "endpoints": _offered(state, offer),
+        "users": {"admin": {"display-name": "admin", "access": "admin"}},
+    }
+    used = offers.connections(state, offer)
+    if used:
+        shown["connections"] = [
+            {
+                "source-model-uuid": here.model,
+                "username": "admin",
+                "relation-id": there.id,
+                "endpoint": there.end(offer.application).endpoint,
+                "status": {
+                    "current": there.status,
+                    **({"message": there.message} if there.message else {}),
+                    "since": since(there.created),
+                },
+            }
+            for here, there in used
+        ]
     return shown
 
 
@@ -96,8 +201,16 @@ def _pair(relation: relations.Relation) -> dict[str, str]:
         "requirer": requirer,
         "interface": relation.interface,
         "type": "peer" if relation.peer else "regular",
-        "message": "" if relation.life is Life.ALIVE else "removing",
+        "message": _progress(relation),
     }
+
+
+def _progress(relation: relations.Relation) -> str:
+    if relation.status == "joined":
+        return ""
+    if relation.status == "dying":
+        return "removing"
+    return f"suspended {relation.message}".rstrip()
 
 
 def _application(
@@ -118,15 +231,15 @@ def _application(
                 )
     charm = load_charm(application.charm.path)
     shown = {
-        "charm": application.charm.url,
-        "charm-origin": "local",
+        "charm": application.charm.url if application.charm.local else application.charm.name,
+        "charm-origin": "local" if application.charm.local else "charmhub",
         "charm-name": application.charm.name,
         "charm-rev": application.charm.revision,
         "base": {"name": base, "channel": channel},
         "scale": application.scale,
         "provider-id": application.name,
         "address": application.address,
-        "exposed": False,
+        "exposed": application.exposed,
         "application-status": _shown(application_status(state, application)),
         "relations": ends,
         "endpoint-bindings": {"": "alpha", **dict.fromkeys(charm.endpoints, "alpha")},
@@ -135,6 +248,8 @@ def _application(
             for unit in units.every(state, application.model, name)
         },
     }
+    if application.charm.channel:
+        shown["charm-channel"] = application.charm.channel
     if application.life is not Life.ALIVE:
         shown["life"] = "dying"
     if application.version:
@@ -160,33 +275,33 @@ def _unit(state: State, application: Application, unit: units.Unit) -> dict[str,
     return shown
 
 
-def _storage(state: State, model: str) -> dict[str, Any]:
+def storage(state: State, model: str) -> dict[str, Any]:
+    """A model's storage, by its uuid."""
     found = storages.every(state, model)
     if not found:
         return {}
     details: dict[str, Any] = {}
     filesystems: dict[str, Any] = {}
-    for storage in found:
-        attached = bool(storage.unit) and not storage.unit.startswith("~")
+    for one in found:
         status = {
-            "current": "attached" if attached else "detached",
-            "since": since(storage.created),
+            "current": "attached" if one.attached else "detached",
+            "since": since(one.created),
         }
-        units_ = {storage.unit: {"life": storage.life.value}} if attached else {}
-        details[storage.id] = {
+        units_ = {one.unit: {"life": one.life.value}} if one.attached else {}
+        details[one.id] = {
             "kind": "filesystem",
-            "life": storage.life.value,
+            "life": one.life.value,
             "status": status,
             "persistent": True,
             "attachments": {"units": units_},
         }
-        filesystems[storage.id.rpartition("/")[2]] = {
-            "provider-id": storage.claim,
-            "storage": storage.id,
+        filesystems[one.id.rpartition("/")[2]] = {
+            "provider-id": one.claim,
+            "storage": one.id,
             "attachments": {"containers": {}, "units": units_},
             "pool": "kubernetes",
-            "size": storage.size // (1024 * 1024),
-            "life": storage.life.value,
+            "size": one.size // (1024 * 1024),
+            "life": one.life.value,
             "status": status,
         }
     return {"storage": details, "filesystems": filesystems}
@@ -211,16 +326,24 @@ def config(state: State, application: Application) -> dict[str, Any]:
         "application": application.name,
         "charm": application.charm.name,
         "application-config": {
+            **{key: _own(application, key) for key in APPLICATION_KEYS},
             "trust": {
                 "description": "Does this application have access to trusted credentials",
                 "type": "bool",
                 "default": False,
                 "value": application.trust,
                 "source": "user" if application.trust else "default",
-            }
+            },
         },
         "settings": settings,
     }
+
+
+def _own(application: Application, key: str) -> dict[str, Any]:
+    entry: dict[str, Any] = {"description": APPLICATION_KEYS[key], "type": "string"}
+    if key in application.settings:
+        return {**entry, "value": application.settings[key], "source": "user"}
+    return {**entry, "source": "unset"}
 
 
 def model_document(state: State, model: models.Model) -> dict[str, Any]:
@@ -234,7 +357,7 @@ def model_document(state: State, model: models.Model) -> dict[str, Any]:
         "controller-name": CONTROLLER,
         "is-controller": False,
         "owner": "admin",
-        "cloud": CLOUD,
+        "cloud": models.CLOUD,
         "type": "kubernetes",
         "life": model.life.value,
         "status": model_status(model),
@@ -257,11 +380,12 @@ def show_application(state: State, application: Application) -> dict[str, Any]:
     charm = load_charm(application.charm.path)
     return {
         "charm": application.charm.name,
+        "charm-rev": application.charm.revision,
         "base": application.charm.base,
-        "channel": "",
+        "channel": application.charm.channel,
         "constraints": dict(application.constraints),
         "principal": True,
-        "exposed": False,
+        "exposed": application.exposed,
         "remote": False,
         "life": application.life.value,
         "charm-source": application.charm.source,
@@ -269,6 +393,8 @@ def show_application(state: State, application: Application) -> dict[str, Any]:
         "charm-version": application.charm_version,
         "resources": {name: dict(value) for name, value in application.resources.items()},
         "trust": application.trust,
+        "annotations": dict(application.annotations),
+        "storage": {name: dict(value) for name, value in application.storage.items()},
         "endpoint-bindings": {"": "alpha", **dict.fromkeys(charm.endpoints, "alpha")},
     }
 
@@ -314,12 +440,12 @@ def _relation_info(state: State, relation: relations.Relation, unit: units.Unit)
     }
 
 
-def secret_list(state: State, vault: secrets.Vault, model: str, owner: str) -> dict[str, Any]:
+def secret_list(state: State, vault: Vault, model: str, owner: str) -> dict[str, Any]:
     """The document of `juju secrets`; contents are never in it."""
     found: dict[str, Any] = {}
     for secret in secrets.every(state, model):
         if owner in ("", secret.owner, f"{secret.owner_kind}-{secret.owner}"):
-            found[secret.id] = secrets.document(
+            found[secret.id] = secret_documents.document(
                 state, vault, secret, reveal=False, revision=None, all_=False
             )
     return found

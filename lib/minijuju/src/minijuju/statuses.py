@@ -11,7 +11,7 @@ from typing import Any
 
 from minijuju.state import State
 
-SETTABLE = ("active", "blocked", "maintenance", "waiting")
+SETTABLE = ("maintenance", "blocked", "waiting", "active")
 SEVERITY = {
     "error": 100,
     "blocked": 90,

@@ -33,6 +33,11 @@ class Storage:
     size: int
     created: float
 
+    @property
+    def attached(self) -> bool:
+        """Whether a unit has it, and not only had it."""
+        return bool(self.unit) and not self.unit.startswith("~")
+
 
 def _storage(row: sqlite3.Row) -> Storage:
     return Storage(

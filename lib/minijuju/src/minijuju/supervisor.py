@@ -15,6 +15,7 @@ from pathlib import Path
 from minijuju import pebble_api, workload
 from sandbox.container import Container
 from sandbox.errors import SandboxError
+from sandbox.limits import LimitKeeper
 from sandbox.spec import Exit, Spec
 
 logger = logging.getLogger(__name__)
@@ -42,11 +43,13 @@ class Supervisor:
         emit: Callable[[workload.WorkloadEvent], None],
         *,
         http: tuple[str, int],
+        limits: LimitKeeper | None = None,
     ) -> None:
         self.name = name
         self.folder = folder
         self.spec = spec
         self.http = http
+        self.limits = limits
         self.pebble = pebble_api.Pebble(folder / "charm")
         self.container: Container | None = None
         self._watcher = workload.Watcher(name, self.pebble, emit)
@@ -65,6 +68,7 @@ class Supervisor:
         adopted = await asyncio.to_thread(Container.adopt, self.folder / "run")
         if adopted and adopted.exit() is None:
             self.container = adopted
+            self._limit(adopted)
         else:
             await self._start_container()
         self._tasks = [
@@ -113,7 +117,8 @@ class Supervisor:
         # A socket that nobody listens on any more would look like a Pebble that hangs.
         (self.folder / "charm" / pebble_api.SOCKET).unlink(missing_ok=True)
         address, port = self.http
-        if bindable(address, port):
+        # In a network of its own nobody else can have it.
+        if self.spec.network or bindable(address, port):
             spec = replace(self.spec, command=(*self.spec.command, "--http", f"{address}:{port}"))
         else:
             spec = self.spec
@@ -127,6 +132,11 @@ class Supervisor:
             with contextlib.suppress(SandboxError):
                 self.container = await starting
             raise
+        self._limit(self.container)
+
+    def _limit(self, container: Container) -> None:
+        if self.limits is not None:
+            self.limits.add(container)
 
     async def _keep(self) -> None:
         """Start Pebble again whenever it ends, ever more slowly if it does not last."""

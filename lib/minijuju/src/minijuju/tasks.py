@@ -12,7 +12,11 @@ from typing import Any
 from minijuju.errors import NotFoundError
 from minijuju.state import State
 
-OPEN = ("pending", "running")
+_MOMENT = "%Y-%m-%d %H:%M:%S +0000 UTC"
+_MOMENT_LENGTH = len("2026-01-01 00:00:00 +0000 UTC")
+# `aborting` is a task that was cancelled while it ran, until its process is gone.
+OPEN = ("pending", "running", "aborting")
+MAX_LOG = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,7 @@ class Task:
 
     Attributes:
         params: the action's parameters, or `{"argv": [...]}`.
-        status: pending, running, completed, failed, aborted.
+        status: pending, running, aborting, completed, failed, cancelled, aborted.
         results: with dotted keys already nested.
         log: lines of action-log, each with its time.
     """
@@ -88,6 +92,11 @@ def pending(state: State, model: str, unit: str) -> list[Task]:
     return [_task(row) for row in rows]
 
 
+def _number(state: State, model: str) -> int:
+    # Juju counts operations and their tasks in one sequence.
+    return state.number(f"{model}/task") + 1
+
+
 def add(
     state: State,
     model: str,
@@ -98,8 +107,7 @@ def add(
     timeout: float | None,
 ) -> Task:
     """Ask something of a unit."""
-    # Juju counts the operation and its tasks in one sequence, from 0 for the first operation.
-    number = state.number(f"{model}/task") + 1
+    number = _number(state, model)
     state.execute(
         "INSERT INTO task (model, id, unit, kind, name, params, timeout, status, enqueued)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?)",
@@ -127,9 +135,11 @@ def start(state: State, task: Task) -> None:
 
 
 def log(state: State, task: Task, message: str) -> None:
-    """Add a line to the task's log."""
-    stamp = time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC", time.gmtime())
-    lines = [*get(state, task.model, task.id).log, f"{stamp} {message}"]
+    """Add a line to the task's log; what comes after too many is left out, as Juju does."""
+    kept = get(state, task.model, task.id).log
+    if len(kept) > MAX_LOG:
+        return
+    lines = [*kept, f"{time.strftime(_MOMENT, time.gmtime())} {message}"]
     state.execute(
         "UPDATE task SET log = ? WHERE model = ? AND id = ?",
         json.dumps(lines),
@@ -138,13 +148,19 @@ def log(state: State, task: Task, message: str) -> None:
     )
 
 
+def progress(line: str) -> str:
+    """A line of a log as it is told while somebody waits: with the time of day alone."""
+    clock = time.strptime(line[:_MOMENT_LENGTH], _MOMENT)
+    return f"{time.strftime('%H:%M:%S', clock)}{line[_MOMENT_LENGTH:]}"
+
+
 def finish(
     state: State, task: Task, status: str, message: str, results: Mapping[str, Any]
 ) -> None:
     """Record how the task ended; a task that has ended stays as it is."""
     state.execute(
         "UPDATE task SET status = ?, message = ?, results = ?, completed = ?"
-        " WHERE model = ? AND id = ? AND status IN ('pending', 'running')",
+        " WHERE model = ? AND id = ? AND completed IS NULL",
         status,
         message,
         json.dumps(dict(results)),
@@ -156,10 +172,10 @@ def finish(
 
 
 def abandon(state: State, model: str, unit: str) -> None:
-    """Abort what a unit that goes has not done."""
+    """Cancel what a unit that goes has not done."""
     state.execute(
-        "UPDATE task SET status = 'aborted', message = 'unit is gone', completed = ?"
-        " WHERE model = ? AND unit = ? AND status IN ('pending', 'running')",
+        "UPDATE task SET status = 'cancelled', message = 'unit removed', completed = ?"
+        " WHERE model = ? AND unit = ? AND completed IS NULL",
         time.time(),
         model,
         unit,
@@ -167,9 +183,25 @@ def abandon(state: State, model: str, unit: str) -> None:
     state.touch(model)
 
 
+def cancel(state: State, task: Task) -> None:
+    """Let a task be that waits, and note that one that runs shall end; else it stays as it is."""
+    if task.status == "pending":
+        finish(state, task, "cancelled", "action cancelled via the API", {})
+    elif task.status == "running":
+        state.execute(
+            "UPDATE task SET status = 'aborting' WHERE model = ? AND id = ?", task.model, task.id
+        )
+        state.touch(task.model)
+
+
 def prune(state: State, model: str, age: float) -> None:
-    """Forget the tasks that ended more than `age` seconds ago."""
+    """Forget the tasks that ended more than `age` seconds ago, and operations without any."""
     state.execute("DELETE FROM task WHERE model = ? AND completed < ?", model, time.time() - age)
+    state.execute(
+        "DELETE FROM operation WHERE model = ? AND NOT EXISTS (SELECT 1 FROM operation_task"
+        " WHERE model = operation.model AND operation = operation.id)",
+        model,
+    )
 
 
 def nested(results: Mapping[str, str]) -> dict[str, Any]:
@@ -187,23 +219,28 @@ def nested(results: Mapping[str, str]) -> dict[str, Any]:
     return tree
 
 
+def timing(
+    enqueued: float | None, started: float | None, completed: float | None
+) -> dict[str, str]:
+    """When something was asked for, begun and done, as Juju writes it."""
+    moments = {"enqueued": enqueued, "started": started, "completed": completed}
+    return {
+        name: time.strftime(_MOMENT, time.gmtime(moment))
+        for name, moment in moments.items()
+        if moment is not None
+    }
+
+
 def document(task: Task) -> dict[str, Any]:
     """The task as `juju run --format json` prints it for one unit."""
     shown: dict[str, Any] = {
         "id": str(task.id),
         "status": task.status,
-        "results": dict(task.results),
-        "timing": {
-            name: time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC", time.gmtime(moment))
-            for name, moment in (
-                ("enqueued", task.enqueued),
-                ("started", task.started),
-                ("completed", task.completed),
-            )
-            if moment is not None
-        },
+        "timing": timing(task.enqueued, task.started, task.completed),
         "unit": task.unit,
     }
+    if task.results:
+        shown["results"] = dict(task.results)
     if task.message:
         shown["message"] = task.message
     if task.log:

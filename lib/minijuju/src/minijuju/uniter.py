@@ -177,6 +177,7 @@ class Remote:
         config_hash: a hash over config, trust and addresses.
         workload: hooks for what the containers reported, oldest first.
         expired, rotate, changed, obsolete: secrets (with the revision) that need a hook.
+        lost: secrets of the pending hook that are gone, or that the unit may read no longer.
         actions, commands: ids of the tasks that wait, oldest first.
         retry_due: the back-off of the failed hook has passed.
         update_status: counts up whenever update-status is due.
@@ -196,6 +197,7 @@ class Remote:
     rotate: tuple[tuple[str, int], ...] = ()
     changed: Mapping[str, int] = field(default_factory=dict)
     obsolete: tuple[tuple[str, int], ...] = ()
+    lost: frozenset[str] = frozenset()
     actions: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     resolved: Resolved = Resolved.NONE
@@ -344,6 +346,9 @@ def _pending(local: Local, pending: Pending, remote: Remote) -> Operation | None
         return SkipHook(hook)
     if hook.relation >= 0 and hook.relation not in remote.relations:
         # The relation was taken away by force: there is nothing left to tell the charm about.
+        return SkipHook(hook)
+    if hook.secret and hook.secret in remote.lost:
+        # Cut off or failed, and meanwhile the unit may not read it: it could only fail for ever.
         return SkipHook(hook)
     if pending.step is not Step.FAILED:
         return RunHook(hook)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from minijuju import secrets
+from minijuju import secret_readers, secrets
 from minijuju.errors import NotFoundError
-from minijuju.secrets import Secret, SecretError, Vault
+from minijuju.secrets import Secret, SecretError
 from minijuju.state import State, xid
+from minijuju.vault import Vault
 
 
 def add(
@@ -72,5 +73,4 @@ def revoke(state: State, secret: Secret, application: str) -> None:
         secret.id,
         application,
     )
-    # Who no longer reads it follows no revision of it either.
-    secrets.revoke(state, secret, None, application)
+    secret_readers.prune(state, secret)

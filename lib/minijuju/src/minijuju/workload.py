@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 from minijuju import pebble_api
@@ -25,6 +27,10 @@ PROBE_PERIOD = 5.0
 PROBE_TIMEOUT = 5.0
 PROBE_FAILURES = 3
 _FIRST_PAUSE, _LAST_PAUSE = 0.01, 1.0
+_BACK = 60.0
+"""Seconds for which notices are looked at again after the clock was set back."""
+_TOLD = 1000
+"""How many notices are remembered, so that none is told again then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,7 @@ class Watcher:
         self.wait = wait
         self.boot_id = ""
         self._after: str | None = None
+        self._told: dict[str, str] = {}
 
     async def run(self) -> None:
         """Watch. An error of Pebble's own is logged and tried again, never passed over."""
@@ -91,9 +98,36 @@ class Watcher:
             if boot_id != self.boot_id:
                 self.boot_id = boot_id
                 self._emit("ready")
-            for notice in await self.pebble.notices(self._after, self.wait):
-                await self._tell(notice)
+            fresh = False
+            for notice in await self.pebble.notices(self._since(), self.wait):
+                if self._told.get(notice.id) != notice.last_repeated:
+                    await self._tell(notice)
+                    fresh = True
+                self._remember(notice)
                 self._after = max(self._after or "", notice.last_repeated, key=moment)
+            if not fresh and self._ahead():
+                # It answers at once with what was told already, until the clock is there again.
+                await asyncio.sleep(_LAST_PAUSE)
+
+    def _remember(self, notice: pebble_api.Notice) -> None:
+        self._told.pop(notice.id, None)
+        self._told[notice.id] = notice.last_repeated
+        if len(self._told) > _TOLD:
+            del self._told[next(iter(self._told))]
+
+    def _ahead(self) -> bool:
+        """Whether the last notice is of a time that is still to come: the clock was set back."""
+        return moment(self._after or "") > moment(_now())
+
+    def _since(self) -> str | None:
+        """Behind which moment notices may not have been told yet.
+
+        Pebble goes by the wall clock. What happens after that was set back would come before
+        what was told.
+        """
+        if not self._ahead():
+            return self._after
+        return min(_now(-_BACK), self._after or "", key=moment)
 
     async def _tell(self, notice: pebble_api.Notice) -> None:
         if notice.type == "custom":
@@ -137,7 +171,13 @@ def check_event(kind: str, change: pebble_api.Change | None) -> Kind | None:
     return None
 
 
-def moment(time: str) -> tuple[str, str]:
+def _now(shift: float = 0.0) -> str:
+    """This moment, or one before or after it, as Pebble writes it."""
+    at = datetime.fromtimestamp(time.time() + shift, UTC)
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def moment(text: str) -> tuple[str, str]:
     """A key that orders RFC 3339 times in UTC, whatever the number of their decimals."""
-    seconds, _, fraction = time.removesuffix("Z").partition(".")
-    return seconds, fraction.ljust(9, "0") if time else ""
+    seconds, _, fraction = text.removesuffix("Z").partition(".")
+    return seconds, fraction.ljust(9, "0") if text else ""

@@ -113,11 +113,10 @@ class Front(Half):
     async def join(self) -> None:
         """Connect to the first target in turn that accepts; with none, the client is cut off."""
         assert self.transport  # noqa: S101 - join runs after connection_made
-        loop = asyncio.get_running_loop()
-        for host, port in self.route.order():
+        for target in self.route.order():
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT):
-                    _, back = await loop.create_connection(Half, host, port)
+                    back = await self.route.connect(target)
             except OSError:
                 continue
             if self.transport.is_closing():
@@ -161,9 +160,19 @@ class Route:
         first = next(self.turn) % len(self.targets)
         return self.targets[first:] + self.targets[:first]
 
+    def listener(self) -> socket.socket:
+        """The socket to listen with. Raises OSError."""
+        return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+
+    async def connect(self, target: Address) -> Half:
+        """The other side of a connection to a target. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        _, back = await loop.create_connection(Half, *target)
+        return back
+
     async def open(self) -> None:
         """Listen. Raises OSError."""
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener = self.listener()
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(self.listen)
@@ -187,7 +196,6 @@ class Balancer:
         self.folder = folder
         self.routes: dict[Address, Route] = {}
         self.failed: dict[str, str] = {}
-        self.lock: int | None = None
 
     async def load(self) -> None:
         """Bring the listeners up to the file."""
@@ -221,20 +229,40 @@ class Balancer:
 
     def write(self, name: str, document: Any) -> None:
         """Put a file in place, whole."""
-        path = os.path.join(self.folder, name)
-        with open(path + ".new", "w", encoding="utf-8") as file:
-            json.dump(document, file)
-        os.replace(path + ".new", path)
+        write(self.folder, name, document)
 
-    def identify(self) -> None:
-        """Take the lock, for as long as the process lives, and say which process this is."""
-        self.lock = os.open(os.path.join(self.folder, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with open("/proc/self/stat", encoding="utf-8") as file:
-            started = int(file.read().rpartition(")")[2].split()[19])
-        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
-            boot = file.read().strip()
-        self.write("process.json", {"pid": os.getpid(), "started": started, "boot": boot})
+
+def write(folder: str, name: str, document: Any) -> None:
+    """Put a file in place, whole."""
+    path = os.path.join(folder, name)
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        json.dump(document, file)
+    os.replace(path + ".new", path)
+
+
+def identity(pid: int) -> dict[str, Any]:
+    """Which process has this pid, as `sandbox.process.Identity` has it."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+        started = int(file.read().rpartition(")")[2].split()[19])
+    with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
+        boot = file.read().strip()
+    return {"pid": pid, "started": started, "boot": boot}
+
+
+def identify(folder: str) -> int:
+    """Say which process this is; the lock's descriptor, to be kept for as long as it lives.
+
+    Raises:
+        BlockingIOError: another process serves the folder.
+    """
+    lock = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        write(folder, "process.json", identity(os.getpid()))
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
 
 
 async def serve(folder: str) -> int:
@@ -248,7 +276,7 @@ async def serve(folder: str) -> int:
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     balancer = Balancer(folder)
     try:
-        balancer.identify()
+        identify(folder)
     except BlockingIOError:
         print("another balancer serves this folder", file=sys.stderr)  # noqa: T201 - its log
         return 3

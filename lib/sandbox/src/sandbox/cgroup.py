@@ -39,9 +39,12 @@ def parent(mount: Path = _MOUNT, own: Path = Path("/proc/self/cgroup")) -> Path 
 def confine(directory: Path, pid: int, memory: int, above: Path) -> bool:
     """Put a container's PID 1 in a cgroup of its own; False, and logged, where that fails.
 
-    The cgroup's path is recorded in the container's `directory`.
+    The cgroup's path is recorded in the container's `directory`; one that an earlier owner made
+    for it serves on.
     """
     group = above / f"sandbox-{pid}-{os.stat(directory).st_ino}"
+    if _recorded(directory) == group and group.is_dir():
+        return True
     try:
         group.mkdir()
         (directory / _FILE).write_text(str(group))

@@ -9,26 +9,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from sandbox import bubblewrap, cgroup, record, root, tree, warm
-from sandbox.errors import SandboxError
+from sandbox import bubblewrap, cgroup, entrance, record, root, tree, warm
+from sandbox.errors import NoSpaceError, SandboxError
+from sandbox.process import readable
 from sandbox.record import Process
 from sandbox.spec import Exit, Spec
 
 logger = logging.getLogger(__name__)
 
 # How long the monitor may take from its start to the command's, and from the command's end to
-# the record of it.
-_PATIENCE = 20.0
+# the record of it: some 15 ms, but a busy disk can hold it up for long.
+_PATIENCE = 60.0
 _KILLED = 128 + signal.SIGKILL
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 _monitors: dict[int, subprocess.Popen[bytes]] = {}
 _monitors_lock = threading.Lock()
@@ -72,9 +76,10 @@ class Container:
         """Start a container; `directory` is made, and may hold no other container.
 
         Blocks until the command runs (some 15 ms). Raises SandboxError with the evidence if it
-        cannot be started; nothing of it runs then, and `directory` may be used again.
+        cannot be started (NoSpaceError: for want of room); nothing of it runs then, and
+        `directory` may be used again.
         """
-        _reap()
+        reap()
         directory = directory.absolute()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = _claim(directory)
@@ -82,20 +87,23 @@ class Container:
             environment = root.environment(spec)
             steps = root.prepare(spec, directory)
             record.write_spec(directory, spec)
+            record.reserve(status)
             with _output(spec.output) as output:
                 begun = os.lseek(output, 0, os.SEEK_END) if spec.output else 0
                 try:
                     how = (spec, environment, steps, directory, status, output)
                     process = warm.start(*how) or _start_cold(*how)
                 except _NotStartedError as error:
-                    raise SandboxError(
+                    kind = NoSpaceError if _full(directory) else SandboxError
+                    raise kind(
                         f"cannot start {list(spec.command)}: {_evidence(output, begun) or error}"
                     ) from error
-            record.write_process(directory, process)
+            record.note_process(directory, process)
         except BaseException as error:
             _retract(directory)
             if isinstance(error, OSError):
-                raise SandboxError(f"cannot start {list(spec.command)}: {error}") from error
+                kind = NoSpaceError if error.errno in _NO_SPACE else SandboxError
+                raise kind(f"cannot start {list(spec.command)}: {error}") from error
             raise
         finally:
             os.close(status)
@@ -122,7 +130,7 @@ class Container:
         process = record.read_process(directory)
         if process is None:
             process = _recognise(status, started)
-            record.write_process(directory, process)
+            record.note_process(directory, process)
         return cls(directory, started.spec, process)
 
     def running(self) -> bool:
@@ -131,7 +139,7 @@ class Container:
 
     def exit(self) -> Exit | None:
         """How it ended; None while it runs. Known after a restart of owner or host as well."""
-        _reap()
+        reap()
         status = record.read_status(self.directory)
         if status.code is not None:
             return self._exit(status.code, status.changed)
@@ -146,7 +154,7 @@ class Container:
             return self._exit(status.code, status.changed)
         reason = record.read_reason(self.directory) or "Lost"
         lost = Exit(_KILLED, reason, time.time())
-        record.write_exit(self.directory, lost)
+        record.note_exit(self.directory, lost)
         return lost
 
     def _exit(self, code: int, finished: float) -> Exit:
@@ -156,7 +164,7 @@ class Container:
             if reason is None and cgroup.killed(self.directory):
                 # Written down: the cgroup goes before the record does.
                 reason = "OOMKilled"
-                record.write(self.directory / "reason", reason)
+                record.note_reason(self.directory, reason)
         return Exit(code, reason or ("Error" if code else "Completed"), finished)
 
     async def wait(self) -> Exit:
@@ -182,7 +190,7 @@ class Container:
     def kill(self, reason: str | None = None) -> None:
         """Kill every process of the container at once; `reason` becomes that of its `Exit`."""
         if reason and self.running() and record.read_reason(self.directory) is None:
-            record.write(self.directory / "reason", reason)
+            record.note_reason(self.directory, reason)
         self.signal(signal.SIGKILL)
 
     def set_hosts(self, hosts: dict[str, tuple[str, ...]]) -> None:
@@ -246,6 +254,16 @@ def _retract(directory: Path) -> None:
     (directory / "spec.json").unlink(missing_ok=True)
     (directory / "pid.json").unlink(missing_ok=True)
     os.truncate(directory / "status", 0)
+
+
+def _full(directory: Path) -> bool:
+    """True if nothing more can be written beside a container; tried, since figures mislead."""
+    try:
+        with tempfile.TemporaryFile(dir=directory) as file:
+            file.write(bytes(4096))
+    except OSError as error:
+        return error.errno in _NO_SPACE
+    return False
 
 
 @contextlib.contextmanager
@@ -333,6 +351,7 @@ def _run_bubblewrap(
         os.lseek(descriptor, 0, os.SEEK_SET)
         return subprocess.Popen(
             [
+                *entrance.prefix(spec.network),
                 *(bubblewrap.find(), "--args", str(descriptor), "--json-status-fd", str(status)),
                 *("--", *spec.command),
             ],
@@ -350,12 +369,16 @@ def _run_bubblewrap(
         os.close(descriptor)
 
 
-def _reap() -> None:
-    """Take note of monitors that have ended, so that none stays a zombie."""
+def reap() -> int:
+    """Take note of monitors that have ended, so that none stays a zombie; how many still live.
+
+    Every start and every look at an end does so as well.
+    """
     with _monitors_lock:
         for pid, process in list(_monitors.items()):
             if process.poll() is not None:
                 del _monitors[pid]
+        return len(_monitors)
 
 
 def _await_command(spec: Spec, directory: Path, monitor: subprocess.Popen[bytes]) -> Process:
@@ -405,18 +428,3 @@ def _evidence(output: int, begun: int) -> str:
     text = os.pread(output, 8192, begun).decode(errors="replace").strip()
     os.ftruncate(output, begun)
     return text
-
-
-async def readable(descriptor: int) -> None:
-    """Wait until a descriptor can be read: a pidfd, until its process has ended."""
-    loop = asyncio.get_running_loop()
-    ended = loop.create_future()
-    own = os.dup(descriptor)
-    try:
-        loop.add_reader(own, lambda: None if ended.done() else ended.set_result(None))
-        try:
-            await ended
-        finally:
-            loop.remove_reader(own)
-    finally:
-        os.close(own)

@@ -18,8 +18,9 @@ import sys
 import termios
 from typing import Any, NoReturn
 
-_NEW_USER, _NEW_PID, _NEW_MOUNT, _NEW_IPC, _NEW_UTS = (
+_NEW_USER, _NEW_NETWORK, _NEW_PID, _NEW_MOUNT, _NEW_IPC, _NEW_UTS = (
     0x10000000,
+    0x40000000,
     0x20000000,
     0x00020000,
     0x08000000,
@@ -66,10 +67,17 @@ def _enter(pid: int, start: int) -> None:
     """Enter the namespaces of a process, told by its start time from any other with its pid."""
     opened = {
         name: os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
-        for name in ("user", "mnt", "pid", "ipc", "uts")
+        for name in ("user", "net", "mnt", "pid", "ipc", "uts")
     }
     if _start_time(pid) != start:
         raise ProcessLookupError(errno.ESRCH, f"process {pid} is another one by now")
+    network = opened["net"]
+    if os.fstat(network).st_ino != os.stat("/proc/self/ns/net").st_ino:
+        # One of its own belongs to another user namespace, around that of the container.
+        keeper = fcntl.ioctl(network, _NS_GET_USERNS)
+        _join(keeper, _NEW_USER, "network's user")
+        _join(network, _NEW_NETWORK, "network")
+        os.close(keeper)
     # Bubblewrap mounts in one user namespace and may run the command in a second one inside it.
     owner = fcntl.ioctl(opened["mnt"], _NS_GET_USERNS)
     _join(owner, _NEW_USER, "user")
@@ -113,6 +121,7 @@ def _command(request: dict[str, Any], control: socket.socket) -> NoReturn:
     """Be the command. What keeps it from running goes to the owner; success closes the socket."""
     command: list[str] = request["command"]
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         if request["terminal"]:
             _terminal(control)
         else:
@@ -145,6 +154,10 @@ def main() -> NoReturn:
             with open(f"{request['cgroup']}/cgroup.procs", "w") as stream:
                 stream.write(str(os.getpid()))
         _enter(request["pid"], request["start"])
+        # From here on it may not end without its command: what it is told waits until it can heed
+        # it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         # Only a child is in the PID namespace.
         pid = os.fork()
     except OSError as error:
@@ -156,7 +169,7 @@ def main() -> NoReturn:
     # command may never do so, and a dead process that nobody waits for keeps its PID namespace,
     # and with it the whole container, from ending.
     signal.signal(signal.SIGTERM, lambda *_: os.kill(pid, signal.SIGKILL))
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     if os.getppid() != owner:
         os.kill(pid, signal.SIGKILL)
     control.close()

@@ -22,10 +22,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sandbox import cgroup, entry, record, root
-from sandbox.container import Container, readable
+from sandbox.container import Container
 from sandbox.errors import SandboxError
+from sandbox.process import readable
 
-_PATIENCE = 20.0
+_PATIENCE = 60.0
 # By container: the commands in it that are no descendants of its PID 1.
 _running: dict[Path, set[int]] = {}
 
@@ -81,13 +82,25 @@ class Execution:
 
     async def close(self) -> None:
         """Kill it if it still runs, with its process group, and close what belongs to it."""
-        if self._process.poll() is None:
-            # Its helper is not reaped before: the pids mean what they meant.
-            for pid in record.children(self._process.pid):
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(pid, signal.SIGKILL)
-            self._process.terminate()
-            await self.wait()
+        try:
+            if self._process.poll() is None:
+                # Its helper is not reaped before: the pids mean what they meant.
+                for pid in record.children(self._process.pid):
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.killpg(pid, signal.SIGKILL)
+                self._process.terminate()
+                await self.wait()
+        finally:
+            # Who closes it may be cancelled meanwhile. The helper takes its command away before it
+            # ends, and must: a container does not end while one of its processes is no one's.
+            try:
+                self._process.wait(_PATIENCE)
+            finally:
+                self._forget()
+        # The loop closes the streams in its next turn.
+        await asyncio.sleep(0)
+
+    def _forget(self) -> None:
         found = _running.get(self._directory, set())
         found.discard(self._process.pid)
         if not found:
@@ -97,8 +110,6 @@ class Execution:
             self.terminal = None
         for transport in self._transports:
             transport.close()
-        # The loop closes them in its next turn.
-        await asyncio.sleep(0)
 
     async def attach(self, streams: Mapping[str, int]) -> None:
         """Take over our ends of the command's streams."""

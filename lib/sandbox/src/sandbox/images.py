@@ -271,6 +271,8 @@ class _Uv:
     def __call__(self, *arguments: str, cwd: Path, environment: Path | None = None) -> None:
         env = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
         env |= {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
+        # An index that falters for a moment fails no build (uv's own default is 3).
+        env.setdefault("UV_HTTP_RETRIES", "8")
         if environment is not None:
             env["UV_PROJECT_ENVIRONMENT"] = str(environment)
         last: deque[str] = deque(maxlen=30)

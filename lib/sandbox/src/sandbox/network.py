@@ -1,6 +1,7 @@
 """Addresses on one machine: a share of loopback for each owner, and names as cluster DNS has them.
 
-Everything runs on the host's network. An owner (a controller, a control plane) has one /16 of
+Everything runs on the host's network unless `sandbox.isolation` gives it one of its own, and has
+the same addresses in both. An owner (a controller, a control plane) has one /16 of
 127/8: what runs has addresses in its lower half, balanced service addresses lie in its upper half.
 Nothing needs configuring, as Linux answers on all of 127/8.
 
@@ -20,6 +21,10 @@ from pathlib import Path
 _PER_HALF = 128 * 254
 FIRST, LAST = 16, 239
 """The second bytes that an owner may have; the rest of 127/8 is left to others."""
+OWN = ipaddress.IPv4Network("127.0.0.0/16")
+"""What everything that has a network of its own is itself; the rest of 127/8 is elsewhere."""
+LINK = "eth0"
+"""The name of the link by which it has its address."""
 
 
 class NetworkError(Exception):
@@ -64,6 +69,11 @@ class Subnet:
         if (first, second) != (127, self.number) or fourth in (0, 255):
             return None
         return third // 128
+
+    @property
+    def gateway(self) -> str:
+        """The address by which isolated members know the machine; nobody is given it."""
+        return f"127.{self.number}.127.255"
 
     @classmethod
     def choose(cls, data: Path, *, listening: Iterable[str] | None = None) -> Subnet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -65,3 +66,18 @@ class Identity:
 def boot_id() -> str:
     """The id that the kernel drew when it booted."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+async def readable(descriptor: int) -> None:
+    """Wait until a descriptor can be read: a pidfd, until its process has ended."""
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+    own = os.dup(descriptor)
+    try:
+        loop.add_reader(own, lambda: None if ended.done() else ended.set_result(None))
+        try:
+            await ended
+        finally:
+            loop.remove_reader(own)
+    finally:
+        os.close(own)

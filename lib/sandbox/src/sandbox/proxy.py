@@ -6,25 +6,22 @@ death. Its folder holds `routes.json`, `applied.json`, `process.json` and its lo
 
 from __future__ import annotations
 
-import asyncio
-import json
-import logging
-import os
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sandbox import process
-
-logger = logging.getLogger(__name__)
+from sandbox.attendant import Attendant, Service
 
 PROGRAM = Path(__file__).with_name("balancer.py")
-_ANSWER_TIMEOUT = 10.0
+_SERVICE = Service(
+    name="balancer",
+    command=(sys.executable, "-I", "-S", str(PROGRAM)),
+    wanted="routes.json",
+    patience=10.0,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +38,26 @@ class Route:
     port: int
     targets: tuple[tuple[str, int], ...]
 
+    def document(self) -> dict[str, Any]:
+        """The route as the programs that serve it read it."""
+        return {
+            "listen": self.listen,
+            "port": self.port,
+            "targets": [list(target) for target in self.targets],
+        }
+
 
 class Proxy:
     """The balancer in `folder`; one for each owner."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._lock = asyncio.Lock()
-        self._child: subprocess.Popen[bytes] | None = None
+        self._attendant = Attendant(folder, _SERVICE)
 
     @property
     def identity(self) -> process.Identity | None:
         """The running balancer, whoever started it."""
-        try:
-            recorded = process.Identity(**json.loads((self.folder / "process.json").read_text()))
-        except FileNotFoundError:
-            return None
-        except (ValueError, TypeError):
-            # Cut off while it was written: the balancer was just being started then.
-            return None
-        return recorded if recorded.alive() else None
+        return self._attendant.identity
 
     async def apply(self, wanted: Sequence[Route]) -> dict[str, str]:
         """Bring the balancer to these routes, starting it if it does not run.
@@ -72,94 +69,14 @@ class Proxy:
         Raises:
             OSError: the balancer cannot be started, or does not answer.
         """
-        async with self._lock:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            generation = time.time_ns()
-            document = {
-                "generation": generation,
-                "routes": [
-                    {
-                        "listen": route.listen,
-                        "port": route.port,
-                        "targets": [list(target) for target in route.targets],
-                    }
-                    for route in wanted
-                ],
-            }
-            _replace(self.folder / "routes.json", document)
-            running = self.identity
-            if running and running.signal(signal.SIGHUP):
-                answer = await self._answer(generation)
-                if answer is not None:
-                    return answer
-                logger.warning("the balancer ended; starting it again: %s", self._evidence())
-            await asyncio.to_thread(self._start)
-            answer = await self._answer(generation)
-            if answer is None:
-                raise OSError(f"the balancer ended at once: {self._evidence()}")
-            return answer
+        answer = await self._attendant.apply({"routes": [route.document() for route in wanted]})
+        failed: dict[str, str] = answer["failed"]
+        return failed
+
+    async def ended(self) -> None:
+        """Wait until the balancer that runs has ended, however that came; none has ended."""
+        await self._attendant.ended()
 
     async def stop(self) -> None:
         """End the balancer, and with it the service addresses."""
-        async with self._lock:
-            if running := self.identity:
-                await asyncio.to_thread(running.end)
-            if self._child:
-                self._child.wait()
-                self._child = None
-            (self.folder / "process.json").unlink(missing_ok=True)
-
-    def _start(self) -> None:
-        """Start a balancer; it says itself who it is, and ends if there is one already."""
-        if self._child:
-            self._child.wait()  # it ended: reap it
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        log = os.open(self.folder / "balancer.log", flags, 0o600)
-        try:
-            self._child = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(PROGRAM), str(self.folder)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd="/",
-                env={"PATH": os.defpath},
-            )
-        finally:
-            os.close(log)
-
-    async def _answer(self, generation: int) -> dict[str, str] | None:
-        """Wait until the routes are in force; None if the balancer ended instead."""
-        deadline = time.monotonic() + _ANSWER_TIMEOUT
-        while time.monotonic() < deadline:
-            # Who runs is asked first: one that answered and then ended has answered.
-            starting = self._child is not None and self._child.poll() is None
-            running = starting or self.identity is not None
-            try:
-                answer = json.loads((self.folder / "applied.json").read_text())
-            except FileNotFoundError:
-                answer = {}
-            if answer.get("generation") == generation:
-                failed: dict[str, str] = answer["failed"]
-                return failed
-            if not running:
-                return None
-            await asyncio.sleep(0.01)
-        raise OSError(
-            f"the balancer did not answer in {_ANSWER_TIMEOUT:.0f} s: {self._evidence()}"
-        )
-
-    def _evidence(self) -> str:
-        try:
-            text = (self.folder / "balancer.log").read_text(errors="replace").strip()
-        except FileNotFoundError:
-            return "it left no log"
-        return text[-1000:] or "its log is empty"
-
-
-def _replace(path: Path, document: Any) -> None:
-    new = path.with_name(path.name + ".new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        json.dump(document, file)
-    new.replace(path)
+        await self._attendant.stop()

@@ -3,6 +3,7 @@
 spec.json   what was started (environment and all: 0600)
 status      lines of JSON by the container's monitor: its PID 1, later its exit code. The
             monitor holds a lock on it for as long as it lives (bubblewrap keeps the file open).
+            Its room on the disk is taken before the start: an end is known on a full disk too.
 pid.json    PID 1 with its start time, so that a reused pid is never taken for it
 reason      why the owner killed it
 exit.json   how it ended, once somebody found that the monitor could not tell
@@ -11,9 +12,13 @@ root, etc, run, tmp   the parts of its file system that are its own
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import dataclasses
+import errno
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,9 +26,16 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.errors import SandboxError
-from sandbox.spec import Exit, Image, Limits, Mount, Scratch, Spec
+from sandbox.spec import Exit, Image, Limits, Mount, Network, Scratch, Spec
+
+logger = logging.getLogger(__name__)
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+# More than the monitor's two lines.
+_ROOM = 4096
+_KEEP_SIZE = 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +101,13 @@ def read_ticks(pid: int) -> int:
 
 def children(pid: int) -> list[int]:
     """The children of a process; none if it has ended."""
-    try:
-        tasks = list(Path("/proc", str(pid), "task").iterdir())
-        return [int(child) for t in tasks for child in (t / "children").read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
+    found: list[int] = []
+    # It may end at any moment, and each of its threads may.
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for thread in list(Path("/proc", str(pid), "task").iterdir()):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found += map(int, (thread / "children").read_text().split())
+    return found
 
 
 def identify(pid: int, started: float) -> Process | None:
@@ -153,6 +167,19 @@ def lock_status(directory: Path) -> int | None:
     return descriptor
 
 
+def reserve(status: int) -> None:
+    """Take the room that the monitor's lines need; the file's size stays as it is.
+
+    A file system that cannot do so gives no such promise. Raises OSError if there is no room.
+    """
+    while _libc.fallocate(status, _KEEP_SIZE, ctypes.c_long(0), ctypes.c_long(_ROOM)) != 0:
+        number = ctypes.get_errno()
+        if number in (errno.EOPNOTSUPP, errno.ENOSYS):
+            return
+        if number != errno.EINTR:
+            raise OSError(number, os.strerror(number))
+
+
 def monitored(directory: Path) -> bool:
     """True while the container's monitor (or its starter) lives."""
     try:
@@ -178,9 +205,17 @@ def write(path: Path, data: str) -> None:
     draft.replace(path)
 
 
-def write_process(directory: Path, process: Process) -> None:
-    """Record the container's PID 1."""
-    write(directory / "pid.json", json.dumps(dataclasses.asdict(process)))
+def note(path: Path, data: str) -> None:
+    """Write what can be done without, of a container that runs or has run: a full disk is told."""
+    try:
+        write(path, data)
+    except OSError as error:
+        logger.warning("%s is not written: %s", path, error)
+
+
+def note_process(directory: Path, process: Process) -> None:
+    """Record the container's PID 1, which the monitor's own record tells with less certainty."""
+    note(directory / "pid.json", json.dumps(dataclasses.asdict(process)))
 
 
 def read_process(directory: Path) -> Process | None:
@@ -191,9 +226,9 @@ def read_process(directory: Path) -> Process | None:
         return None
 
 
-def write_exit(directory: Path, exit_: Exit) -> None:
-    """Record how the container ended."""
-    write(directory / "exit.json", json.dumps(dataclasses.asdict(exit_)))
+def note_exit(directory: Path, exit_: Exit) -> None:
+    """Record how the container ended, for as long as the monitor has not."""
+    note(directory / "exit.json", json.dumps(dataclasses.asdict(exit_)))
 
 
 def read_exit(directory: Path) -> Exit | None:
@@ -202,6 +237,11 @@ def read_exit(directory: Path) -> Exit | None:
         return Exit(**json.loads((directory / "exit.json").read_text()))
     except FileNotFoundError:
         return None
+
+
+def note_reason(directory: Path, reason: str) -> None:
+    """Record why the owner kills the container."""
+    note(directory / "reason", reason)
 
 
 def read_reason(directory: Path) -> str | None:
@@ -267,10 +307,16 @@ def _spec(data: dict[str, Any]) -> Spec:
         # A record of an earlier version does not have these.
         user=data.get("user", 0),
         group=data.get("group", 0),
+        accounts=tuple(data.get("accounts", ())),
         read_only_root=data.get("read_only_root", False),
         hosts={address: tuple(names) for address, names in data["hosts"].items()},
         hostname=data["hostname"],
         limits=Limits(**data["limits"]),
         output=None if data["output"] is None else Path(data["output"]),
         warm=data["warm"],
+        network=_network(data.get("network")),
     )
+
+
+def _network(data: dict[str, Any] | None) -> Network | None:
+    return None if data is None else Network(**{**data, "folder": Path(data["folder"])})

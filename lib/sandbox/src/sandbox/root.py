@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox import entrance
 from sandbox.errors import SandboxError
 from sandbox.spec import Mount, Scratch, Spec
 from sandbox.tree import Tree
@@ -34,7 +35,9 @@ _ETC_FILES = (
     *("mime.types", "nsswitch.conf", "os-release", "profile", "protocols", "services"),
     *("shells", "timezone"),
 )
-_ETC_FOLDERS = ("alternatives", "ca-certificates", "crypto-policies", "fonts", "pki", "ssl")
+# Links into /usr, hundreds of them; with /usr read-only nothing could change them.
+_ETC_FIXED = ("alternatives",)
+_ETC_FOLDERS = ("ca-certificates", "crypto-policies", "fonts", "pki", "ssl")
 # Where the kernel is set. It asks for the user, not for privileges: root's container without any
 # could name a program for the host's kernel to run (/proc/sys/kernel/core_pattern).
 _KERNEL_SETTINGS = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi", "mtrr")
@@ -147,9 +150,7 @@ def prepare(spec: Spec, directory: Path) -> tuple[Step, ...]:
     own = Tree(directory)
     for name, mode in (("etc", 0o755), ("tmp", 0o1777), ("run", 0o755), ("run/lock", 0o1777)):
         own.folder(name, mode)
-    own.file("etc/hosts", _hosts(spec.hosts, spec.hostname))
-    own.file("etc/hostname", f"{spec.hostname}\n".encode())
-    own.file("etc/resolv.conf", _read(Path("/etc/resolv.conf")))
+    renew(spec, directory)
     tree = Tree(root)
     if not (root / _MARK).is_file():
         _fill(tree, spec, copy=persistent)
@@ -157,6 +158,14 @@ def prepare(spec: Spec, directory: Path) -> tuple[Step, ...]:
     _make_targets(steps, tree)
     _make_folder(spec.cwd, steps, tree)
     return tuple(steps)
+
+
+def renew(spec: Spec, directory: Path) -> None:
+    """Bring the names that a container knows up to date; running ones see it."""
+    own = Tree(directory)
+    own.renew("etc/hosts", _hosts(spec.hosts, spec.hostname))
+    own.renew("etc/hostname", f"{spec.hostname}\n".encode())
+    own.renew("etc/resolv.conf", _resolver(spec))
 
 
 def _plan(spec: Spec, directory: Path, root: Path, *, bind_etc: bool) -> list[Step]:
@@ -170,10 +179,9 @@ def _plan(spec: Spec, directory: Path, root: Path, *, bind_etc: bool) -> list[St
     for name in _SYS:
         if Path("/sys", name).is_dir():
             steps.append(Bind(Path("/sys", name), f"/sys/{name}", read_only=True))
-    if bind_etc:
-        for name in _ETC_FOLDERS:
-            if Path("/etc", name).is_dir():
-                steps.append(Bind(Path("/etc", name), f"/etc/{name}", read_only=True))
+    for name in (*_ETC_FIXED, *(_ETC_FOLDERS if bind_etc else ())):
+        if Path("/etc", name).is_dir():
+            steps.append(Bind(Path("/etc", name), f"/etc/{name}", read_only=True))
     sealed = spec.read_only_root
     steps += [Bind(directory / name, f"/{name}", read_only=sealed) for name in ("tmp", "run")]
     for name in ("hosts", "hostname", "resolv.conf"):
@@ -216,8 +224,13 @@ def _fill(tree: Tree, spec: Spec, *, copy: bool) -> None:
     groups = _accounts(Path("/etc/group"), "root:x:0:")
     # Programs ask for the name of the user they run as, and many end without one.
     account = f"user{spec.user}:x:{spec.user}:{spec.group}::/root:/bin/sh"
-    tree.file("etc/passwd", _with(users, spec.user, account))
-    tree.file("etc/group", _with(groups, spec.group, f"group{spec.group}:x:{spec.group}:"))
+    users = _with(users, spec.user, account)
+    groups = _with(groups, spec.group, f"group{spec.group}:x:{spec.group}:")
+    for name in spec.accounts:
+        users += f"{name}:x:{spec.user}:{spec.group}::/:/usr/sbin/nologin\n".encode()
+        groups += f"{name}:x:{spec.group}:\n".encode()
+    tree.file("etc/passwd", users)
+    tree.file("etc/group", groups)
     for name in _ETC_FILES:
         tree.copy(Path("/etc", name), f"etc/{name}")
     for name in _ETC_FOLDERS if copy else ():
@@ -250,6 +263,16 @@ def _hosts(hosts: Mapping[str, tuple[str, ...]], hostname: str) -> bytes:
         lines.append(f"127.0.1.1 {hostname}")
     lines += [f"{address} {' '.join(names)}" for address, names in hosts.items()]
     return ("\n".join(lines) + "\n").encode()
+
+
+def _resolver(spec: Spec) -> bytes:
+    """The host's resolv.conf, or with its network's own name server."""
+    host = _read(Path("/etc/resolv.conf"))
+    address = entrance.resolver(spec.network)
+    if not address:
+        return host
+    kept = [line for line in host.splitlines() if line.split()[:1] != [b"nameserver"]]
+    return b"\n".join([f"nameserver {address}".encode(), *kept, b""])
 
 
 def rewrite_hosts(directory: Path, hosts: Mapping[str, tuple[str, ...]], hostname: str) -> None:

@@ -64,6 +64,19 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Network:
+    """A network namespace of its own, which `sandbox.isolation` keeps.
+
+    Attributes:
+        folder: the folder of its keeper.
+        member: whose it is; containers of the same member share it, and nobody else does.
+    """
+
+    folder: Path
+    member: str
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """One container.
 
@@ -76,12 +89,14 @@ class Spec:
             fresh one below the container's folder.
         mounts: further folders and files, in order; a later one may lie inside an earlier one.
         user, group: what the owner's user and group are called inside.
+        accounts: further names of that user and group, for programs that ask for one of them.
         read_only_root: True if nothing but the mounts may be written to.
         hosts: names by address, written to the container's `/etc/hosts`.
         hostname: the container's host name.
         limits: bounds on memory and time.
         output: the file that standard output and error are appended to.
         warm: True if a Python command may start as a fork of a warm interpreter.
+        network: the network that it has, or None for the host's.
     """
 
     command: tuple[str, ...]
@@ -92,12 +107,14 @@ class Spec:
     mounts: tuple[Mount | Scratch, ...] = ()
     user: int = 0
     group: int = 0
+    accounts: tuple[str, ...] = ()
     read_only_root: bool = False
     hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hostname: str = "localhost"
     limits: Limits = Limits()
     output: Path | None = None
     warm: bool = False
+    network: Network | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,28 @@ class Tree:
             with os.fdopen(os.open(name, flags, mode, dir_fd=folder), "wb") as stream:
                 stream.write(data)
 
+    def renew(self, path: str, data: bytes) -> None:
+        """Give a file that may be mounted somewhere this content; the file stays the same one."""
+        with self._parent(path) as (folder, name):
+            flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            try:
+                descriptor = os.open(name, flags, dir_fd=folder)
+            except OSError as error:
+                # A container may have taken our rights to it away: it gets another one then.
+                if error.errno not in (errno.ENOENT, errno.EACCES, errno.ELOOP):
+                    raise
+                self.file(path, data)
+                return
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.close(descriptor)
+                self.file(path, data)
+                return
+            with os.fdopen(descriptor, "r+b") as stream:
+                if stream.read() != data:
+                    stream.seek(0)
+                    stream.write(data)
+                    stream.truncate()
+
     def touch(self, path: str) -> None:
         """Make an empty file to mount on, unless there is one."""
         with self._parent(path) as (folder, name):

@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sandbox import bubblewrap, record, root, zygote
+from sandbox import bubblewrap, enclosure, record, root, zygote
 from sandbox.errors import SandboxError
 from sandbox.record import Process
 from sandbox.spec import Image, Spec
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 # Seconds: an interpreter that nobody asks ends; one that could not start is not tried again
 # before; an answer that takes longer than this will not come.
-_IDLE, _AGAIN, _PATIENCE = 900.0, 60.0, 20.0
+_IDLE, _AGAIN, _PATIENCE = 900.0, 60.0, 60.0
 # Variables that Python or the C library read once, at their own start.
 _EARLY_PREFIXES = ("PYTHON", "LC_", "LD_", "MALLOC_", "OMP_", "MKL_", "OPENBLAS_", "BLIS_")
 _EARLY = {"LANG", "GLIBC_TUNABLES", "CUDA_VISIBLE_DEVICES", "NUMEXPR_NUM_THREADS"}
@@ -46,7 +46,7 @@ class _WarmError(Exception):
 def eligible(spec: Spec, environment: Mapping[str, str]) -> bool:
     """True for a command that a warm interpreter of its image runs as a new one would."""
     image = spec.image
-    if not spec.warm or image is None or not image.preload:
+    if not spec.warm or image is None or not image.preload or spec.network:
         return False
     name, words = spec.command[0], list(spec.command[1:])
     folder = f"{image.prefix.rstrip('/')}/bin"
@@ -156,7 +156,7 @@ class _Interpreter:
         with inner:
             setup = {"socket": inner.fileno(), "preload": image.preload, "idle": _IDLE}
             self._process = subprocess.Popen(
-                [*_arguments(image), zygote.HOST + zygote.__file__, json.dumps(setup)],
+                [*_arguments(image), enclosure.HOST + zygote.__file__, json.dumps(setup)],
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,
@@ -256,7 +256,7 @@ def _arguments(image: Image) -> list[str]:
     options += ["--ro-bind", base, base] if base else []
     options += ["--ro-bind", "/etc", "/etc", "--tmpfs", "/tmp"]  # noqa: S108 - inside
     options += ["--dev-bind", "/dev", "/dev", "--dev-bind", "/proc", "/proc"]
-    options += ["--dev-bind", "/", zygote.HOST]
+    options += ["--dev-bind", "/", enclosure.HOST]
     options += ["--ro-bind", str(image.path), image.prefix]
     return [*options, "--", f"{image.prefix}/bin/python"]
 

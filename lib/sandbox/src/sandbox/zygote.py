@@ -1,13 +1,13 @@
-"""The warm interpreter: imports an image's modules once and forks a container for each request.
+"""The warm interpreter: imports modules once and forks a command for each request.
 
-`sandbox.warm` runs this file with the image's own Python, outside of any container but with the
-image at its usual path and the host's files below `/host`. It uses the standard library alone and
-knows nothing of the rest of this package.
+It has two users. `sandbox.warm` runs it with a process image's Python, outside of any container
+but with the image at its usual path and the host's files below `/host`: each fork makes itself a
+container of its own (`sandbox.enclosure`). Or an owner runs it as PID 1 of a container: each fork
+runs the same script in there, and nothing of one is left when the next begins.
 
-Each request makes two processes. The monitor outlives all others: it writes the container's PID 1
-and its exit code to the status file, as bubblewrap does. PID 1 makes its own namespaces, builds
-the root that it is told to, gives up every privilege, and then is the command: control returns
-from `serve` to the end of this file, and the interpreter ends as it would have ended by itself.
+It uses the standard library alone, of Python 3.8 or later, and knows nothing of the rest of this
+package. A fork returns from the function that serves to the end of this file, runs the command,
+and ends as an interpreter of its own would have ended.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import ctypes
 import gc
 import importlib
 import importlib.machinery
+import importlib.util
 import io
 import json
 import mmap
@@ -31,159 +32,10 @@ import time
 import types
 from typing import Any, NoReturn
 
-HOST = "/host"
-
-_NEW_NAMESPACES = 0x00020000 | 0x08000000 | 0x04000000  # mount, IPC, UTS
-_NEW_USER_AND_PIDS = 0x10000000 | 0x20000000
-_MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
-_MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
-_MNT_DETACH = 2
-_ATTR_RDONLY, _ATTR_NOSUID, _ATTR_NODEV = 1, 2, 4
-_AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
-_PR_SET_DUMPABLE, _PR_SET_NAME, _PR_CAPBSET_DROP = 4, 15, 24
-_PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 _PR_SET_MM, _PR_SET_MM_MAP = 35, 14
-_SYS_MOUNT_SETATTR = 442
-_SYS = {"x86_64": {"pivot_root": 155, "capset": 126}, "aarch64": {"pivot_root": 41, "capset": 91}}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _shown: list[mmap.mmap] = []
-
-
-def _check(result: int, what: str) -> None:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
-
-
-def _syscall(number: int, what: str, *arguments: Any) -> None:
-    _check(_libc.syscall(ctypes.c_long(number), *arguments), what)
-
-
-def _prctl(option: int, value: int | bytes, third: int = 0) -> None:
-    argument = ctypes.c_char_p(value) if isinstance(value, bytes) else ctypes.c_ulong(value)
-    result = _libc.prctl(option, argument, ctypes.c_ulong(third), ctypes.c_ulong(0), 0)
-    _check(result, f"prctl {option}")
-
-
-def _mount(
-    source: str, target: str, kind: str | None, flags: int, data: str | None = None
-) -> None:
-    result = _libc.mount(
-        os.fsencode(source),
-        os.fsencode(target),
-        kind.encode() if kind else None,
-        ctypes.c_ulong(flags),
-        data.encode() if data else None,
-    )
-    _check(result, f"mount {source} at {target}")
-
-
-def _restrict(target: str, attributes: int, flags: int = _AT_RECURSIVE) -> None:
-    """Add attributes to a mount and all below it."""
-    values = (ctypes.c_uint64 * 4)(attributes, 0, 0, 0)
-    _syscall(
-        _SYS_MOUNT_SETATTR,
-        f"restrict {target}",
-        _AT_FDCWD,
-        os.fsencode(target),
-        flags,
-        ctypes.byref(values),
-        ctypes.c_size_t(ctypes.sizeof(values)),
-    )
-
-
-def _bind(source: str, target: str, *, read_only: bool = False, device: bool = False) -> None:
-    _mount(source, target, None, _MS_BIND | _MS_REC)
-    attributes = _ATTR_NOSUID
-    attributes |= 0 if device else _ATTR_NODEV
-    attributes |= _ATTR_RDONLY if read_only else 0
-    _restrict(target, attributes)
-
-
-def _ensure(target: str, *, folder: bool) -> None:
-    if os.path.lexists(target):
-        return
-    if folder:
-        os.makedirs(target)
-        return
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
-
-
-def _mount_dev(target: str, shared_memory: int | None) -> None:
-    _mount("tmpfs", target, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=0755")
-    for name in ("null", "zero", "full", "random", "urandom", "tty"):
-        _ensure(f"{target}/{name}", folder=False)
-        _bind(f"{HOST}/dev/{name}", f"{target}/{name}", device=True)
-    for name, link in (
-        ("fd", "/proc/self/fd"),
-        ("core", "/proc/kcore"),
-        ("ptmx", "pts/ptmx"),
-        ("stdin", "/proc/self/fd/0"),
-        ("stdout", "/proc/self/fd/1"),
-        ("stderr", "/proc/self/fd/2"),
-    ):
-        os.symlink(link, f"{target}/{name}")
-    os.mkdir(f"{target}/shm", 0o755)
-    os.mkdir(f"{target}/pts", 0o755)
-    options = "newinstance,ptmxmode=0666,mode=620"
-    _mount("devpts", f"{target}/pts", "devpts", _MS_NOSUID | _MS_NOEXEC, options)
-    _mount_memory(f"{target}/shm", shared_memory, "0755")
-
-
-def _mount_memory(target: str, size: int | None, mode: str) -> None:
-    options = f"mode={mode}" if size is None else f"mode={mode},size={size}"
-    _mount("tmpfs", target, "tmpfs", _MS_NOSUID | _MS_NODEV, options)
-
-
-def _mount_proc(target: str, read_only: list[str]) -> None:
-    _mount("proc", target, "proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
-    for name in read_only:
-        _bind(f"{target}/{name}", f"{target}/{name}", read_only=True)
-
-
-def _build_root(steps: list[dict[str, Any]]) -> None:
-    """Mount the steps of `sandbox.root` and make the result the root; the old one goes."""
-    _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
-    top = HOST + steps[0]["source"]
-    _bind(top, top)
-    for step in steps[1:]:
-        target = top + step["target"]
-        if step["kind"] == "bind":
-            source = HOST + step["source"]
-            _ensure(target, folder=os.path.isdir(source))
-            _bind(source, target, read_only=step["read_only"], device=step["device"])
-        elif step["kind"] == "proc":
-            _mount_proc(target, step["read_only"])
-        elif step["kind"] == "memory":
-            _ensure(target, folder=True)
-            _mount_memory(target, step["size"], "1777")
-        elif step["kind"] == "seal":
-            _restrict(top, _ATTR_RDONLY, flags=0)
-        else:
-            _mount_dev(target, step["shared_memory"])
-    os.chdir(top)
-    _syscall(_SYS[os.uname().machine]["pivot_root"], "pivot_root", b".", b".")
-    _check(_libc.umount2(b".", _MNT_DETACH), "umount of the old root")
-    os.chdir("/")
-
-
-def _give_up_privileges() -> None:
-    with open("/proc/sys/kernel/cap_last_cap") as stream:
-        last = int(stream.read())
-    for capability in range(last + 1):
-        _prctl(_PR_CAPBSET_DROP, capability)
-    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    _syscall(
-        _SYS[os.uname().machine]["capset"],
-        "capset",
-        ctypes.byref(header),
-        ctypes.byref((ctypes.c_uint32 * 6)()),
-    )
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    _prctl(_PR_SET_DUMPABLE, 1)
 
 
 def _show(command: list[str], environment: dict[str, str]) -> None:
@@ -217,79 +69,6 @@ def _show(command: list[str], environment: dict[str, str]) -> None:
     )
 
 
-def _monitor(request: dict[str, Any], status: int, output: int, reply: int) -> dict[str, Any]:
-    """Be the monitor; returns in PID 1 alone, ready to run the command."""
-    os.setsid()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    gate_out, gate_in = os.pipe()
-    begun_out, begun_in = os.pipe()
-    what, user, group = "new namespaces", os.getuid(), os.getgid()
-    try:
-        _check(_libc.unshare(_NEW_USER_AND_PIDS), "user and PID")
-        _prctl(_PR_SET_DUMPABLE, 1)
-        for name, text in (
-            ("setgroups", "deny"),
-            ("uid_map", f"{request['user']} {user} 1"),
-            ("gid_map", f"{request['group']} {group} 1"),
-        ):
-            what = f"write {text!r} to {name}"
-            with open(f"/proc/self/{name}", "w") as stream:
-                stream.write(text)
-        what = "fork"
-        pid = os.fork()
-    except OSError as error:
-        os.write(reply, f"{what}: {error}".encode())
-        os._exit(1)
-    if pid == 0:
-        os.close(gate_in)
-        os.close(begun_out)
-        os.close(status)
-        os.read(gate_out, 1)
-        os.close(gate_out)
-        _become(request, output, reply, begun_in)
-        return request
-    for descriptor in (begun_in, gate_out, output):
-        os.close(descriptor)
-    namespace = os.stat(f"/proc/{pid}/ns/pid").st_ino
-    record = {"child-pid": pid, "pid-namespace": namespace}
-    os.write(status, json.dumps(record).encode() + b"\n")
-    os.close(gate_in)
-    _, result = os.waitpid(pid, 0)
-    code = os.waitstatus_to_exitcode(result)
-    if os.read(begun_out, 1):
-        record = {"exit-code": code if code >= 0 else 128 - code}
-        os.write(status, json.dumps(record).encode() + b"\n")
-    os._exit(0)
-
-
-def _become(request: dict[str, Any], output: int, reply: int, begun: int) -> None:
-    """Turn this PID 1 into the container, up to the command itself; a failure ends it."""
-    try:
-        os.setsid()
-        _check(_libc.unshare(_NEW_NAMESPACES), "new namespaces")
-        socket.sethostname(request["hostname"])
-        os.umask(0o022)
-        _build_root(request["steps"])
-        _give_up_privileges()
-        os.chdir(request["cwd"])
-        _prctl(_PR_SET_NAME, os.fsencode(os.path.basename(request["command"][0]))[:15])
-        null = os.open("/dev/null", os.O_RDONLY)
-        os.dup2(null, 0)
-        for descriptor in (1, 2):
-            os.dup2(output, descriptor)
-        for descriptor in {null, output} - {0, 1, 2}:
-            os.close(descriptor)
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the starter is to know it
-        os.write(reply, f"{type(error).__name__}: {error}".encode())
-        os._exit(1)
-    os.write(begun, b"1")
-    # The owner may have died while it waited: another will find the container on disk.
-    with contextlib.suppress(BrokenPipeError):
-        os.write(reply, b"ok")
-    os.close(begun)
-    os.close(reply)
-
-
 def _close_all_but(keep: set[int]) -> None:
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2 and int(name) not in keep:
@@ -299,49 +78,157 @@ def _close_all_but(keep: set[int]) -> None:
                 continue  # The descriptor of the listing itself.
 
 
-def _serve(connection: socket.socket, idle: float) -> dict[str, Any]:
+def _receive(connection: socket.socket, count: int) -> list[int]:
+    """The descriptors of the next request; ends this process when there will be none."""
+    try:
+        message, ancillary, _, _ = connection.recvmsg(16, socket.CMSG_SPACE(4 * count))
+    except socket.timeout:  # noqa: UP041 - its name in every version
+        sys.exit(0)
+    if not message:
+        # The owner has gone: nothing will be asked any more. Containers made here live on.
+        sys.exit(0)
+    descriptors = array.array("i")
+    for _, _, data in ancillary:
+        descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
+    return list(descriptors)
+
+
+def _serve_containers(connection: socket.socket, idle: float, enclose: Any) -> dict[str, Any]:
     """Fork a container for each request; returns in the containers alone."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     connection.settimeout(idle)
     while True:
-        try:
-            message, ancillary, _, _ = connection.recvmsg(16, socket.CMSG_SPACE(4 * 4))
-        except TimeoutError:
-            sys.exit(0)
-        if not message:
-            # The owner has gone: nothing will be asked any more. The containers live on.
-            sys.exit(0)
-        descriptors = array.array("i")
-        for _, _, data in ancillary:
-            descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
+        descriptors = _receive(connection, 4)
         if os.fork() == 0:
             source, status, output, reply = descriptors
             connection.close()
             with open(source) as stream:
                 request = json.load(stream)
             _close_all_but({status, output, reply})
-            return _monitor(request, status, output, reply)
+            made: dict[str, Any] = enclose(request, status, output, reply)
+            return made
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _serve_here(connection: socket.socket, base: dict[str, str], script: str) -> dict[str, Any]:
+    """Fork a run of the script for each request, in this very container; returns in those alone.
+
+    As PID 1 it inherits what a run leaves behind, and ends it. A run that leaves something of
+    which only a new container would be free is the last one here.
+    """
+    if os.getpid() != 1:
+        # To end what is left is to end all that it sees: it must be alone in its namespace.
+        sys.exit("this is not PID 1 of a container")
+    # What the shell that started this added to the environment that it was given.
+    added = {name: value for name, value in os.environ.items() if base.get(name) != value}
+    names = {name.partition(".")[0] for name in sys.modules} - {"__main__"}
+    names |= {"sitecustomize", "usercustomize"}
+    folders = [*_python_path(), os.path.dirname(os.path.realpath(script))]
+    python = getattr(sys, "orig_argv", [sys.executable])[0]
+    devices = set(os.listdir("/dev"))
+    while True:
+        source, *streams = _receive(connection, 4)
+        with open(source) as stream:
+            request = json.load(stream)
+        objection = _shadow(folders, names) or _changed(request["launcher"], request["text"])
+        if objection:
+            for descriptor in streams:
+                os.close(descriptor)
+            connection.send(f"cold {objection}".encode()[:4000])
+            continue
+        connection.send(b"begun")
+        pid = os.fork()
+        if pid == 0:
+            connection.close()
+            for target, descriptor in enumerate(streams):
+                os.dup2(descriptor, target)
+            _close_all_but(set())
+            request["environment"].update(added)
+            return {**request, "command": [python, script]}
+        for descriptor in streams:
+            os.close(descriptor)
+        code, last = _attend(pid), _litter(devices)
+        connection.send(f"ended {code}{' last' if last else ''}".encode())
+        if last:
+            sys.exit(0)
+
+
+def _python_path() -> list[str]:
+    words = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return [os.path.abspath(word) for word in words if word]
+
+
+def _shadow(folders: list[str], names: set[str]) -> str:
+    """Why a new interpreter would not find all that was imported here where this one did."""
+    suffixes = importlib.machinery.all_suffixes()
+    for folder in folders:
+        for entry in os.listdir(folder) if os.path.isdir(folder) else ():
+            name, dot, rest = entry.partition(".")
+            path = os.path.join(folder, entry)
+            if name in names and (dot + rest in suffixes if dot else os.path.isdir(path)):
+                return f"{path} hides a module that was imported already"
+    return ""
+
+
+def _changed(path: str, text: str) -> str:
+    """Why a program is not the one that it was."""
+    try:
+        with open(path, newline="") as stream:
+            return "" if stream.read() == text else f"{path} was changed"
+    except (OSError, ValueError) as error:
+        return f"{path} cannot be read: {error}"
+
+
+def _attend(pid: int) -> int:
+    """Wait for a child, as the PID 1 that ends with it would; what it left behind is ended too."""
+    while True:
+        found, status = os.waitpid(-1, 0)
+        if found == pid:
+            break
+    with contextlib.suppress(ProcessLookupError):
+        # To all in this PID namespace but its PID 1.
+        os.kill(-1, signal.SIGKILL)
+    while True:
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            break
+    return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def _litter(devices: set[str]) -> bool:
+    """Whether something is left in this container's memory: in /dev, or of System V's kind."""
+    if os.listdir("/dev/shm") or set(os.listdir("/dev")) != devices:  # noqa: S108 - not a draft
+        return True
+    for kind in ("shm", "sem", "msg"):
+        path = f"/proc/sysvipc/{kind}"
+        if os.path.exists(path):
+            with open(path) as stream:
+                if len(stream.readlines()) > 1:
+                    return True
+    return False
 
 
 def _set_streams(*, unbuffered: bool) -> None:
     """Standard streams as a new interpreter makes them, on the descriptors of the container."""
     encoding, errors = sys.stdout.encoding, sys.stdout.errors
     for name, descriptor in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
-        file = io.FileIO(descriptor, "rb" if name == "stdin" else "wb", closefd=False)
+        file: Any = io.FileIO(descriptor, "rb" if name == "stdin" else "wb", closefd=False)
+        file.name = f"<{name}>"
         stream: Any = file
         if name == "stdin":
             stream = io.BufferedReader(file)
         elif not unbuffered:
             stream = io.BufferedWriter(file)
-        text = io.TextIOWrapper(
+        text: Any = io.TextIOWrapper(
             stream,
             encoding=encoding,
             errors="backslashreplace" if name == "stderr" else errors,
             line_buffering=name == "stderr",
             write_through=unbuffered,
         )
+        text.mode = "r" if name == "stdin" else "w"
         setattr(sys, name, text)
         setattr(sys, f"__{name}__", text)
 
@@ -454,11 +341,28 @@ def _preload(modules: list[str]) -> str:
     return ""
 
 
+def _enclose() -> Any:
+    """The function that makes containers; its module lies beside this file."""
+    place = os.path.join(os.path.dirname(__file__), "enclosure.py")
+    spec = importlib.util.spec_from_file_location("sandbox_enclosure", place)
+    if spec is None or spec.loader is None:
+        raise ImportError(place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.enclose
+
+
 def _main() -> None:
     setup = json.loads(sys.argv[1])
     # The folder of this file is not the container's business.
     del sys.path[0]
     connection = socket.socket(fileno=setup["socket"])
+    inside = "environment" in setup
+    enclose = None if inside else _enclose()
+    # They come first again when a command runs: what is imported now is not to be taken of them.
+    for path in _python_path():
+        if sys.path[0] == path:
+            del sys.path[0]
     fault = _preload(setup["preload"])
     if fault:
         connection.send(fault.encode()[:4000])
@@ -466,7 +370,10 @@ def _main() -> None:
     gc.collect()
     gc.freeze()
     connection.send(b"ready")
-    _run(_serve(connection, setup["idle"]))
+    if inside:
+        _run(_serve_here(connection, setup["environment"], sys.argv[2]))
+    else:
+        _run(_serve_containers(connection, setup["idle"], enclose))
 
 
 if __name__ == "__main__":

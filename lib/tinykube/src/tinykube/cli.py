@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import json
 import os
 import select
@@ -15,11 +14,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from sandbox import lock
 from tinykube import nodes
 from tinykube.config import ConfigError, Folder
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
+_RELEASE_SECONDS = 5.0
 _READY = b"ready\n"
 _LOG_BYTES = 4 * 2**20
 
@@ -116,19 +117,22 @@ def _tell(descriptor: int | None, text: bytes) -> None:
 
 def _running(folder: Folder) -> int | None:
     """The daemon's pid, None if none runs: only the lock tells, a pid alone may be stale."""
+    end = time.monotonic() + _RELEASE_SECONDS
+    while True:
+        pid = lock.holder(folder.lock)
+        if not pid or _lives(pid) or time.monotonic() > end:
+            return pid
+        # A killed daemon's lock is held for a moment by the process that it was just starting.
+        time.sleep(0.01)
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
     try:
-        descriptor = os.open(folder.lock, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            text = os.read(descriptor, 32).decode("ascii", "replace").strip()
-            return int(text) if text.isdigit() else 0
-        return None
-    finally:
-        os.close(descriptor)
+        stat = Path("/proc", str(pid), "stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def _start(_: argparse.Namespace) -> int:

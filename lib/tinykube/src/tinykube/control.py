@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Sequence
+from typing import NoReturn
 
 from tinykube.registry import Registry
 from tinykube.store import Change, StorageError
@@ -50,25 +51,24 @@ class Loop:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        self.load()
-        self.wake()
+        while True:
+            try:
+                self.load()
+                self.wake()
+                await self._work()
+            except StorageError as error:
+                log.error("%s: %s; tried again in %s s", self.name, error, _RETRY_SECONDS)
+            except Exception:
+                # One odd object must not stop the loop for all the others for good.
+                log.exception("%s: failed; tried again in %s s", self.name, _RETRY_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _work(self) -> NoReturn:
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.pause()):
                     await self._wake.wait()
             self._wake.clear()
-            try:
-                if self.step():
-                    self.wake()
-                    await asyncio.sleep(0)
-            except StorageError as error:
-                log.error("%s: %s; tried again in %s s", self.name, error, _RETRY_SECONDS)
-                await asyncio.sleep(_RETRY_SECONDS)
-                self.load()
+            if self.step():
                 self.wake()
-            except Exception:
-                # One odd object must not stop the loop for all the others for good.
-                log.exception("%s: failed; tried again in %s s", self.name, _RETRY_SECONDS)
-                await asyncio.sleep(_RETRY_SECONDS)
-                self.load()
-                self.wake()
+                await asyncio.sleep(0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import fcntl
 import gc
 import logging
 import os
@@ -14,6 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from sandbox import lock
 from sandbox.execution import Execution
 from tinykube import backup, bootstrap, config, discovery, events, pki, serving
 from tinykube.api import Api, Context
@@ -96,19 +96,14 @@ class Node:
 @contextlib.contextmanager
 def locked(folder: Folder) -> Iterator[None]:
     """Hold the lock of the data folder; it holds our pid. Raises StartError if another does."""
-    descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = os.read(descriptor, 32).decode("ascii", "replace").strip()
-            raise StartError(
-                f"tinykube already runs on {folder.root} (process {pid}); "
-                "`tinykube status` shows it, `tinykube stop` ends it"
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
-        # Not removed at the end: another daemon may wait for this very file.
+        descriptor = lock.hold(folder.lock)
+    except lock.HeldError as error:
+        raise StartError(
+            f"tinykube already runs on {folder.root} (process {error.pid}); "
+            "`tinykube status` shows it, `tinykube stop` ends it"
+        ) from None
+    try:
         yield
     finally:
         os.close(descriptor)
@@ -219,7 +214,11 @@ class Daemon:
         work.add(asyncio.create_task(node.run(), name="node"))
         serving_ = ServiceProxy(registry, self._folder.proxy)
         work.add(asyncio.create_task(serving_.run(), name=serving_.name))
-        copying = backup.keep(self.store, self._folder.backup, self._tell_backup)
+        copying = backup.keep(
+            lambda: backup.write(self._folder.database, self._folder.backup),
+            lambda: self.store.version,
+            self._tell_backup,
+        )
         work.add(asyncio.create_task(copying, name="backup"))
         accepting = asyncio.create_task(server.serve(sockets=[self._listener]), name="server")
         stopping = asyncio.create_task(self._stop.wait(), name="stop")

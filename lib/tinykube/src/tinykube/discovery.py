@@ -105,6 +105,7 @@ def resource_list(catalog: Catalog, name: str, version_: str) -> JSON | None:
 
 _SUB_GROUPS = {"Scale": ("autoscaling", "v1"), "Eviction": ("policy", "v1")}
 _SUB_VERBS = {
+    "Namespace": ["update"],
     "TokenRequest": ["create"],
     "Scale": ["get", "patch", "update"],
     "Binding": ["create"],

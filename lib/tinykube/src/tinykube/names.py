@@ -10,7 +10,6 @@ _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-
 _QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
 _CONFIG_KEY = re.compile(r"[-._a-zA-Z0-9]+")
 _VERSION = re.compile(r"v([1-9][0-9]{0,8})(?:(alpha|beta)([1-9][0-9]{0,8}))?")
-_SEGMENT = re.compile(r"[^/%]+")
 # No vowels and no digits that look like letters: no words, no doubt (Kubernetes' own set).
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
@@ -30,7 +29,7 @@ SUBDOMAIN_RULE = (
     "for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 )
 QUALIFIED_RULE = (
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end "
+    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end "
     "with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "
     "validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
 )
@@ -49,7 +48,9 @@ def label_fault(name: str) -> str:
     """What is wrong with an RFC 1123 label (namespaces, containers, volumes); empty if nothing."""
     if len(name) > 63:
         return "must be no more than 63 characters"
-    return "" if _LABEL.fullmatch(name) else LABEL_RULE
+    if _LABEL.fullmatch(name):
+        return ""
+    return "must not contain dots" if _SUBDOMAIN.fullmatch(name) else LABEL_RULE
 
 
 def letter_label_fault(name: str) -> str:
@@ -72,26 +73,33 @@ def segment_fault(name: str) -> str:
         return "must be no more than 253 characters"
     if name in (".", ".."):
         return f"may not be '{name}'"
-    return "" if _SEGMENT.fullmatch(name) else "may not contain '/' or '%' and must not be empty"
+    faults = [f"may not contain '{letter}'" for letter in "/%" if letter in name]
+    return faults[0] if faults else "" if name else "must not be empty"
 
 
-def label_key_fault(key: str) -> str:
-    """What is wrong with the key of a label or annotation; empty if nothing."""
-    prefix, separator, name = key.rpartition("/")
-    if separator and (fault := subdomain_fault(prefix)):
-        return f"prefix part {fault}"
+def label_key_faults(key: str) -> list[str]:
+    """What is wrong with the key of a label or annotation; nothing if it is one."""
+    *prefixes, name = key.split("/")
+    if len(prefixes) > 1:
+        more = " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+        return [f"a valid label key {QUALIFIED_RULE}{more}"]
+    faults = []
+    for prefix in prefixes:
+        fault = subdomain_fault(prefix) if prefix else "must be non-empty"
+        faults += [f"prefix part {fault}"] if fault else []
     if not name:
-        return "name part must be non-empty"
-    if len(name) > 63:
-        return "name part must be no more than 63 characters"
-    return "" if _QUALIFIED.fullmatch(name) else QUALIFIED_RULE
+        faults.append("name part must be non-empty")
+    elif len(name) > 63:
+        faults.append("name part must be no more than 63 bytes")
+    if not _QUALIFIED.fullmatch(name):
+        faults.append(f"name part {QUALIFIED_RULE}")
+    return faults
 
 
-def label_value_fault(value: str) -> str:
-    """What is wrong with the value of a label; empty if nothing."""
-    if len(value) > 63:
-        return "must be no more than 63 characters"
-    return "" if not value or _QUALIFIED.fullmatch(value) else VALUE_RULE
+def label_value_faults(value: str) -> list[str]:
+    """What is wrong with the value of a label; nothing if it is one."""
+    faults = ["must be no more than 63 bytes"] if len(value) > 63 else []
+    return faults if not value or _QUALIFIED.fullmatch(value) else [*faults, VALUE_RULE]
 
 
 def port_faults(name: str) -> list[str]:
@@ -114,8 +122,10 @@ def config_key_fault(key: str) -> str:
     """What is wrong with a key of a Secret or ConfigMap; empty if nothing."""
     if len(key) > 253:
         return "must be no more than 253 characters"
-    if key in (".", "..") or key.startswith(".."):
-        return "must not be '.' or start with '..'"
+    if key in (".", ".."):
+        return f"must not be '{key}'"
+    if key.startswith(".."):
+        return "must not start with '..'"
     return "" if _CONFIG_KEY.fullmatch(key) else KEY_RULE
 
 

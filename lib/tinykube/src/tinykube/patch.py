@@ -6,8 +6,9 @@ from typing import Any
 
 from tinykube import objects, schema
 from tinykube.objects import JSON
+from tinykube.operations import PatchError, apply
 from tinykube.schema import Many, Shape
-from tinykube.status import ApiError, bad_request
+from tinykube.status import ApiError, Cause, bad_request, invalid
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -18,15 +19,23 @@ APPLY_PATCH = "application/apply-patch+yaml"
 _MAX_OPERATIONS = 10_000
 _ORDER = "$setElementOrder/"
 _DELETE_VALUES = "$deleteFromPrimitiveList/"
+# The types that custom resources take, too.
+OF_EVERY_KIND = (JSON_PATCH, MERGE_PATCH, APPLY_PATCH)
 
 
 def untaken() -> ApiError:
     """What a patch of a type that a resource does not take is answered with."""
-    taken = ", ".join((JSON_PATCH, MERGE_PATCH, APPLY_PATCH))
     message = (
-        f"the body of the request was in an unknown format - accepted media types include: {taken}"
+        "the body of the request was in an unknown format - accepted media types include: "
+        f"{', '.join(OF_EVERY_KIND)}"
     )
     return ApiError(415, "UnsupportedMediaType", message)
+
+
+def unreadable(error: ApiError) -> ApiError:
+    """The patch itself could be read, but not what it makes of its object."""
+    fault = Cause("FieldValueInvalid", f"Invalid value: {error.message}", "patch")
+    return invalid("", "", "", [fault])
 
 
 def json_patch(obj: JSON, operations: Any) -> Any:
@@ -35,17 +44,13 @@ def json_patch(obj: JSON, operations: Any) -> Any:
     Raises:
         ApiError: 400 for a malformed patch, 422 for one that does not fit the object.
     """
-    # Few clients send these; the library costs memory.
-    import jsonpatch
-    from jsonpointer import JsonPointerException
-
     if not isinstance(operations, list) or len(operations) > _MAX_OPERATIONS:
         raise bad_request(f"a JSON patch is a list of at most {_MAX_OPERATIONS} operations")
     if not all(isinstance(item, dict) for item in operations):
         raise bad_request("error decoding patch: each operation of a JSON patch is an object")
     try:
-        return jsonpatch.JsonPatch(operations).apply(objects.copy(obj))
-    except (jsonpatch.JsonPatchException, JsonPointerException, TypeError, KeyError):
+        return apply(objects.copy(obj), operations)
+    except (PatchError, RecursionError):
         # Kubernetes does not say what is wrong, and the patch's own value may be a secret.
         message = "the server rejected our request due to an error in our request"
         raise ApiError(422, "Invalid", message, detailed=True) from None

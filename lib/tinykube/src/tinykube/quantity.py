@@ -65,6 +65,23 @@ def milli_of(text: str | int | float) -> int:
     return -(-value.numerator // value.denominator)
 
 
+def canonical(text: str | int | float) -> str:
+    """A quantity as the API shows it: `0.5Gi` is `512Mi`, `1000m` is `1`. Raises ValueError."""
+    value = parse(text)
+    match = _FORM.fullmatch(str(text).strip() if isinstance(text, str) else repr(text))
+    suffix = (match[2] if match else "") or ""
+    if suffix.endswith("i") and abs(value) >= 1024:
+        # As whole bytes, and never as less than was asked for.
+        return write(Fraction(-(-value.numerator // value.denominator)), binary=True)
+    if suffix[:1] not in ("e", "E") or len(suffix) == 1:
+        return write(value, binary=False)
+    for exponent in range(18, -10, -3):
+        scaled = value / Fraction(10) ** exponent
+        if value and scaled.denominator == 1:
+            return f"{scaled}e{exponent}" if exponent else str(scaled)
+    return write(value, binary=False)
+
+
 def is_binary(texts: Iterable[str]) -> bool:
     """True if the first of these quantities that has a suffix has a binary one (`Ki`, `Mi`)."""
     return next((text.endswith("i") for text in texts if not text[-1:].isdigit()), False)

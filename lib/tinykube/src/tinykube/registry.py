@@ -12,14 +12,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sandbox.network import FIRST, Subnet
-from tinykube import fieldsets, kinds, names, objects, patch, rules, status
+from tinykube import decoding, fieldsets, kinds, names, objects, patch, rules, status
 from tinykube.admission import quotas
+from tinykube.admission.tallies import Tallies
 from tinykube.catalog import Catalog
 from tinykube.crd.definitions import Definitions
 from tinykube.kinds import Resource
 from tinykube.objects import JSON
 from tinykube.rbac import SYSTEM, Authorizer, Caller
-from tinykube.schema import Findings, ShapeError
+from tinykube.schema import Findings
+from tinykube.status import Cause
 from tinykube.store import Store, Transaction
 
 ORPHAN = "orphan"
@@ -91,6 +93,7 @@ class Registry:
         self.catalog = Catalog()
         Definitions(store, self.catalog)
         self.authorizer = Authorizer(store)
+        self.tallies = Tallies(store, self.catalog)
         # Where services have their addresses; the daemon's own choice is set before serving.
         self.subnet = Subnet(FIRST)
         # What every namespace gets as the config map kube-root-ca.crt; set before serving.
@@ -108,61 +111,6 @@ class Registry:
             raise status.not_found(resource.plural, resource.group, name)
         return data
 
-    def read(
-        self, resource: Resource, body: Any, options: Options, *, part: bool = False
-    ) -> tuple[JSON, Findings]:
-        """A client's object, checked against the resource's shape. Raises ApiError 400.
-
-        Args:
-            resource: what it is to be.
-            body: the object as it came.
-            options: what warnings are added to.
-            part: it is what a manager applies, and need not be whole.
-        """
-        if not isinstance(body, dict):
-            raise status.bad_request(f"the body must be an object of kind {resource.kind}")
-        if not resource.typed and not body.get("kind"):
-            text = objects.dump(body)[:1024]
-            raise status.bad_request(
-                f"the object provided is unrecognized (must be of type {resource.kind}): Object "
-                f"'Kind' is missing in '{text}' ({text})"
-            )
-        kind = body.get("kind") or resource.kind
-        version = body.get("apiVersion") or resource.api_version
-        if not resource.typed and version != resource.api_version:
-            raise status.bad_request(
-                f"the API version in the data ({str(version)[:80]}) does not match the expected "
-                f"API version ({resource.api_version})"
-            )
-        if not resource.typed and kind != resource.kind:
-            name = str((body.get("metadata") or {}).get("name", ""))[:253]
-            fault = status.wrong("kind", kind, f"must be {resource.kind}")
-            raise status.invalid(str(kind)[:80], resource.group, name, [fault])
-        if (version, kind) != (resource.api_version, resource.kind):
-            raise status.bad_request(
-                f"the object provided is {str(version)[:80]}, Kind={str(kind)[:80]}; this "
-                f"resource takes {resource.api_version}, Kind={resource.kind}"
-            )
-        findings = Findings()
-        try:
-            clean = resource.read(body, findings, part=part)
-        except ShapeError as error:
-            raise status.bad_request(
-                f'{resource.kind} in version "{resource.version}" cannot be handled as a '
-                f"{resource.kind}: {error}"
-            ) from None
-        if findings.unknown and options.validation == "Strict":
-            listed = ", ".join(f'unknown field "{path}"' for path in findings.unknown[:20])
-            raise status.bad_request(
-                f'{resource.kind} in version "{resource.version}" cannot be handled as a '
-                f"{resource.kind}: strict decoding error: {listed}"
-            )
-        if options.validation == "Warn":
-            options.warnings += [f'unknown field "{path}"' for path in findings.unknown[:20]]
-        clean = kinds.body(resource, clean)
-        clean.setdefault("metadata", {})
-        return clean, findings
-
     # Creating.
 
     def create(
@@ -173,7 +121,7 @@ class Registry:
         Raises:
             ApiError: 400, 403, 404 (its namespace), 409, 422.
         """
-        new, findings = self.read(resource, body, options)
+        new, findings = decoding.decode(resource, body, options)
         return self._create(resource, namespace, new, findings, caller, options)
 
     def _create(
@@ -188,13 +136,13 @@ class Registry:
         applied: bool = False,
     ) -> Written:
         meta = new["metadata"]
-        if meta.get("resourceVersion"):
-            raise status.bad_request("resourceVersion should not be set on objects to be created")
+        version = meta.pop("resourceVersion", "")
         self._place(resource, namespace, new)
         for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink"):
             meta.pop(name, None)
         if not meta.get("name") and meta.get("generateName"):
             meta["name"] = self._generate(resource, namespace, meta["generateName"])
+        ownable = resource.ownable(new)
         if resource.status:
             new.pop("status", None)
         meta["uid"] = str(uuid.uuid4())
@@ -203,31 +151,38 @@ class Registry:
             meta["generation"] = 1
         own = rules.of(resource)
         given = fieldsets.filled(new)
-        faults = list(rules.metadata(resource, new, None))
-        if meta.get("name"):
-            self._check_namespace(resource, namespace, meta["name"])
-            own.prepare(new, None)
-            faults += own.validate(new, None)
-        faults += findings.refused
-        if faults:
-            raise self._invalid(resource, new, faults)
-        if (there := self.store.load(resource.key, namespace, meta["name"])) is not None:
-            error = status.already_exists(resource.plural, resource.group, meta["name"])
-            if objects.terminating(there):
-                error.message = f"object is being deleted: {error.message}"
-            raise error
-        if not applied:
+        self._check_namespace(resource, namespace, meta.setdefault("name", ""))
+        own.prepare(new, None)
+        # What admission adds belongs to nobody.
+        if not ownable:
+            meta.pop("managedFields", None)
+        elif not applied:
             fieldsets.created(
                 new,
                 resource.shape,
                 resource.key,
                 options.manager,
-                custom=resource.key not in _BUILT_IN,
+                custom=not resource.typed,
                 given=given,
             )
+        own.complete(self, caller, new, None)
+        resource.fold(new)
+        self._judge(resource, new, None, findings)
+        options.warnings += own.warnings(new, None)
         own.admit(self, caller, new, None)
         quotas.admit(self, resource, new)
+        # What is no number says nothing, as in Kubernetes.
+        if _is_version(version) and not options.dry_run:
+            raise status.bad_request("resourceVersion should not be set on objects to be created")
+        if (there := self.store.load(resource.key, namespace, meta["name"])) is not None:
+            error = status.already_exists(resource.plural, resource.group, meta["name"])
+            if objects.terminating(there):
+                error.message = f"object is being deleted: {error.message}"
+            raise error
         if options.dry_run:
+            if version:
+                # Nothing is stored that could have another one.
+                meta["resourceVersion"] = version
             return Written(resource.shown(objects.dump(resource.stored(new))), created=True)
         with self.store.write() as transaction:
             data = transaction.insert(resource.key, resource.stored(new))
@@ -263,13 +218,17 @@ class Registry:
         if home is None:
             raise status.not_found("namespaces", "", namespace)
         if objects.terminating(home) and resource.key != kinds.EVENTS.key:
-            raise status.forbidden(
+            error = status.forbidden(
                 resource.plural,
                 resource.group,
                 name,
                 f"unable to create new content in namespace {namespace} because it is being "
                 "terminated",
             )
+            why = f"namespace {namespace} is being terminated"
+            # Clients tell by it that there is no use in trying again.
+            error.causes = (Cause("NamespaceTerminating", why, "metadata.namespace"),)
+            raise error
 
     def _furniture(self, namespace: str) -> list[tuple[Resource, JSON]]:
         """What every namespace has from the start."""
@@ -306,16 +265,28 @@ class Registry:
         options: Options,
         *,
         subresource: str = "",
+        owned: bool = False,
     ) -> Written:
-        """Replace an object, or its status alone. Raises ApiError."""
-        new, findings = self.read(resource, body, options)
+        """Replace an object, or its status alone; `owned` if it says itself who owns its fields.
+
+        Raises:
+            ApiError: 400, 403, 404, 409, 422.
+        """
+        new, findings = decoding.decode(resource, body, options)
         self._named(new, name)
         previous = self._stored(resource, namespace, name)
         if not resource.unconditional and not new["metadata"].get("resourceVersion"):
             fault = status.wrong("metadata.resourceVersion", 0, "must be specified for an update")
             raise status.invalid(resource.plural, resource.group, name, [fault])
         return self._replace(
-            resource, new, findings, previous, caller, options, subresource=subresource
+            resource,
+            new,
+            findings,
+            previous,
+            caller,
+            options,
+            subresource=subresource,
+            applied=owned,
         )
 
     def put(
@@ -328,38 +299,24 @@ class Registry:
         options: Options,
     ) -> Written:
         """Create an object by an update, where its kind allows that. Raises ApiError."""
-        new, findings = self.read(resource, body, options)
+        new, findings = decoding.decode(resource, body, options)
         self._named(new, name)
         meta = new["metadata"]
-        meta.pop("resourceVersion", None)
         if meta.get("uid"):
             raise self._other_uid(resource, name, meta["uid"], "")
+        _check_version(meta)
+        if not options.dry_run:
+            # Unlike a creation, it may name one; what is not there has none.
+            meta.pop("resourceVersion", None)
         return self._create(resource, namespace, new, findings, caller, options)
 
     def _named(self, new: JSON, name: str) -> None:
         """Check that an object is the one of the path. Raises ApiError 400."""
         given = new["metadata"].get("name")
         if not given:
-            raise _undeterminable(name)
+            raise status.undeterminable(name)
         if given != name:
-            raise status.bad_request(
-                f"the name of the object ({given[:253]}) does not match the name on the URL "
-                f"({name})"
-            )
-
-    def _undeclared(self, resource: Resource, config: JSON, findings: Findings) -> status.ApiError:
-        """An apply cannot own what its kind has not; Kubernetes calls that an internal error."""
-        meta = config["metadata"]
-        version = resource.api_version if resource.group else f"/{resource.version}"
-        faults = [f".{path}: field not declared in schema" for path in findings.unknown[:20]]
-        detail = faults[0] if len(faults) == 1 else "errors:\n  " + "\n  ".join(faults)
-        place = f"{meta.get('namespace') or ''}/{meta.get('name') or ''}"
-        return status.ApiError(
-            500,
-            "",
-            f"failed to create typed patch object ({place}; {version}, Kind={resource.kind}): "
-            f"{detail}",
-        )
+            raise status.misnamed(given, name)
 
     def _other_uid(self, resource: Resource, name: str, given: str, found: str) -> status.ApiError:
         return status.conflict(
@@ -393,15 +350,22 @@ class Registry:
                 patched = patch.merge_patch(old, _an_object(body))
             case patch.STRATEGIC_PATCH if resource.strategic:
                 patched = patch.strategic_patch(old, _an_object(body), resource.shape)
+                # What it is of goes by the path.
+                for member in ("apiVersion", "kind"):
+                    if isinstance(patched.get(member), str | None):
+                        patched[member] = old[member]
             case _:
                 raise patch.untaken()
-        new, findings = self.read(resource, patched, options)
-        if new["metadata"].get("name") != name:
-            raise self._invalid(
-                resource,
-                old,
-                [status.wrong("metadata.name", new["metadata"].get("name"), "field is immutable")],
-            )
+        if resource.typed and decoding.unversioned(resource, patched):
+            if options.validation == "Warn":
+                unknown = sorted(patched.keys() - {"apiVersion", "kind"})
+                options.warnings += [f'unknown field "{member[:80]}"' for member in unknown]
+            raise status.undeterminable(name)
+        try:
+            new, findings = decoding.decode(resource, patched, options)
+        except status.ApiError as error:
+            raise patch.unreadable(error) from None
+        self._named(new, name)
         return self._replace(
             resource, new, findings, previous, caller, options, subresource=subresource
         )
@@ -416,26 +380,37 @@ class Registry:
         options: Options,
         subresource: str,
     ) -> Written:
-        _check_kind(resource, body)
-        config, findings = self.read(resource, body, options, part=True)
-        if findings.unknown:
+        previous = self.store.get(resource.key, namespace, name)
+        if previous is None and subresource:
+            raise status.not_found(resource.plural, resource.group, name)
+        decoding.check_kind(resource, body)
+        config, findings = decoding.decode(resource, body, options, part=True)
+        faults = [f".{path}: field not declared in schema" for path in findings.unknown[:20]]
+        faults += fieldsets.doubled(config, resource.shape)
+        if faults:
             options.warnings.clear()
-            raise self._undeclared(resource, config, findings)
-        meta = config["metadata"]
-        self._named(config, name)
-        if "managedFields" in meta:
+            raise _untyped(resource, config, faults)
+        if "managedFields" in config["metadata"]:
             raise status.bad_request("metadata.managedFields must be nil")
         self._place(resource, namespace, config)
+        if previous is None and (uid := config["metadata"].get("uid")):
+            why = f"the provided object specified uid {uid[:64]}, and no existing object was found"
+            raise status.conflict(resource.plural, resource.group, name, f"uid mismatch: {why}")
+        ignored: JSON = {}
         if resource.status:
+            whole = config
             config = {
                 key: value
                 for key, value in config.items()
                 if key in ("apiVersion", "kind", "metadata")
                 or (key == "status") is (subresource == "status")
             }
-        previous = self.store.get(resource.key, namespace, name)
-        if previous is None and subresource:
-            raise status.not_found(resource.plural, resource.group, name)
+            ignored = {key: whole[key] for key in whole.keys() - config.keys()}
+        if subresource and not resource.typed:
+            # Its metadata is not written by that way, so nobody comes to own it.
+            meta = config["metadata"]
+            config["metadata"] = {key: meta[key] for key in meta if key in _IDENTITY}
+            ignored["metadata"] = {key: meta[key] for key in meta if key not in _IDENTITY}
         live = None if previous is None else objects.load(resource.shown(previous))
         merged = fieldsets.apply(
             live,
@@ -443,10 +418,13 @@ class Registry:
             resource.shape,
             options.manager,
             force=options.force,
+            ignored=ignored,
             subresource=subresource,
             key=resource.key,
-            custom=resource.key not in _BUILT_IN,
+            custom=not resource.typed,
         )
+        # What is there has a name, whether it was repeated or not.
+        self._named(merged, name)
         # After the merge: nobody has asked for a default, so nobody owns it.
         resource.complete(merged)
         if previous is None:
@@ -484,13 +462,14 @@ class Registry:
         name = before["name"]
         if meta.get("uid") and meta["uid"] != before["uid"]:
             raise self._other_uid(resource, name, meta["uid"], before["uid"])
+        _check_version(meta)
         if meta.get("resourceVersion") not in (None, "", "0", before["resourceVersion"]):
             raise status.conflict(resource.plural, resource.group, name, status.STALE)
         entries = fieldsets.given(meta, before.get("managedFields") or ())
+        if not subresource and not resource.ownable(new):
+            entries = ()
         if subresource:
-            state = {"status": new["status"]} if "status" in new else {}
-            kept = {key: value for key, value in old.items() if key != "status"}
-            new = {**kept, **state, "metadata": objects.copy(before)}
+            new = _part(resource, new, old, subresource)
             meta = new["metadata"]
         elif resource.status:
             new.pop("status", None)
@@ -501,6 +480,9 @@ class Registry:
             if key in before:
                 meta[key] = before[key]
         self._check_change(resource, new, old, findings, caller, subresource)
+        resource.fold(new)
+        if not subresource:
+            options.warnings += rules.of(resource).warnings(new, old)
         if not applied:
             entries = fieldsets.updated(
                 new,
@@ -509,13 +491,13 @@ class Registry:
                 resource.shape,
                 options.manager,
                 subresource,
-                custom=resource.key not in _BUILT_IN,
+                custom=not resource.typed,
             )
         meta.pop("managedFields", None)
         if entries:
             meta["managedFields"] = list(entries)
         new = kinds.body(resource, new)
-        if new == old:
+        if fieldsets.untimed(new) == fieldsets.untimed(old):
             return Written(resource.shown(previous))
         if resource.generation and not subresource and resource.differs(new, old):
             meta["generation"] = before.get("generation", 1) + 1
@@ -534,19 +516,26 @@ class Registry:
     ) -> None:
         own = rules.of(resource)
         if subresource:
-            faults = [*own.validate_status(new, old)]
+            faults = [*rules.metadata(resource, new, old), *own.validate_status(new, old)]
             if faults:
                 raise self._invalid(resource, new, faults)
             return
         own.prepare(new, old)
-        faults = [
-            *rules.metadata(resource, new, old),
-            *findings.refused,
-            *own.validate(new, old),
-        ]
+        own.complete(self, caller, new, old)
+        self._judge(resource, new, old, findings)
+        own.admit(self, caller, new, old)
+
+    def _judge(self, resource: Resource, new: JSON, old: JSON | None, findings: Findings) -> None:
+        """Raise ApiError 422 for an object that is not valid, or that cannot be had here."""
+        own = rules.of(resource)
+        common = list(rules.metadata(resource, new, old))
+        faults = list(own.validate(new, old))
+        if not faults or not own.apart:
+            faults = [*common, *faults]
+        # What Kubernetes would take is not held against what it would not take.
+        faults = faults or [*findings.refused, *own.lacking(new)]
         if faults:
             raise self._invalid(resource, new, faults)
-        own.admit(self, caller, new, old)
 
     def _write(self, resource: Resource, new: JSON, previous: str) -> Written:
         """Store a changed object; one whose deletion waited for this is removed."""
@@ -626,9 +615,18 @@ class Registry:
             return Written(resource.shown(previous))
         if dry_run:
             return Written(objects.dump(obj), gone=_released(resource, obj))
-        if resource is not kinds.PODS and _released(resource, obj):
-            return self._remove(resource, previous)
-        return self._write(resource, obj, previous)
+        if not _released(resource, obj):
+            return self._write(resource, obj, previous)
+        if resource is kinds.PODS:
+            return self._end(resource, obj, previous)
+        return self._remove(resource, previous)
+
+    def _end(self, resource: Resource, obj: JSON, previous: str) -> Written:
+        """Take out a pod that nothing keeps: whoever watches sees first that it is to go."""
+        with self.store.write() as transaction:
+            marked = transaction.replace(resource.key, obj, previous)
+            data = transaction.remove(resource.key, obj, marked)
+        return Written(data, gone=True)
 
     def _remove(self, resource: Resource, previous: str) -> Written:
         """Take out what nothing keeps; its last state says nothing of a deletion."""
@@ -642,14 +640,21 @@ class Registry:
             ("UID", deletion.uid, meta["uid"], "deleted and then recreated"),
             ("ResourceVersion", deletion.version, meta["resourceVersion"], "modified"),
         ):
-            if wanted and wanted != found:
-                raise status.conflict(
-                    resource.kind,
-                    resource.group,
-                    meta["name"],
-                    f"the {label} in the precondition ({wanted[:64]}) does not match the {label} "
-                    f"in record ({found}). The object might have been {why}",
+            if not wanted or wanted == found:
+                continue
+            if resource is kinds.NAMESPACES:
+                detail = (
+                    f"Precondition failed: {label} in precondition: {wanted[:64]}, {label} in "
+                    f"object meta: {found}"
                 )
+                raise status.conflict(resource.plural, resource.group, meta["name"], detail)
+            raise status.conflict(
+                resource.kind,
+                resource.group,
+                meta["name"],
+                f"the {label} in the precondition ({wanted[:64]}) does not match the {label} "
+                f"in record ({found}). The object might have been {why}",
+            )
 
     def _mark(self, resource: Resource, obj: JSON, deletion: Deletion) -> bool:
         """Write into `obj` that its deletion was asked for; False if that changes nothing."""
@@ -659,7 +664,11 @@ class Registry:
         if not meta.get("deletionTimestamp") or grace < meta.get("deletionGracePeriodSeconds", 0):
             moment = datetime.now(UTC) + timedelta(seconds=grace)
             meta["deletionTimestamp"] = objects.stamp(moment)
-            meta["deletionGracePeriodSeconds"] = grace
+            if resource is not kinds.NAMESPACES:
+                meta["deletionGracePeriodSeconds"] = grace
+            if not before.get("deletionTimestamp") and meta.get("generation"):
+                # Whoever acts on it has something else to do now.
+                meta["generation"] += 1
             policy = deletion.propagation or ("Orphan" if resource.orphans else "")
             extra = {"Orphan": ORPHAN, "Foreground": FOREGROUND}.get(policy)
             if extra and extra not in meta.get("finalizers", ()):
@@ -694,6 +703,8 @@ class Registry:
                 raise
 
 
+# Which object a client means.
+_IDENTITY = ("name", "namespace", "uid", "resourceVersion")
 # Written by the system alone; a client's values are ignored.
 _SYSTEM = (
     "uid",
@@ -708,23 +719,38 @@ _SYSTEM = (
 )
 
 
-def _undeterminable(name: str) -> status.ApiError:
-    return status.bad_request(
-        f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+def _untyped(resource: Resource, config: JSON, faults: Sequence[str]) -> status.ApiError:
+    """An apply cannot own what its kind has not; Kubernetes calls that an internal error."""
+    meta = config["metadata"]
+    version = resource.api_version if resource.group else f"/{resource.version}"
+    detail = faults[0] if len(faults) == 1 else "errors:\n  " + "\n  ".join(faults)
+    place = f"{meta.get('namespace') or ''}/{meta.get('name') or ''}"
+    return status.ApiError(
+        500,
+        "",
+        f"failed to create typed patch object ({place}; {version}, Kind={resource.kind}): "
+        f"{detail}",
     )
 
 
-def _check_kind(resource: Resource, body: Any) -> None:
-    """An apply must say what it is of. Raises ApiError 400."""
-    if not isinstance(body, dict):
-        return
-    version, kind = (str(body.get(key) or "")[:80] for key in ("apiVersion", "kind"))
-    if (version, kind) != (resource.api_version, resource.kind):
-        named = version if "/" in version else f"/{version}"
-        raise status.bad_request(f"invalid object type: {named}, Kind={kind}")
-
-
-_BUILT_IN = frozenset(item.key for item in kinds.STORED)
+def _part(resource: Resource, new: JSON, old: JSON, subresource: str) -> JSON:
+    """What a write through a subresource makes of an object: one part and, mostly, metadata."""
+    part = subresource
+    if subresource == "finalize":
+        part = "spec"
+        new.setdefault(part, {})
+    whole = {key: value for key, value in old.items() if key != part}
+    if part in new:
+        whole[part] = new[part]
+    meta = objects.copy(old["metadata"])
+    if resource.typed:
+        meta = new["metadata"]
+        if resource is kinds.PODS:
+            # Kubelets once corrupted them.
+            meta.pop("ownerReferences", None)
+            if "ownerReferences" in old["metadata"]:
+                meta["ownerReferences"] = old["metadata"]["ownerReferences"]
+    return {**whole, "metadata": meta}
 
 
 def _record(resource: Resource, new: JSON, previous: str) -> None:
@@ -743,8 +769,19 @@ def _record(resource: Resource, new: JSON, previous: str) -> None:
         resource.shape,
         "tinykube",
         "status" if alone else "",
-        custom=resource.key not in _BUILT_IN,
+        custom=not resource.typed,
     )
+
+
+def _is_version(text: str) -> bool:
+    """True for the number of a version."""
+    return text.isascii() and text.isdigit() and int(text[:20]) > 0
+
+
+def _check_version(meta: JSON) -> None:
+    version = meta.get("resourceVersion")
+    if version and not (version.isascii() and version.isdigit()):
+        raise status.bad_request(f"metadata.resourceVersion: {version[:80]!r} is no version")
 
 
 def _an_object(body: Any) -> JSON:

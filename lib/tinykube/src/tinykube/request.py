@@ -14,7 +14,7 @@ from tinykube import objects, patch
 from tinykube.catalog import Catalog
 from tinykube.kinds import Resource
 from tinykube.registry import Deletion, Options
-from tinykube.selectors import Selector, parse_fields, parse_labels
+from tinykube.selectors import Selector, check_fields, parse_fields, parse_labels
 from tinykube.status import (
     ApiError,
     Cause,
@@ -90,6 +90,12 @@ def flag(query: Mapping[str, str], name: str) -> bool:
     return name in query and query[name].lower() not in ("0", "false")
 
 
+def limit(query: Mapping[str, str]) -> int | None:
+    """How many objects a list shows at most, None for all of them. Raises ApiError 400."""
+    found = number(query, "limit", least=-(2**63))
+    return found if found is not None and found > 0 else None
+
+
 def number(query: Mapping[str, str], name: str, *, least: int = 0) -> int | None:
     """A whole number of the query, None if it is absent. Raises ApiError 400."""
     value = query.get(name, "")
@@ -106,16 +112,11 @@ def number(query: Mapping[str, str], name: str, *, least: int = 0) -> int | None
 def selector(query: Mapping[str, str], resource: Resource) -> Selector:
     """The selectors of the query. Raises ApiError: 400, 422 for options that contradict."""
     labels = parse_labels(query.get("labelSelector", ""))
-    # Kubernetes reads the labels before it looks at other options, the fields after.
+    fields = parse_fields(query.get("fieldSelector", ""))
+    # Kubernetes reads both before it looks at other options, and knows the fields after.
     _check_list(query)
-    return Selector(
-        labels=labels,
-        fields=parse_fields(
-            query.get("fieldSelector", ""),
-            resource.kind if resource.typed else "",
-            resource.fields,
-        ),
-    )
+    check_fields(fields, resource.fields, resource.unknown_field)
+    return Selector(labels=labels, fields=fields)
 
 
 def options(request: Request) -> Options:

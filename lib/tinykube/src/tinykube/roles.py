@@ -45,6 +45,7 @@ def _rule(verbs: list[str], resources: list[str], group: str = "") -> JSON:
 _VIEW = [
     _rule(_READ, [*_OPEN, "namespaces", "serviceaccounts", *_LIMITS]),
     _rule(_READ, ["jobs", "jobs/status"], kinds.BATCH),
+    _rule(_READ, ["statefulsets", "statefulsets/status"], kinds.APPS),
     _rule(_READ, ["endpointslices"], kinds.SLICES.group),
     _rule(_READ, ["events"], kinds.EVENT_VIEWS.group),
 ]
@@ -52,6 +53,7 @@ _EDIT = [
     _rule(_READ, ["secrets"]),
     _rule(_WRITE, _EDITED),
     _rule(_WRITE, ["jobs"], kinds.BATCH),
+    _rule(_WRITE, ["statefulsets"], kinds.APPS),
     _rule(["create"], ["serviceaccounts/token", "pods/eviction"]),
     _rule([*_READ, *_WRITE], ["leases"], "coordination.k8s.io"),
 ]

@@ -16,6 +16,8 @@ SHAPE = schema.kind(
     }
 )
 _MOST = 2**31 - 1
+# What stands for a number that is not there.
+_UNSET = -(2**31)
 _SHOWN = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
@@ -44,11 +46,17 @@ class Scalable(Protocol):
         """Its paths."""
 
 
-def find(obj: Any, path: str) -> Any:
-    """What stands at a simple path such as `.spec.replicas`; None if nothing does."""
+def find(obj: Any, path: str, absent: Any = None) -> Any:
+    """What stands at a simple path such as `.spec.replicas`; `absent` if nothing does."""
     for name in path.removeprefix(".").split("."):
-        obj = obj.get(name) if isinstance(obj, dict) else None
+        obj = obj.get(name, absent) if isinstance(obj, dict) else absent
     return obj
+
+
+def number(obj: Any, paths: Paths) -> int:
+    """How many an object wants; none where it does not say."""
+    wanted = find(obj, paths.spec_replicas)
+    return wanted if isinstance(wanted, int) else 0
 
 
 def put(obj: JSON, path: str, value: Any) -> None:
@@ -77,38 +85,59 @@ def show(obj: JSON, paths: Paths, *, strict: bool = True) -> JSON:
         "kind": "Scale",
         "apiVersion": API_VERSION,
         "metadata": meta,
-        "spec": {} if wanted is None else {"replicas": wanted},
+        "spec": {"replicas": wanted} if wanted else {},
         "status": state,
     }
 
 
-def change(obj: JSON, scale: Any, paths: Paths) -> JSON:
+def read(body: Any) -> JSON:
+    """A client's Scale, checked. Raises ApiError 400 for what is none."""
+    given = body if isinstance(body, dict) else {}
+    if (given.get("kind", "Scale"), given.get("apiVersion", API_VERSION)) != (
+        "Scale",
+        API_VERSION,
+    ) or not isinstance(body, dict):
+        raise status.bad_request(f"the body must be an object of kind Scale of {API_VERSION}")
+    try:
+        clean: JSON = schema.read(given, SHAPE, "", schema.Findings())
+    except schema.ShapeError as error:
+        raise status.bad_request(f"Scale cannot be read: {error}") from None
+    wanted = (clean.get("spec") or {}).get("replicas", 0)
+    if not -_MOST - 1 <= wanted <= _MOST:
+        raise status.bad_request(f"Scale cannot be read: spec.replicas: {wanted} has over 32 bits")
+    return clean
+
+
+def patched(obj: JSON, paths: Paths) -> JSON:
+    """The Scale that a patch changes: a number that the object has not is told from zero."""
+    shown = show(obj, paths, strict=False)
+    if find(obj, paths.spec_replicas) is None:
+        shown["spec"]["replicas"] = _UNSET
+    return shown
+
+
+def check_name(clean: JSON, name: str) -> None:
+    """Raise ApiError 400 for a Scale of another object than `name`."""
+    given = (clean.get("metadata") or {}).get("name")
+    if not given:
+        raise status.undeterminable(name)
+    if given != name:
+        raise status.misnamed(given, name)
+
+
+def change(obj: JSON, clean: JSON, paths: Paths) -> JSON:
     """A copy of the object with what a client's Scale asks for.
 
     Raises:
-        ApiError: 400 for what is no Scale, 409 for another object's, 422 for a wrong number.
+        ApiError: 400 for one that does not say how many are wanted.
     """
-    if not isinstance(scale, dict) or scale.get("kind", "Scale") != "Scale":
-        raise status.bad_request(f"the body must be an object of kind Scale of {API_VERSION}")
-    if scale.get("apiVersion", API_VERSION) != API_VERSION:
-        raise status.bad_request(f"the body must be an object of kind Scale of {API_VERSION}")
-    try:
-        clean = schema.read(scale, SHAPE, "", schema.Findings())
-    except schema.ShapeError as error:
-        raise status.bad_request(f"Scale cannot be read: {error}") from None
-    meta, given = obj["metadata"], clean.get("metadata") or {}
-    wanted = (clean.get("spec") or {}).get("replicas")
-    if wanted is None:
+    given = clean.get("metadata") or {}
+    # As Go has it, a number that is left out is zero.
+    wanted = (clean.get("spec") or {}).get("replicas", 0)
+    if wanted == _UNSET:
         raise status.bad_request(
             f'the spec replicas field "{paths.spec_replicas}" cannot be empty'
         )
-    if not -_MOST <= wanted <= _MOST:
-        raise status.bad_request(f"Scale cannot be read: spec.replicas: {wanted} has over 32 bits")
-    faults = []
-    if given.get("name", meta["name"]) != meta["name"]:
-        faults.append(status.wrong("metadata.name", given["name"], "field is immutable"))
-    if faults:
-        raise status.invalid("Scale", "autoscaling", meta["name"], faults)
     new: JSON = objects.copy(obj)
     put(new, paths.spec_replicas, wanted)
     if given.get("resourceVersion"):

@@ -8,23 +8,37 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tinykube import quantity
 from tinykube.status import Cause, forbidden_field
 
-Scalar = Literal["str", "int", "bool", "bytes", "time", "quantity", "int-or-str", "number", "any"]
+# `any` is JSON that one writer owns as a whole; of `free` JSON each field has its own.
+Scalar = Literal[
+    "str", "int", "bool", "bytes", "time", "quantity", "int-or-str", "number", "any", "free"
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """An object with these fields and no others; `atomic` if one writer owns all of it."""
+    """An object with these fields and no others.
+
+    Attributes:
+        fields: the shape of each.
+        atomic: one writer owns all of it.
+        optional: of these scalars even an empty one (`""`, 0, false) is told from none, as of
+            Go's pointers; others that are empty are as if they had been left out.
+        always: these are shown even where nobody set them.
+    """
 
     fields: Mapping[str, Shape]
     atomic: bool = False
+    optional: tuple[str, ...] = ()
+    always: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +51,19 @@ class Many:
         kept: an empty one is shown as such; others are as if they had been left out.
         keys: the fields that name an item for server-side apply and what each is where it is
             left out, if that is not `key` alone.
+        atomic: one writer owns all of it, even where patches merge its items.
     """
 
     item: Shape
     key: str = ""
     kept: bool = False
     keys: tuple[tuple[str, Any], ...] = ()
+    atomic: bool = False
+
+    @property
+    def shared(self) -> bool:
+        """True if each item can belong to another writer."""
+        return bool(self.key) and not self.atomic
 
     @property
     def identity(self) -> tuple[tuple[str, Any], ...]:
@@ -52,10 +73,16 @@ class Many:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A map from free strings to `item`; `atomic` if one writer owns all of it."""
+    """A map from free strings to `item`.
+
+    Attributes:
+        atomic: one writer owns all of it.
+        kept: an empty one is told from none until it is stored.
+    """
 
     item: Shape
     atomic: bool = False
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +116,19 @@ class Findings:
     Attributes:
         unknown: paths of fields that Kubernetes (or this part of it) does not know; dropped.
         refused: causes for fields that cannot be honoured.
+        part: it is what a manager applies, of which empty maps and lists count as well.
     """
 
     unknown: list[str] = field(default_factory=list)
     refused: list[Cause] = field(default_factory=list)
+    part: bool = False
 
 
 def read(value: Any, shape: Shape, path: str, findings: Findings) -> Any:
-    """A clean copy of `value`: nulls and unknown fields gone, every type as `shape` says.
+    """A clean copy of `value`: unknown fields gone, every type as `shape` says.
+
+    A field that is null is as one left out; a list's item or a map's value that is null is the
+    empty value of its type, as Go's JSON has it.
 
     Raises:
         ShapeError: with the path, what was expected and what was found.
@@ -106,18 +138,16 @@ def read(value: Any, shape: Shape, path: str, findings: Findings) -> Any:
             return _read_fields(value, shape, path, findings)
         case Many():
             if not isinstance(value, list):
-                raise _mismatch(path, "a list", value)
-            return [
-                read(item, shape.item, f"{path}[{index}]", findings)
-                for index, item in enumerate(value)
-            ]
+                raise mismatch(path, "a list", value)
+            return _read_list(value, shape, path, findings)
         case Table():
             if not isinstance(value, dict):
-                raise _mismatch(path, "a map", value)
+                raise mismatch(path, "a map", value)
             return {
-                name: read(item, shape.item, f"{path}[{name[:80]}]", findings)
+                name: read(
+                    _present(item, shape.item), shape.item, f"{path}[{name[:80]}]", findings
+                )
                 for name, item in value.items()
-                if item is not None
             }
         case Refused():
             if value and value not in shape.harmless:
@@ -126,9 +156,63 @@ def read(value: Any, shape: Shape, path: str, findings: Findings) -> Any:
     return _read_scalar(value, shape, path)
 
 
+def _read_list(value: Sequence[Any], shape: Many, path: str, findings: Findings) -> list[Any]:
+    clean = []
+    for index, item in enumerate(value):
+        where = f"{path}[{index}]"
+        if findings.part and shape.shared:
+            if item is None:
+                raise mismatch(where, "an item that can be told from others", item)
+            if isinstance(item, dict):
+                where = f"{path}{named(item, _identity(shape))}"
+        clean.append(read(_present(item, shape.item), shape.item, where, findings))
+    return clean
+
+
+def _identity(shape: Many) -> tuple[tuple[str, Any], ...]:
+    """What names an item, and what each is where nothing else is said."""
+    known = shape.item.fields if isinstance(shape.item, Fields) else {}
+    return tuple(
+        (name, _present(None, known[name]) if default is None and name in known else default)
+        for name, default in shape.identity
+    )
+
+
+def named(item: Mapping[str, Any], identity: Iterable[tuple[str, Any]]) -> str:
+    """How the paths of an apply call a list's item: `[name="main"]`."""
+    parts = sorted((name, item.get(name, default)) for name, default in identity)
+    return f"[{','.join(f'{name}={json.dumps(value)[:80]}' for name, value in parts)}]"
+
+
+_PLAIN = ("str", "int", "bool", "number")
+_EMPTY: Mapping[str, Any] = {
+    "str": "",
+    "int": 0,
+    "bool": False,
+    "bytes": "",
+    "quantity": "0",
+    "int-or-str": 0,
+    "number": 0,
+}
+
+
+def _present(value: Any, shape: Shape) -> Any:
+    """A value, or for null what stands there once it is stored."""
+    if value is not None:
+        return value
+    match shape:
+        case Fields() | Table():
+            return {}
+        case Many():
+            return []
+        case str():
+            return _EMPTY.get(shape)
+    return None
+
+
 def _read_fields(value: Any, shape: Fields, path: str, findings: Findings) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise _mismatch(path, "an object", value)
+        raise mismatch(path, "an object", value)
     clean: dict[str, Any] = {}
     for name, item in value.items():
         where = f"{path}.{name}" if path else name
@@ -138,14 +222,60 @@ def _read_fields(value: Any, shape: Fields, path: str, findings: Findings) -> di
         elif item is not None:
             value = read(item, known, where, findings)
             # Kubernetes shows few empty lists and no empty maps.
-            if value or not _dropped(known):
+            if value or findings.part or not _dropped(known):
                 clean[name] = value
     return clean
 
 
+def settle(obj: dict[str, Any], shape: Fields) -> None:
+    """Leave out what is as good as left out, and fill in what is always there, in place."""
+    for name, inner in shape.fields.items():
+        item = obj.get(name)
+        if item is None:
+            if name in shape.always:
+                obj[name] = _present(None, inner) if not isinstance(inner, Many) else None
+                if isinstance(inner, Fields):
+                    settle(obj[name], inner)
+        elif isinstance(inner, str):
+            plain = name not in shape.optional and name not in shape.always
+            if plain and inner in _PLAIN and not item:
+                del obj[name]
+        elif not item and _dropped(inner):
+            del obj[name]
+        else:
+            _settle_inside(item, inner)
+
+
+def fold(obj: dict[str, Any], shape: Fields) -> None:
+    """Make of an object, in place, what the store can tell.
+
+    There an empty list that is always shown is null, and an empty map is none.
+    """
+    for name, inner in shape.fields.items():
+        item = obj.get(name)
+        if isinstance(inner, Fields) and isinstance(item, dict):
+            fold(item, inner)
+        elif isinstance(inner, Many) and name in shape.always and not item:
+            obj[name] = None
+        elif isinstance(inner, Table) and inner.kept and item == {}:
+            del obj[name]
+
+
+def _settle_inside(value: Any, shape: Shape) -> None:
+    match shape:
+        case Fields():
+            settle(value, shape)
+        case Many() if not isinstance(shape.item, str):
+            for item in value:
+                _settle_inside(item, shape.item)
+        case Table() if not isinstance(shape.item, str):
+            for item in value.values():
+                _settle_inside(item, shape.item)
+
+
 def _dropped(shape: Shape) -> bool:
     """True if an empty value of this shape is as if it had been left out."""
-    return isinstance(shape, Table) or (isinstance(shape, Many) and not shape.kept)
+    return isinstance(shape, Table | Many) and not shape.kept
 
 
 def _read_scalar(value: Any, shape: Scalar, path: str) -> Any:
@@ -153,7 +283,7 @@ def _read_scalar(value: Any, shape: Scalar, path: str) -> Any:
         case "str":
             if isinstance(value, str):
                 return value
-            raise _mismatch(path, "a string", value)
+            raise mismatch(path, "a string", value)
         case "int":
             if (
                 isinstance(value, int)
@@ -161,34 +291,34 @@ def _read_scalar(value: Any, shape: Scalar, path: str) -> Any:
                 and -_INT64 <= value < _INT64
             ):
                 return value
-            raise _mismatch(path, "a whole number of 64 bits", value)
+            raise mismatch(path, "a whole number of 64 bits", value)
         case "bool":
             if isinstance(value, bool):
                 return value
-            raise _mismatch(path, "true or false", value)
+            raise mismatch(path, "true or false", value)
         case "bytes":
             return _read_bytes(value, path)
         case "time":
             if isinstance(value, str) and _TIME.fullmatch(value):
                 return value
-            raise _mismatch(path, "a time such as 2006-01-02T15:04:05Z", value)
+            raise mismatch(path, "a time such as 2006-01-02T15:04:05Z", value)
         case "quantity":
             return _read_quantity(value, path)
         case "int-or-str":
             if isinstance(value, int | str) and not isinstance(value, bool):
                 return value
-            raise _mismatch(path, "a whole number or a string", value)
+            raise mismatch(path, "a whole number or a string", value)
         case "number":
             if isinstance(value, int | float) and not isinstance(value, bool):
                 return value
-            raise _mismatch(path, "a number", value)
+            raise mismatch(path, "a number", value)
     bound(value, path, _DEPTH)
     return value
 
 
 def _read_bytes(value: Any, path: str) -> str:
     if not isinstance(value, str):
-        raise _mismatch(path, "base64", value)
+        raise mismatch(path, "base64", value)
     try:
         base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
@@ -199,12 +329,11 @@ def _read_bytes(value: Any, path: str) -> str:
 
 def _read_quantity(value: Any, path: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise _mismatch(path, "a quantity", value)
+        raise mismatch(path, "a quantity", value)
     try:
-        quantity.parse(value)
+        return quantity.canonical(value)
     except ValueError as error:
         raise ShapeError(f"{path}: {error}") from None
-    return value if isinstance(value, str) else str(value)
 
 
 def bound(value: Any, path: str, depth: int) -> None:
@@ -219,7 +348,8 @@ def bound(value: Any, path: str, depth: int) -> None:
             bound(item, path, depth - 1)
 
 
-def _mismatch(path: str, expected: str, value: Any) -> ShapeError:
+def mismatch(path: str, expected: str, value: Any) -> ShapeError:
+    """The error of a value that has another type than what stands at `path`."""
     names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
     found = names.get(type(value), "null" if value is None else "a number")
     return ShapeError(f"{path or 'the object'}: expected {expected}, found {found}")
@@ -233,7 +363,10 @@ OWNER = Fields(
         "uid": "str",
         "controller": "bool",
         "blockOwnerDeletion": "bool",
-    }
+    },
+    atomic=True,
+    optional=("controller", "blockOwnerDeletion"),
+    always=("apiVersion", "kind", "name", "uid"),
 )
 
 METADATA = Fields(
@@ -266,13 +399,20 @@ METADATA = Fields(
         ),
         # Gone from Kubernetes since 1.24, still sent by old clients.
         "selfLink": "str",
-    }
+    },
+    optional=("deletionGracePeriodSeconds",),
 )
 
 
-def kind(fields: Mapping[str, Shape]) -> Fields:
+def kind(
+    fields: Mapping[str, Shape],
+    *,
+    optional: tuple[str, ...] = (),
+    always: tuple[str, ...] = (),
+) -> Fields:
     """The shape of a whole object: its own fields beside apiVersion, kind and metadata."""
-    return Fields({"apiVersion": "str", "kind": "str", "metadata": METADATA, **fields})
+    whole = {"apiVersion": "str", "kind": "str", "metadata": METADATA, **fields}
+    return Fields(whole, optional=optional, always=always)
 
 
 def member(shape: Shape | None, name: str) -> Shape | None:
@@ -282,4 +422,6 @@ def member(shape: Shape | None, name: str) -> Shape | None:
             return shape.fields.get(name)
         case Table():
             return shape.item
+        case "free":
+            return shape
     return None

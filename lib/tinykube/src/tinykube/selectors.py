@@ -8,9 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinykube import names
-from tinykube.status import bad_request
+from tinykube.status import bad_request, wrong
 
-_TOKEN = re.compile(r"\s*(?:(\(|\)|,|==|=|!=|!|>|<)|([^\s(),=!<>]+))")
+_TOKEN = re.compile(r"\(|\)|,|==|=|!=|!|>|<|[^ \t\r\n(),=!<>]+")
+_SPECIAL = frozenset("(),=!<>") | {"==", "!="}
+_OPERATORS = {
+    "in": "in",
+    "notin": "notin",
+    "=": "in",
+    "==": "in",
+    "!=": "notin",
+    ">": "gt",
+    "<": "lt",
+}
 _MAX = 16_384
 
 
@@ -42,31 +52,19 @@ class Requirement:
         return number > int(bound) if self.operator == "gt" else number < int(bound)
 
 
-class _Tokens:
-    """The words of a label selector, read one by one."""
+class _Words:
+    """The words of a label selector, read one by one; behind the last are empty ones."""
 
     def __init__(self, text: str) -> None:
-        self.text = text
-        self.words: list[str] = []
-        position = 0
-        stripped = text.rstrip()
-        while position < len(stripped):
-            match = _TOKEN.match(stripped, position)
-            if match is None:
-                raise self.error(f"found '{stripped[position]}'")
-            self.words.append(match[1] or match[2])
-            position = match.end()
-        self.at = 0
-
-    def error(self, detail: str) -> ValueError:
-        return ValueError(f"unable to parse requirement: {detail}")
+        self._words = _TOKEN.findall(text)
+        self._at = 0
 
     def peek(self) -> str:
-        return self.words[self.at] if self.at < len(self.words) else ""
+        return self._words[self._at] if self._at < len(self._words) else ""
 
     def next(self) -> str:
         word = self.peek()
-        self.at += 1
+        self._at += 1
         return word
 
 
@@ -74,86 +72,116 @@ def parse_labels(text: str) -> tuple[Requirement, ...]:
     """Read a label selector such as `app=x,tier in (a,b),!old`.
 
     Raises:
-        ApiError: 400 with what was found, if it is none.
+        ApiError: 400 in Kubernetes' words, if it is none.
     """
     if len(text) > _MAX:
         raise bad_request(f"the label selector is longer than {_MAX} characters")
     try:
-        return tuple(_requirements(text))
+        return tuple(_requirements(_Words(text)))
     except ValueError as error:
         raise bad_request(str(error)) from None
 
 
-def _requirements(text: str) -> Iterable[Requirement]:
-    tokens = _Tokens(text)
-    while tokens.peek():
-        yield _requirement(tokens)
-        word = tokens.next()
-        if word not in ("", ","):
-            raise tokens.error(f"found '{word}', expected: ',' or 'end of string'")
-        if word == "," and not tokens.peek():
-            raise tokens.error("found '', expected: identifier after ','")
+def _requirements(words: _Words) -> Iterable[Requirement]:
+    if not words.peek():
+        return
+    if _special(words.peek()) and words.peek() != "!":
+        raise _found(words.peek(), ", expected: !, identifier, or 'end of string'")
+    while True:
+        try:
+            yield _requirement(words)
+        except ValueError as error:
+            raise ValueError(f"unable to parse requirement: {error}") from None
+        word = words.next()
+        if not word:
+            return
+        if word != ",":
+            raise _found(word, ", expected: ',' or 'end of string'")
+        if _special(words.peek()) and words.peek() != "!":
+            raise _found(words.peek(), ", expected: identifier after ','")
 
 
-def _requirement(tokens: _Tokens) -> Requirement:
-    negated = tokens.peek() == "!"
+def _special(word: str) -> bool:
+    """True for what is no key or value, the end among it."""
+    return not word or word in _SPECIAL
+
+
+def _found(word: str, expected: str) -> ValueError:
+    return ValueError(f"found '{word[:200]}'{expected}")
+
+
+def _requirement(words: _Words) -> Requirement:
+    negated = words.peek() == "!"
     if negated:
-        tokens.next()
-    key = tokens.next()
-    if fault := names.label_key_fault(key):
-        raise tokens.error(f"key: Invalid value: {key[:200]!r}: {fault}")
+        words.next()
+    key = words.next()
+    if _special(key):
+        raise _found(key, ", expected: identifier")
+    if faults := names.label_key_faults(key):
+        raise ValueError(str(wrong("<nil>", key, "; ".join(faults))))
+    if words.peek() in ("", ","):
+        return Requirement(key, "absent" if negated else "exists", frozenset())
     if negated:
         return Requirement(key, "absent", frozenset())
-    operator = tokens.peek()
-    if operator in ("", ","):
-        return Requirement(key, "exists", frozenset())
-    tokens.next()
+    operator = words.next()
     match operator:
-        case "=" | "==":
-            return Requirement(key, "in", frozenset([_value(tokens, optional=True)]))
-        case "!=":
-            return Requirement(key, "notin", frozenset([_value(tokens, optional=True)]))
         case "in" | "notin":
-            return Requirement(key, operator, frozenset(_values(tokens)))
-        case ">" | "<":
-            value = _value(tokens, optional=False)
-            if not value.lstrip("-").isascii() or not value.lstrip("-").isdigit():
-                raise tokens.error(f"for '{operator}' operators, the value must be an integer")
-            return Requirement(key, "gt" if operator == ">" else "lt", frozenset([value]))
-    raise tokens.error(f"found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
+            values = _values(words)
+        case "=" | "==" | "!=" | ">" | "<":
+            values = {_value(words)}
+        case _:
+            raise _found(operator, ", expected: in, notin, =, ==, !=, gt, lt")
+    ordered = sorted(values)
+    for index, value in enumerate(ordered):
+        number = value.removeprefix("-") if value[:1] == "-" else value.removeprefix("+")
+        if operator in "<>" and not (number.isascii() and number.isdigit()):
+            why = "for 'Gt', 'Lt' operators, the value must be an integer"
+            raise ValueError(str(wrong(f"values[{index}]", value, why)))
+    for index, value in enumerate(ordered):
+        if faults := names.label_value_faults(value):
+            raise ValueError(str(wrong(f"values[{index}][{key}]", value, "; ".join(faults))))
+    return Requirement(key, _OPERATORS[operator], frozenset(values))
 
 
-def _value(tokens: _Tokens, *, optional: bool) -> str:
-    word = tokens.peek()
-    if word in ("", ","):
-        if optional:
-            return ""
-        raise tokens.error("found '', expected: identifier")
-    tokens.next()
-    if fault := names.label_value_fault(word):
-        raise tokens.error(f"values: Invalid value: {word[:200]!r}: {fault}")
+def _value(words: _Words) -> str:
+    if words.peek() in ("", ","):
+        return ""
+    word = words.next()
+    if _special(word):
+        raise _found(word, ", expected: identifier")
     return word
 
 
-def _values(tokens: _Tokens) -> Iterable[str]:
-    if tokens.next() != "(":
-        raise tokens.error("found no '(' after 'in' or 'notin'")
+def _values(words: _Words) -> set[str]:
+    """What stands in brackets; an empty place is an empty value."""
+    word = words.next()
+    if word != "(":
+        raise _found(word, " expected: '('")
+    first = words.peek()
+    if first == ")":
+        words.next()
+        return {""}
+    if _special(first) and first != ",":
+        raise _found(first, ", expected: ',', ')' or identifier")
+    values: set[str] = set()
     while True:
-        word = tokens.next()
-        if word == ")":
-            yield ""
-            return
-        if word == ",":
-            yield ""
-            continue
-        if fault := names.label_value_fault(word) or ("" if word else "expected: identifier"):
-            raise tokens.error(f"values: Invalid value: {word[:200]!r}: {fault}")
-        yield word
-        follow = tokens.next()
-        if follow == ")":
-            return
-        if follow != ",":
-            raise tokens.error(f"found '{follow}', expected: ',' or ')'")
+        word = words.next()
+        if not _special(word):
+            values.add(word)
+            if words.peek() not in (",", ")"):
+                raise _found(words.peek(), ", expected: ',' or ')'")
+        elif word == ",":
+            if not values:
+                values.add("")
+            if words.peek() in (",", ")"):
+                values.add("")
+            if words.peek() == ",":
+                words.next()
+        else:
+            raise _found(word, ", expected: ',', or identifier")
+        if words.peek() == ")":
+            words.next()
+            return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,28 +193,33 @@ class FieldRequirement:
     negated: bool
 
 
-def parse_fields(text: str, kind: str, known: Iterable[str]) -> tuple[FieldRequirement, ...]:
+_TERM = re.compile(r"(?:[^\\,]|\\.)+", re.DOTALL)
+_FIELD = re.compile(r"(.*?)(!=|==|=)(.*)", re.DOTALL)
+_ESCAPE = re.compile(r"\\([\\,=])")
+
+
+def parse_fields(text: str) -> tuple[FieldRequirement, ...]:
     """Read a field selector such as `spec.nodeName=x,status.phase!=Failed`.
 
     Raises:
-        ApiError: 400, if it is malformed or names a field that `kind` (empty: a custom resource)
-            cannot be selected by.
+        ApiError: 400, if it is malformed.
     """
-    allowed = frozenset(known)
     found: list[FieldRequirement] = []
-    for term in text.split(","):
-        if not term.strip():
-            continue
-        negated = "!=" in term
-        field, separator, value = term.partition("!=" if negated else "=")
-        if not separator:
-            raise bad_request(f"invalid selector: '{term[:200]}'; can't understand '{term[:200]}'")
-        field = field.strip()
-        if field not in allowed:
-            where = f' (kind "{kind}")' if kind else ""
-            raise bad_request(f"field label not supported: {field[:200]}{where}")
-        found.append(FieldRequirement(field, value.removeprefix("=").strip(), negated))
+    for term in sorted(_TERM.findall(text)):
+        match = _FIELD.fullmatch(term)
+        if match is None:
+            raise bad_request(f"invalid selector: '{text[:200]}'; can't understand '{term[:200]}'")
+        field, operator, value = match.groups()
+        found.append(FieldRequirement(field, _ESCAPE.sub(r"\1", value), operator == "!="))
     return tuple(found)
+
+
+def check_fields(found: Iterable[FieldRequirement], known: Iterable[str], unknown: str) -> None:
+    """Refuse (ApiError 400) fields that are not `known`; in `unknown`, `{}` stands for one."""
+    allowed = frozenset(known)
+    for item in found:
+        if item.field not in allowed:
+            raise bad_request(unknown.format(item.field[:200]))
 
 
 @dataclass(frozen=True, slots=True)

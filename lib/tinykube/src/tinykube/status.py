@@ -33,7 +33,7 @@ def required(field: str, detail: str = "") -> Cause:
 
 def wrong(field: str, value: object, detail: str) -> Cause:
     """The field's value breaks a rule."""
-    return Cause("FieldValueInvalid", f"Invalid value: {_quote(value)}: {detail}", field)
+    return Cause("FieldValueInvalid", f"Invalid value: {quote(value)}: {detail}", field)
 
 
 def forbidden_field(field: str, detail: str) -> Cause:
@@ -45,32 +45,58 @@ def unsupported(
     field: str, value: object, allowed: Sequence[str], *, ordered: bool = False
 ) -> Cause:
     """The value is none of the allowed ones, which are told sorted, or as they come."""
-    words = ", ".join(_quote(word) for word in (allowed if ordered else sorted(allowed)))
-    message = f"Unsupported value: {_quote(value)}: supported values: {words}"
+    words = ", ".join(quote(word) for word in (allowed if ordered else sorted(allowed)))
+    message = f"Unsupported value: {quote(value)}: supported values: {words}"
     return Cause("FieldValueNotSupported", message, field)
 
 
 def duplicate(field: str, value: object) -> Cause:
     """The value occurs twice in a list whose values are unique."""
-    return Cause("FieldValueDuplicate", f"Duplicate value: {_quote(value)}", field)
+    return Cause("FieldValueDuplicate", f"Duplicate value: {quote(value)}", field)
 
 
 def missing(field: str, value: object) -> Cause:
     """The value names something that is not there."""
-    return Cause("FieldValueNotFound", f"Not found: {_quote(value)}", field)
+    return Cause("FieldValueNotFound", f"Not found: {quote(value)}", field)
 
 
 def _join(message: str, detail: str) -> str:
     return f"{message}: {detail}" if detail else message
 
 
-def _quote(value: object) -> str:
-    """Show a value in a message, cut so that a hostile one cannot fill a log."""
+_NAMED = {
+    "\a": "\\a",
+    "\b": "\\b",
+    "\f": "\\f",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+    "\v": "\\v",
+    '"': '\\"',
+    "\\": "\\\\",
+}
+
+
+def quote(value: object) -> str:
+    """Show a value as Go does, cut so that a hostile one cannot fill a log."""
     if isinstance(value, str):
         shown = value if len(value) <= 200 else value[:200] + "..."
-        return '"' + shown.encode("unicode_escape").decode("ascii").replace('"', '\\"') + '"'
-    text = json.dumps(value, separators=(",", ":"))
+        return '"' + "".join(map(_letter, shown)) + '"'
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    for letter in "<>&":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
     return text if len(text) <= 200 else text[:200] + "..."
+
+
+def _letter(letter: str) -> str:
+    if letter in _NAMED:
+        return _NAMED[letter]
+    if letter.isprintable():
+        return letter
+    number = ord(letter)
+    if number < 0x80:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 class ApiError(Exception):
@@ -112,7 +138,15 @@ class ApiError(Exception):
             details["kind"] = self.kind
         if self.causes:
             details["causes"] = [
-                {"reason": cause.reason, "message": cause.message, "field": cause.field}
+                {
+                    name: value
+                    for name, value in (
+                        ("reason", cause.reason),
+                        ("message", cause.message),
+                        ("field", cause.field),
+                    )
+                    if value
+                }
                 for cause in self.causes
             ]
         if self.retry_after is not None:
@@ -139,6 +173,20 @@ def _qualified(plural: str, group: str) -> str:
 def bad_request(message: str) -> ApiError:
     """400: the request cannot be understood."""
     return ApiError(400, "BadRequest", message)
+
+
+def undeterminable(name: str) -> ApiError:
+    """400: the object that a request for `name` carries has no name."""
+    return bad_request(
+        f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+    )
+
+
+def misnamed(given: str, name: str) -> ApiError:
+    """400: the object that a request for `name` carries has another one."""
+    return bad_request(
+        f"the name of the object ({given[:253]}) does not match the name on the URL ({name})"
+    )
 
 
 def unauthorized() -> ApiError:
@@ -197,7 +245,8 @@ def expired(message: str) -> ApiError:
 
 def internal(message: str) -> ApiError:
     """500: not the caller's fault."""
-    return ApiError(500, "InternalError", f"Internal error occurred: {message}")
+    causes = [Cause("", message, "")]
+    return ApiError(500, "InternalError", f"Internal error occurred: {message}", causes=causes)
 
 
 def success(kind: str, group: str, name: str, uid: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from sandbox.backup import judge, quick_verdict
 from tinykube import objects
 from tinykube.objects import JSON
 
@@ -434,6 +435,14 @@ class Store:
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    if path.exists() and path.stat().st_size:
+        # Before anything is written: a damaged file stays as it is, and so does its log.
+        try:
+            found = judge(path, quick_verdict)
+        except sqlite3.OperationalError as error:
+            raise StorageError(f"the database {path} cannot be opened: {error}") from error
+        if found != "ok":
+            raise DamagedError(_damage(path, found))
     # Made by us with its mode, since SQLite would let the umask decide; the log takes it over.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, timeout=5)
@@ -445,8 +454,6 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("PRAGMA cache_size=-1024")
-        if (found := verdict(connection)) != "ok":
-            raise DamagedError(_damage(path, found))
         _prepare(connection, path)
     except sqlite3.DatabaseError as error:
         connection.close()
@@ -457,12 +464,6 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def verdict(connection: sqlite3.Connection) -> str:
-    """What SQLite finds on reading every page of a database: `ok`, or the first fault."""
-    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    return " ".join(str(found).split())
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:

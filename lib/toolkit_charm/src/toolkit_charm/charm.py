@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import textwrap
+from collections.abc import Callable
 from typing import ClassVar, Generic, TypeVar
 
 import ops
@@ -19,12 +20,13 @@ logger = logging.getLogger(__name__)
 
 O = TypeVar("O", bound=Options)  # noqa: E741 - the one type parameter
 
-# Longer than a readiness check takes to fail (see the charms' layers), so that a start too slow
+# Longer than a readiness check takes to fail (see `layers`), so that what is too slow
 # for this wait is followed by a check that recovers, and that by an event.
-_PATIENCE = 20.0  # seconds
+PATIENCE = 20.0  # seconds
 _SEE_LOG = "the workload ends right after its start; see `/charm/bin/pebble logs` in its container"
 _PEERS = "replicas"
 _REMARK = 200  # characters of a status that `juju status` still shows in a line
+_TROUBLE = 400  # likewise of one that says what to do
 _LAST_GOOD = "options"
 # Nothing is started or written while a unit goes away.
 _LEAVING = (ops.StopEvent, ops.RemoveEvent, ops.StorageDetachingEvent)
@@ -91,6 +93,14 @@ class ToolkitCharm(ops.CharmBase, Generic[O]):
         del token
         return ""
 
+    def trouble(self) -> str:
+        """Why the workload ends right after its start, as far as it has said, or ""."""
+        return ""
+
+    def applied(self, options: O) -> None:
+        """What is done once the container is as `desired` says, whether it answers yet or not."""
+        del options
+
     def share(self, token: Token) -> None:
         """Tell related applications what they need; called on the leader."""
 
@@ -101,17 +111,17 @@ class ToolkitCharm(ops.CharmBase, Generic[O]):
 
     # What a charm may use.
 
-    def only_first(self) -> str | None:
-        """Why this unit must not run when the database is a file of one unit; None if it may.
+    def only_first(self, what: str = "SQLite on the storage") -> str | None:
+        """Why this unit must not run when one unit is served alone; None if it may.
 
         By number, not by leadership: unit 0 holds the data, and a scale-down keeps it.
+
+        Args:
+            what: what it is that serves one unit.
         """
         if self.unit.name.endswith("/0"):
             return None
-        return (
-            "SQLite on the storage serves one unit; "
-            f"run `juju scale-application {self.app.name} 1`"
-        )
+        return f"{what} serves one unit; run `juju scale-application {self.app.name} 1`"
 
     # What happens on an event.
 
@@ -141,16 +151,15 @@ class ToolkitCharm(ops.CharmBase, Generic[O]):
             started = workload.apply(self.container, wanted, self.container_name)
         except ops.pebble.ChangeError as error:
             logger.error("the workload does not start: %s", error)
-            return [ops.BlockedStatus(_SEE_LOG)]
+            return [self._ended()]
+        self.applied(options)
         if wanted.halt is not None:
             return [ops.BlockedStatus(wanted.halt)]
         if started:
             logger.info("started %s", ", ".join(wanted.layer.get("services", {})))
-        if not probe.wait(
-            self.ready_url(), seconds=_PATIENCE if started else 0, hopeless=self._fails
-        ):
-            if self._fails():
-                return [ops.BlockedStatus(_SEE_LOG)]
+        if not self.answers(hopeless=self.fails if started else self.known_down):
+            if self.fails():
+                return [self._ended()]
             return [ops.WaitingStatus("the workload does not answer yet")]
         version = self.version(token)
         if version is not None:
@@ -158,13 +167,29 @@ class ToolkitCharm(ops.CharmBase, Generic[O]):
         remark = " ".join(self.remark(token).split())
         return [ops.ActiveStatus(textwrap.shorten(remark, _REMARK, placeholder=" …"))]
 
-    def _fails(self) -> bool:
+    def _ended(self) -> ops.StatusBase:
+        said = " ".join(self.trouble().split())
+        return ops.BlockedStatus(textwrap.shorten(said, _TROUBLE, placeholder=" …") or _SEE_LOG)
+
+    def answers(self, *, hopeless: Callable[[], bool]) -> bool:
+        """Wait until the workload answers, up to `PATIENCE`, unless that is hopeless."""
+        return probe.wait(self.ready_url(), seconds=PATIENCE, hopeless=hopeless)
+
+    def fails(self) -> bool:
         """Tell whether a service ended and Pebble only tries it again."""
         services = self.container.get_services().values()
         return any(
             info.startup is ops.pebble.ServiceStartup.ENABLED and not info.is_running()
             for info in services
         )
+
+    def known_down(self) -> bool:
+        """Tell whether a readiness check has failed: its recovery will be an event.
+
+        As long as none has, a workload that Pebble is bringing back may answer again without one.
+        """
+        checks = self.container.get_checks(level=ops.pebble.CheckLevel.READY).values()
+        return any(info.status is ops.pebble.CheckStatus.DOWN for info in checks)
 
     def _options(self, statuses: list[ops.StatusBase]) -> O:
         peers = self.model.get_relation(_PEERS)

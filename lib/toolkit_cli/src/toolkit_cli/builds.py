@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sysconfig
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-import minijuju.pebble
+import minijuju.programs
 from sandbox.images import ImageStore
 from toolkit_cli.errors import ToolkitError
 from toolkit_cli.pack import Target, pack
@@ -33,7 +34,7 @@ def build_all(source: Source, report: Reporter) -> dict[str, str]:
     store = ImageStore()
 
     def pebble(tell: Callable[[str], None]) -> str:
-        return str(minijuju.pebble.ensure(progress=tell))
+        return str(minijuju.programs.ensure(progress=tell))
 
     def image(folder: Path) -> Callable[[Callable[[str], None]], str]:
         def build(tell: Callable[[str], None]) -> str:
@@ -69,6 +70,8 @@ def _side_by_side(
         with task(report, name) as said:
             said.append(job(lambda text: report.note(name, text)))
 
+    # Before there are threads: of two that ask first at once, one finds them half filled.
+    sysconfig.get_config_vars()
     pool = ThreadPoolExecutor(WORKERS)
     try:
         running = {pool.submit(work, name, job): name for name, job in jobs.items()}

@@ -318,7 +318,7 @@ class Deployment:
                 outcome = self.juju.call(
                     "run", model=self.model, units=[f"{name}/0"], action="get-token", params={}
                 )
-                result = outcome[f"{name}/0"]
+                result = outcome.get(f"{name}/0", {"message": "it could not be run"})
                 if result.get("status") != "completed":
                     raise ToolkitError(f"{name}/0 get-token: {result.get('message', result)}")
                 file = tokens.write(self.model, name, result["results"]["token"])

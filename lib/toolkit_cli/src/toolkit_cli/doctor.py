@@ -13,7 +13,9 @@ from pathlib import Path
 
 import minijuju.pebble
 import sandbox.bubblewrap
+import sandbox.egress
 import sandbox.images
+import sandbox.isolation
 from minijuju.rpc_names import SOCKET
 from tinykube import config as kube_config
 from toolkit_cli.substrate import Juju, Kube
@@ -55,6 +57,7 @@ def examine() -> list[Finding]:
         _system,
         _python,
         _bubblewrap,
+        _networks,
         _pebble,
         _disk,
         _memory,
@@ -78,6 +81,16 @@ def _python() -> Finding:
 def _bubblewrap() -> Finding:
     check = sandbox.bubblewrap.check()
     return Finding("sandbox", check.found, check.remedy, fatal=not check.ok)
+
+
+def _networks() -> Finding:
+    check = sandbox.isolation.check()
+    if check.ok:
+        pasta = sandbox.egress.find()
+        outside = f"other machines through {pasta}" if pasta else "no other machine: no pasta"
+        return Finding("unit networks", f"{check.found} (unit-network=isolated; {outside})")
+    # Nothing of the toolkit's own needs them.
+    return Finding("unit networks", f"unit-network=isolated cannot be had: {check.found}")
 
 
 def _pebble() -> Finding:

@@ -53,6 +53,7 @@ class Jobs:
         self._path = f"/api/v1/namespaces/{options.namespace}/pods"
         self._jobs_path = f"/apis/batch/v1/namespaces/{options.namespace}/jobs"
         self._secrets = f"/api/v1/namespaces/{options.namespace}/secrets"
+        self._claims = f"/api/v1/namespaces/{options.namespace}/persistentvolumeclaims"
         self._listeners: list[Listener] = []
         self._pods: dict[str, PodStatus] = {}
         self._published: dict[str, PodStatus] = {}
@@ -195,6 +196,45 @@ class Jobs:
         """
         path = f"/api/v1/namespaces/{self._options.namespace}/{resource}/{name}"
         return await self._api.metadata(path)
+
+    async def create_claim(
+        self, name: str, spec: Mapping[str, Any], metadata: Mapping[str, Any], *, own: bool
+    ) -> None:
+        """Create a persistent volume claim.
+
+        Args:
+            name: its name.
+            spec: its `spec`, as Kubernetes has it.
+            metadata: its `labels` and `annotations`.
+            own: True if it is this workload's and so bears its labels.
+
+        Raises:
+            RefusedError: the API does not take it (invalid, forbidden, over a quota), or it is
+                there (reason `AlreadyExists`).
+        """
+        labels = {**(metadata.get("labels") or {}), **(self._options.labels if own else {})}
+        body = {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {**metadata, "name": name, "labels": labels},
+            "spec": spec,
+        }
+        await self._api.call("POST", self._claims, body=body)
+
+    async def delete_claim(self, name: str, uid: str) -> None:
+        """Delete a persistent volume claim; one that is gone, or of another uid, is let be.
+
+        Pods that mount it keep it until they have ended.
+
+        Raises:
+            RefusedError: the API does not let it be deleted.
+        """
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        try:
+            await self._api.call("DELETE", f"{self._claims}/{name}", body=body)
+        except RefusedError as error:
+            if error.code not in (404, 409):
+                raise
 
     # -- what the watches tell
 

@@ -16,7 +16,7 @@ from .placement import Placement
 from .resources import Resources
 
 CONTAINER: Final = "main"
-"""The name of the one container that a pod has."""
+"""The name of a pod's own container."""
 QUEUE: Final = "kueue.x-k8s.io/queue-name"
 """The label by which Kueue knows the local queue that a workload waits in."""
 
@@ -69,6 +69,58 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class InitContainer:
+    """A container that runs to its end before the pod's own starts.
+
+    Attributes:
+        command, args: what it runs; () for what its image says.
+        mounts: paths in it, each with the path at which the pod's own container has that volume.
+            It sees the whole of the volume.
+        requests, limits: quantities by resource.
+        sidecar: True if it goes on running beside the pod's own instead, and ends with it.
+    """
+
+    name: str
+    image: str
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    mounts: Mapping[str, str] = field(default_factory=dict)
+    requests: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, str] = field(default_factory=dict)
+    sidecar: bool = False
+
+    def manifest(
+        self, volumes: Mapping[str, str], pull_policy: str, identity: Identity
+    ) -> dict[str, Any]:
+        """Give the container.
+
+        Args:
+            volumes: names of the pod's volumes by the paths of its own container.
+            pull_policy: the pod's.
+            identity: the pod's.
+        """
+        resources = {"requests": dict(self.requests), "limits": dict(self.limits)}
+        found: dict[str, Any] = {
+            "name": self.name,
+            "image": self.image,
+            "command": list(self.command),
+            "args": list(self.args),
+            "env": [{"name": name, "value": value} for name, value in self.env.items()],
+            "volumeMounts": [
+                {"name": volumes[there], "mountPath": path} for path, there in self.mounts.items()
+            ],
+            "resources": {name: each for name, each in resources.items() if each},
+            "restartPolicy": "Always" if self.sidecar else "",
+            "imagePullPolicy": pull_policy,
+            "securityContext": identity.manifest(),
+            # Why the pod's own did not start is asked of the pod, not of a log.
+            "terminationMessagePolicy": "FallbackToLogsOnError",
+        }
+        return {name: value for name, value in found.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
 class PodRequest:
     """A pod to run once.
 
@@ -85,6 +137,8 @@ class PodRequest:
         pull_secrets: names of secrets by which the image is pulled.
         auxiliary: True for a pod that only prepares another's work: it gets no GPU and waits in
             no queue unless it says so itself.
+        before: what runs before its own container, in this order. Each has the pod's identity and
+            pull policy.
     """
 
     name: str
@@ -105,6 +159,7 @@ class PodRequest:
     pull_secrets: tuple[str, ...] = ()
     identity: Identity = field(default_factory=Identity)
     auxiliary: bool = False
+    before: tuple[InitContainer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +241,11 @@ def manifest(request: PodRequest, options: PodOptions) -> dict[str, Any]:
         "volumes": sources,
         **placement.manifest(),
     }
+    named = {each["mountPath"]: each["name"] for each in placed}
     more: dict[str, Any] = {
+        "initContainers": [
+            each.manifest(named, request.pull_policy, request.identity) for each in request.before
+        ],
         "activeDeadlineSeconds": request.deadline,
         "resourceClaims": claims,
         "imagePullSecrets": [{"name": name} for name in request.pull_secrets],

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import datetime
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+INIT_FAILED: Final = "InitContainerFailed"
+"""The reason of a pod whose own container did not start, since one before it failed."""
+_NO_REASONS: Final = (None, "", "ContainerCreating", "PodInitializing")
+"""What Kubernetes says of a container that waits for nothing out of the ordinary."""
 
 
 class PodPhase(enum.StrEnum):
@@ -31,7 +36,7 @@ class PodStatus:
 
     Attributes:
         reason: while pending, why it waits (`Unschedulable`, `ErrImagePull`, ...); once failed,
-            why (`OOMKilled`, `DeadlineExceeded`, `Error`, ...); else "".
+            why (`OOMKilled`, `DeadlineExceeded`, `Error`, `InitContainerFailed`, ...); else "".
         message: the sentence that goes with it.
         exit_code: of the container, or None while there is none.
         started, finished: of the container, seconds since the epoch.
@@ -63,9 +68,10 @@ def read(pod: Mapping[str, Any]) -> PodStatus:
     state: Mapping[str, Any] = {}
     for container in status.get("containerStatuses") or []:
         state = container.get("state") or {}
+    before = status.get("initContainerStatuses") or []
     terminated = state.get("terminated") or {}
     running = state.get("running") or {}
-    reason, message = _reason(phase, status, state)
+    reason, message = _reason(phase, status, state, before)
     labels = metadata.get("labels") or {}
     job = labels.get("batch.kubernetes.io/job-name", "")
     return PodStatus(
@@ -84,11 +90,19 @@ def read(pod: Mapping[str, Any]) -> PodStatus:
 
 
 def _reason(
-    phase: PodPhase, status: Mapping[str, Any], state: Mapping[str, Any]
+    phase: PodPhase,
+    status: Mapping[str, Any],
+    state: Mapping[str, Any],
+    before: Iterable[Mapping[str, Any]],
 ) -> tuple[str, str]:
     if phase is PodPhase.PENDING:
-        waiting = state.get("waiting") or {}
-        if waiting.get("reason") and waiting["reason"] != "ContainerCreating":
+        # While one of them waits the pod's own container does too, and has nothing else to tell.
+        waits = (((each.get("state") or {}).get("waiting") or {}) for each in before)
+        waiting = next(
+            (each for each in waits if each.get("reason") not in _NO_REASONS),
+            state.get("waiting") or {},
+        )
+        if waiting.get("reason") not in _NO_REASONS:
             return waiting["reason"], waiting.get("message") or ""
         for condition in status.get("conditions") or []:
             if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
@@ -96,9 +110,24 @@ def _reason(
         return status.get("reason") or "", status.get("message") or ""
     if phase is PodPhase.FAILED:
         terminated = state.get("terminated") or {}
+        if not terminated and not status.get("reason"):
+            for each in before:
+                if message := _failed(each):
+                    return INIT_FAILED, message
         reason = status.get("reason") or terminated.get("reason") or "Error"
         return reason, status.get("message") or terminated.get("message") or ""
     return "", ""
+
+
+def _failed(container: Mapping[str, Any]) -> str:
+    """Tell how an init container has failed; "" if it has not."""
+    ended = (container.get("state") or {}).get("terminated") or {}
+    code = ended.get("exitCode")
+    if not code:
+        return ""
+    why = f" ({ended['reason']})" if ended.get("reason") not in (None, "", "Error") else ""
+    said = f": {text}" if (text := str(ended.get("message") or "").strip()) else ""
+    return f"the init container {container.get('name')!r} ended with exit code {code}{why}{said}"
 
 
 def time_of(text: str | None) -> float | None:

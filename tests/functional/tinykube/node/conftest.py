@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from sandbox import container
 from sandbox.images import ImageStore
 from tinykube import objects, podspec
 from tinykube.node.agent import Agent
 from tinykube.node.client import JSON, Endpoint, LogOptions, NotFoundError, PodEvent
 from tinykube.node.clock import Clock
+
+from ...waiting import PATIENCE
 
 
 class Api:
@@ -30,6 +33,7 @@ class Api:
         self.watch: asyncio.Queue[PodEvent] = asyncio.Queue()
         self.changed = asyncio.Condition()
         self.broken = False
+        self.refused = 0
 
     async def register(self, node: JSON) -> None:
         self.node = node
@@ -58,6 +62,7 @@ class Api:
 
     async def patch_status(self, namespace: str, name: str, uid: str, status: JSON) -> bool:
         if self.broken:
+            self.refused += 1
             raise ConnectionError("the API is away")
         pod = self.pods.get(uid)
         if pod is None:
@@ -98,7 +103,7 @@ class Api:
         await self._tell("MODIFIED", pod)
 
     async def until(self, found: Callable[[], object]) -> None:
-        async with asyncio.timeout(30), self.changed:
+        async with asyncio.timeout(PATIENCE), self.changed:
             await self.changed.wait_for(found)
 
     async def finished(self, pod: JSON) -> str:
@@ -153,15 +158,19 @@ class Node:
             await asyncio.wait((self.task,))
             self.task = None
 
+    def volume(self, pod: JSON) -> Path:
+        """Where the volume `v` of a pod lies; with VOLUMES and DATA its container has it."""
+        return self.folder / "pods" / objects.uid(pod) / "volumes/v"
+
     async def emptied(self) -> None:
         """Wait until no pod has a folder any more."""
         pods = self.folder / "pods"
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while any(pods.iterdir()):  # noqa: ASYNC110 - a folder has no event to wait for
                 await asyncio.sleep(0.01)
 
-    async def logs(self, pod: JSON, container: str = "main", **options: Any) -> bytes:
-        chunks = self.agent.logs(pod, container, LogOptions(**options))
+    async def logs(self, pod: JSON, name: str = "main", **options: Any) -> bytes:
+        chunks = self.agent.logs(pod, name, LogOptions(**options))
         return b"".join([chunk async for chunk in chunks])
 
 
@@ -183,6 +192,21 @@ async def node(api: Api, tmp_path: Path) -> AsyncIterator[Node]:
     made.start()
     await made.emptied()
     await made.stop()
+    async with asyncio.timeout(PATIENCE):
+        while container.reap():  # noqa: ASYNC110 - a process that ends tells its parent alone
+            await asyncio.sleep(0.01)
+
+
+DATA: dict[str, Any] = {"volumeMounts": [{"name": "v", "mountPath": "/data"}]}
+VOLUMES: list[JSON] = [{"name": "v", "emptyDir": {}}]
+GATE = "until test -e /data/go; do sleep 0.01; done"
+"""Waits for a file in the volume, so that the container outlives what a test does meanwhile."""
+
+
+async def appears(path: Path) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not path.exists():  # noqa: ASYNC110, ASYNC240 - a file tells nobody
+            await asyncio.sleep(0.01)
 
 
 def shell(script: str, name: str = "main", **more: Any) -> JSON:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from tinykube import objects
-from tinykube.node.client import JSON, LogsError
+from tinykube.node.client import JSON, LogOptions, LogsError
 
-from .conftest import Api, Node, shell
+from ...waiting import PATIENCE
+from .conftest import DATA, GATE, VOLUMES, Api, Node, appears, shell
 
 
 def terminated(pod: JSON, index: int = 0, group: str = "containerStatuses") -> Any:
@@ -204,7 +205,7 @@ async def test_deletion_gives_time_and_then_kills(api: Api, node: Node) -> None:
     deaf = await api.create("b", shell(f"trap '' TERM; {forever}"))
     for pod in (polite, deaf):
         await api.running(pod)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while await node.logs(pod) != b"ready\n":  # noqa: ASYNC110 - of another process
                 await asyncio.sleep(0.01)
 
@@ -218,25 +219,28 @@ async def test_deletion_gives_time_and_then_kills(api: Api, node: Node) -> None:
 
 
 async def test_logs_are_followed_to_the_end(api: Api, node: Node) -> None:
-    pod = await api.create("p", shell("echo one; sleep 0.3; echo two"))
+    pod = await api.create("p", shell(f"echo one; {GATE}; echo two", **DATA), volumes=VOLUMES)
     await api.running(pod)
 
-    assert await node.logs(pod, follow=True) == b"one\ntwo\n"
+    found = b""
+    async with asyncio.timeout(PATIENCE):
+        async for chunk in node.agent.logs(pod, "main", LogOptions(follow=True)):
+            found += chunk
+            if found == b"one\n":
+                (node.volume(pod) / "go").touch()
+
+    assert found == b"one\ntwo\n"
 
 
 async def test_a_restarted_node_adopts_what_runs(api: Api, node: Node) -> None:
-    mounts = [{"name": "v", "mountPath": "/data"}]
-    script = "echo x >> /data/runs; until test -e /data/go; do sleep 0.01; done; cat /data/runs"
-    pod = await api.create(
-        "p", shell(script, volumeMounts=mounts), volumes=[{"name": "v", "emptyDir": {}}]
-    )
+    script = f"echo x >> /data/runs; {GATE}; cat /data/runs"
+    pod = await api.create("p", shell(script, **DATA), volumes=VOLUMES)
     await api.running(pod)
     before = objects.copy(pod["status"]["containerStatuses"])
 
     await node.stop()
     node.start()
-    data = node.folder / "pods" / objects.uid(pod) / "volumes/v"
-    (data / "go").touch()
+    (node.volume(pod) / "go").touch()
 
     assert await api.finished(pod) == "Succeeded"
     assert await node.logs(pod) == b"x\n"
@@ -245,10 +249,12 @@ async def test_a_restarted_node_adopts_what_runs(api: Api, node: Node) -> None:
 
 
 async def test_what_ended_while_the_node_was_down_is_reported(api: Api, node: Node) -> None:
-    pod = await api.create("p", shell("sleep 0.2; exit 4"))
+    script = f"{GATE}; touch /data/gone; exit 4"
+    pod = await api.create("p", shell(script, **DATA), volumes=VOLUMES)
     await api.running(pod)
     await node.stop()
-    await asyncio.sleep(0.4)
+    (node.volume(pod) / "go").touch()
+    await appears(node.volume(pod) / "gone")
 
     node.start()
 
@@ -285,10 +291,13 @@ async def test_a_pod_whose_folder_is_gone_does_not_run_twice(
 
 
 async def test_the_status_arrives_when_the_api_is_back(api: Api, node: Node) -> None:
-    pod = await api.create("p", shell("sleep 0.2; exit 4"))
+    pod = await api.create("p", shell(f"{GATE}; exit 4", **DATA), volumes=VOLUMES)
     await api.running(pod)
     api.broken = True
-    await asyncio.sleep(0.4)
+    (node.volume(pod) / "go").touch()
+    async with asyncio.timeout(PATIENCE):
+        while not api.refused:  # noqa: ASYNC110 - nobody is told of what did not work
+            await asyncio.sleep(0.01)
     assert pod["status"]["phase"] == "Running"
 
     api.broken = False
@@ -351,6 +360,9 @@ async def test_changes_reach_a_running_container(api: Api, node: Node) -> None:
         volumes=[{"name": "c", "configMap": {"name": "c"}}, {"name": "d", "downwardAPI": fields}],
     )
     await api.running(pod)
+    async with asyncio.timeout(PATIENCE):
+        while await node.logs(pod) != b"old":  # noqa: ASYNC110 - a file, looked at
+            await asyncio.sleep(0.02)
 
     api.objects["ConfigMap", "c"] = {"data": {"key": "new"}}
     pod["metadata"]["labels"] = {"x": "y"}

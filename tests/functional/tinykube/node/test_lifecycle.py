@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sandbox.container import Container
+from sandbox.errors import NoSpaceError
+from sandbox.spec import Spec
 from tinykube import objects
+from tinykube.node import care
 from tinykube.node.client import JSON
 
-from .conftest import Api, Node, shell
+from ...waiting import PATIENCE
+from .conftest import DATA, VOLUMES, Api, Node, appears, shell
 from .test_agent import terminated
 
 FOREVER = "while :; do sleep 0.05; done"
-DATA: dict[str, Any] = {"volumeMounts": [{"name": "v", "mountPath": "/data"}]}
-VOLUMES: list[JSON] = [{"name": "v", "emptyDir": {}}]
+# Probes come thirty times as fast as they are asked for, and a command may be slow to begin.
+OFTEN = {"periodSeconds": 1, "timeoutSeconds": 60}
 
 
 def command(script: str) -> JSON:
@@ -31,8 +38,10 @@ def messages(api: Api, reason: str) -> list[str]:
 
 
 async def test_liveness_restarts(api: Api, node: Node) -> None:
-    probe = {**command("echo sick; test -e /data/well"), "periodSeconds": 1, "failureThreshold": 2}
-    script = f"trap 'touch /data/well; exit 3' TERM; {FOREVER}"
+    # It is well until it can be told to end.
+    sick = "! test -e /data/up || { echo sick; test -e /data/well; }"
+    probe = {**command(sick), **OFTEN, "failureThreshold": 2}
+    script = f"trap 'touch /data/well; exit 3' TERM; touch /data/up; {FOREVER}"
     pod = await api.create(
         "p",
         shell(script, livenessProbe=probe, **DATA),
@@ -59,12 +68,12 @@ async def test_liveness_kills_for_good_where_nothing_restarts(api: Api, node: No
 
 
 async def test_readiness_is_told(api: Api, node: Node) -> None:
-    probe = {**command("test -e /data/ready"), "periodSeconds": 1}
+    probe = {**command("test -e /data/ready"), **OFTEN}
     pod = await api.create("p", shell(FOREVER, readinessProbe=probe, **DATA), volumes=VOLUMES)
 
     await api.until(lambda: container(pod).get("started"))
     assert not container(pod)["ready"]
-    (node.folder / "pods" / objects.uid(pod) / "volumes/v/ready").touch()
+    (node.volume(pod) / "ready").touch()
 
     await api.until(lambda: container(pod)["ready"])
     found = {c["type"]: c["status"] for c in pod["status"]["conditions"]}
@@ -73,42 +82,43 @@ async def test_readiness_is_told(api: Api, node: Node) -> None:
 
 async def test_probes_over_the_network(api: Api, node: Node) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked = await reader.readuntil(b"\r\n\r\n")
-        code = b"200 OK" if b"GET /healthz " in asked else b"500 No"
-        writer.write(b"HTTP/1.1 " + code + b"\r\nContent-Length: 0\r\n\r\n")
-        await writer.drain()
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            asked = await reader.readuntil(b"\r\n\r\n")
+            code = b"200 OK" if b"GET /healthz " in asked else b"500 No"
+            writer.write(b"HTTP/1.1 " + code + b"\r\nContent-Length: 0\r\n\r\n")
+            await writer.drain()
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     number = server.sockets[0].getsockname()[1]
     ports = [{"name": "web", "containerPort": number}]
-    good = {"httpGet": {"path": "/healthz", "port": "web"}, "periodSeconds": 1}
-    bad = {"httpGet": {"path": "/", "port": number}, "periodSeconds": 1}
-    open_ = {"tcpSocket": {"port": number}, "periodSeconds": 1}
+    good = {"httpGet": {"path": "/healthz", "port": "web"}, **OFTEN}
+    bad = {"httpGet": {"path": "/", "port": number}, **OFTEN}
+    open_ = {"tcpSocket": {"port": number}, **OFTEN}
     pod = await api.create(
         "p",
         shell(FOREVER, "a", ports=ports, readinessProbe=good, startupProbe=open_),
         shell(FOREVER, "b", ports=ports, readinessProbe=bad),
     )
 
+    said = "Readiness probe failed: HTTP probe failed with statuscode: 500"
     await api.until(lambda: container(pod).get("ready"))
-    async with asyncio.timeout(30):
-        while not messages(api, "Unhealthy"):  # noqa: ASYNC110 - events have no watch here
+    async with asyncio.timeout(PATIENCE):
+        while said not in messages(api, "Unhealthy"):  # noqa: ASYNC110 - events have no watch here
             await asyncio.sleep(0.02)
     server.close()
 
     assert not container(pod, 1)["ready"]
-    assert messages(api, "Unhealthy")[0] == (
-        "Readiness probe failed: HTTP probe failed with statuscode: 500"
-    )
 
 
 async def test_hooks(api: Api, node: Node) -> None:
     lifecycle = {
-        "postStart": command("echo post >> /data/log"),
+        "postStart": command(
+            "until test -e /data/up; do sleep 0.02; done; echo post >> /data/log"
+        ),
         "preStop": command("echo pre >> /data/log"),
     }
-    script = f"trap 'cat /data/log; exit 0' USR1; {FOREVER}"
+    script = f"trap 'cat /data/log; exit 0' USR1; touch /data/up; {FOREVER}"
     pod = await api.create(
         "p",
         shell(script, lifecycle={**lifecycle, "stopSignal": "SIGUSR1"}, **DATA),
@@ -128,16 +138,26 @@ async def test_hooks(api: Api, node: Node) -> None:
 
 async def test_a_hook_that_fails(api: Api, node: Node) -> None:
     lifecycle = {"postStart": command("echo why; exit 4")}
-    pod = await api.create("p", shell(f"trap 'exit 5' TERM; {FOREVER}", lifecycle=lifecycle))
+    # It may be told to end before it has its trap, and heed that no sooner than it is killed.
+    script = f"trap 'exit 5' TERM; {FOREVER}"
+    pod = await api.create(
+        "p", shell(script, lifecycle=lifecycle), terminationGracePeriodSeconds=1
+    )
 
     assert await api.finished(pod) == "Failed"
     assert messages(api, "FailedPostStartHook") == ["PostStartHook failed: exit code 4: why"]
 
 
-async def test_a_hook_takes_of_the_grace_period(api: Api, node: Node) -> None:
+async def test_a_hook_takes_of_the_grace_period(
+    api: Api, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What is left for the end is two seconds, which may be too few here.
+    monkeypatch.setattr(care, "_LEAST_GRACE", PATIENCE)
     lifecycle = {"preStop": command("sleep 1000")}
-    pod = await api.create("p", shell(f"trap 'exit 6' TERM; {FOREVER}", lifecycle=lifecycle))
+    script = f"trap 'exit 6' TERM; touch /data/up; {FOREVER}"
+    pod = await api.create("p", shell(script, lifecycle=lifecycle, **DATA), volumes=VOLUMES)
     await api.until(lambda: container(pod).get("ready"))
+    await appears(node.volume(pod) / "up")
 
     await api.delete(pod, 1)
     await api.until(lambda: not api.pods)
@@ -148,10 +168,10 @@ async def test_a_hook_takes_of_the_grace_period(api: Api, node: Node) -> None:
 
 async def test_a_sidecar(api: Api, node: Node) -> None:
     side = shell(
-        f"echo up >> /data/log; trap 'echo down >> /data/log; exit 0' TERM; {FOREVER}",
+        f"trap 'echo down >> /data/log; exit 0' TERM; echo up >> /data/log; {FOREVER}",
         "side",
         restartPolicy="Always",
-        startupProbe={**command("grep up /data/log"), "periodSeconds": 1},
+        startupProbe={**command("grep up /data/log"), **OFTEN, "failureThreshold": 10_000},
         **DATA,
     )
     pod = await api.create(
@@ -250,10 +270,37 @@ async def test_what_cannot_be_started_is_tried_again(api: Api, node: Node, polic
     assert container(pod)["lastState"]["terminated"]["reason"] == "StartError"
 
 
+async def test_what_the_disk_has_no_room_for_waits(
+    api: Api, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has not run, so that it has not failed either."""
+    start, tries = Container.start, []
+
+    def full(directory: Path, spec: Spec) -> Container:
+        tries.append(directory)
+        if len(tries) < 3:
+            raise NoSpaceError("cannot start: No space left on device")
+        return start(directory, spec)
+
+    monkeypatch.setattr(Container, "start", full)
+    pod = await api.create("p", shell("true"))
+
+    await api.until(lambda: "waiting" in container(pod).get("state", {}))
+    await api.until(lambda: container(pod)["state"].get("waiting", {}).get("message"))
+    assert container(pod)["state"]["waiting"] == {
+        "reason": "CreateContainerError",
+        "message": "cannot start: No space left on device",
+    }
+    assert await api.finished(pod) == "Succeeded"
+    assert container(pod)["restartCount"] == 0
+    assert tries == [tries[0]] * 3
+    assert messages(api, "Failed") == ["Error: cannot start: No space left on device"]
+
+
 @pytest.mark.parametrize("jump", [-86400.0, 86400.0])
 async def test_the_clock_is_set(api: Api, node: Node, jump: float) -> None:
     """Neither waits nor grace periods grow or shrink by it, and nothing is killed for it."""
-    probe = {**command("true"), "periodSeconds": 1, "initialDelaySeconds": 1}
+    probe = {**command("true"), **OFTEN, "initialDelaySeconds": 1}
     script = "echo x >> /data/runs; test $(wc -l < /data/runs) -ge 3"
     failing = await api.create(
         "failing", shell(script, **DATA), volumes=VOLUMES, restartPolicy="OnFailure"

@@ -97,8 +97,13 @@ def test_destroy_asks_and_without_a_terminal_refuses(run, known):
         "model": "one",
         "force": False,
         "destroy_storage": False,
+        "timeout": None,
     }
     assert run("switch").code == 1
+    assert run("destroy-model", "two", "--no-prompt", "--no-wait").code == 1
+    argv = ["destroy-model", "two", "--no-prompt", "--no-wait", "--force", "--timeout", "90s"]
+    assert run(*argv).code == 0
+    assert known.params("destroy_model")["timeout"] == 90
 
 
 def test_destroy_refuses_to_lose_storage(run, known):

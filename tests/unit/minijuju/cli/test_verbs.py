@@ -45,6 +45,20 @@ def test_add_unit(run, fake):
     assert run("add-unit", "a", "-n", "0").code == 1
 
 
+def test_what_would_be_removed(run, busy):
+    result = run("remove-unit", "db", "--num-units", "2", "--dry-run")
+    assert (result.code, result.err) == (0, "will remove unit db/1\nwill remove unit db/0\n")
+    result = run("remove-application", "db", "--dry-run")
+    assert result.err.splitlines() == [
+        "will remove application db",
+        "- will remove unit db/0",
+        "- will remove unit db/1",
+    ]
+    assert run("remove-application", "none", "--dry-run").code == 1
+    assert run("remove-application", "db", "--no-wait", "--no-prompt").code == 1
+    assert set(busy.methods()) == {"status"}
+
+
 def test_remove_unit(run, fake):
     fake.answers["remove_unit"] = ["a/1"]
     argv = ["remove-unit", "--no-prompt", "a", "--destroy-storage", "--num-units", "2"]
@@ -198,45 +212,68 @@ def task(**more):
 
 
 def test_run(run, busy, tmp_path):
-    busy.answers["run"] = {"db/0": task(results={"return-code": 0, "a": {"b": "c"}}, log=["hi"])}
+    busy.answers["run"] = {
+        "db/0": task(results={"return-code": 0, "a": {"b": "c"}, "stdout": "said\n"}, log=["hi"])
+    }
     (tmp_path / "params.yaml").write_text("x: {y: 1}\nz: [1]\n")
     argv = ["run", "db/0", "act", "--params", str(tmp_path / "params.yaml"), "x.w=true", "t=2"]
     result = run(*argv, "--wait", "1m30s")
-    assert (result.code, result.out) == (0, "hi\na:\n  b: c\n")
+    assert (result.code, result.out) == (0, "a:\n  b: c\n\nsaid\n")
     assert busy.params("run") == {
         "model": "m",
         "units": ["db/0"],
         "action": "act",
         "params": {"x": {"y": 1, "w": True}, "z": [1], "t": 2},
         "timeout": 90.0,
+        "background": False,
     }
-    run("run", "db/0", "act", "t=2", "--string-args")
+    run("run", "db/0", "act", "t=2", "--string-args", "--wait=-1s")
     assert busy.params("run")["params"] == {"t": "2"}
+    assert busy.params("run")["timeout"] == -1.0
+    run("run", "db/0", "2nd-act", "x=1", "x.2=2")
+    assert busy.params("run")["action"] == "2nd-act"
+    assert busy.params("run")["params"] == {"x": {"2": 2}}
+    assert busy.params("run")["timeout"] == 60.0
     assert json.loads(run("run", "db/0", "act", "--format", "json").out) == busy.answers["run"]
 
 
 def test_run_on_the_leader_and_several(run, busy):
-    busy.answers["run"] = {"db/0": task(), "app/0": task()}
-    assert run("run", "db/leader", "app/0", "act").code == 0
-    assert busy.params("run")["units"] == ["db/0", "app/0"]
+    busy.answers["run"] = {
+        "db/0": task(results={"return-code": 0, "a": "b"}),
+        "db/1": task(id="5", status="failed", message="no", results={"return-code": 0}),
+    }
+    result = run("run", "db/leader", "db/1", "act")
+    assert busy.params("run")["units"] == ["db/leader", "db/1"]
+    # An action that says that it failed, and ends with 0, is no failure of the command.
+    assert result.code == 0
+    assert yaml.safe_load(result.out) == {
+        "db/0": {"id": "4", "output": "a: b\n", "status": "completed"},
+        "db/1": {"id": "5", "output": "", "status": "failed", "message": "no"},
+    }
 
 
 def test_a_failed_task_is_printed_and_the_command_fails(run, busy):
-    failed = {"db/0": task(status="failed", message="no good", results={"return-code": 3})}
-    busy.answers["run"] = failed
+    failed = task(status="failed", message="no good", results={"return-code": 3, "stderr": "why"})
+    busy.answers["run"] = {"db/0": failed}
     result = run("run", "db/0", "act", "--format", "json")
     assert result.code == 1
-    assert json.loads(result.out) == failed
+    assert json.loads(result.out) == {"db/0": failed}
     assert result.err == (
-        'ERROR the following task failed:\n - id "4" with return code 3: no good\n'
+        'ERROR the following task failed:\n - id "4" with return code 3\n\n'
+        "use 'minijuju show-task' to inspect the failure\n\n"
     )
+    assert run("run", "db/0", "act").out == "Action id 4 failed: no good\n\nwhy\n"
+    busy.answers["run"]["db/1"] = {**failed, "id": "5"}
+    assert "the following tasks failed:" in run("run", "db/0", "db/1", "act").err
 
 
-def test_a_unit_that_is_missing_is_no_failure(run, busy):
-    for argv in (["run", "db/9", "act"], ["exec", "--unit", "db/9", "--", "true"]):
-        result = run(*argv)
+def test_what_cannot_be_scheduled_is_no_failure(run, busy):
+    for verb, argv in (("run", ["db/9", "act"]), ("exec", ["--unit", "db/9", "--", "true"])):
+        busy.answers[verb] = {}
+        busy.progress[verb] = ["Operation 1 failed to schedule any tasks:\nunit 'db/9' not found"]
+        result = run(verb, *argv)
         assert (result.code, result.out) == (0, "")
-        assert 'unit "db/9" not found' in result.err
+        assert "failed to schedule any tasks" in result.err
 
 
 @pytest.mark.parametrize(
@@ -244,13 +281,14 @@ def test_a_unit_that_is_missing_is_no_failure(run, busy):
     [
         (["act"], 2, "no unit specified"),
         (["db/0"], 2, "no action specified"),
-        (["db/x", "act"], 1, 'invalid unit name "db/x"'),
-        (["db/0", "act", "x"], 1, "must be of the form"),
-        (["db/0", "act", "X_Y=1"], 1, 'key "X_Y" must start'),
-        (["db/0", "act", "x=1", "x.y=2"], 1, '"x" in "x.y" already has a value'),
+        (["db/x", "act"], 2, 'invalid unit or action name "db/x"'),
+        (["db/0", "app/0", "act"], 2, "all units must be of the same application"),
+        (["db/0", "act", "x"], 2, "must be of the form"),
+        (["db/0", "act", "X_Y=1"], 2, 'key "X_Y" must start'),
         (["db/0", "act", "x=[1"], 1, "not valid YAML"),
         (["db/0", "act", "--wait", "soon"], 2, "invalid duration 'soon'"),
-        (["db/0", "act", "--background"], 2, "not built"),
+        (["db/0", "act", "--wait", "5s", "--background"], 2, "both --wait and --background"),
+        (["db/0", "act", "--parallel"], 2, "not built"),
         (["db/0", "act", "--params", "none"], 1, "none: cannot be read"),
     ],
 )
@@ -262,25 +300,89 @@ def test_run_refuses(run, fake, argv, code, problem):
 
 
 def test_exec(run, busy):
-    busy.answers["exec"] = {"db/0": task(results={"return-code": 0, "stdout": "out\n"})}
+    busy.answers["exec"] = {"db/0": task(results={"return-code": 0, "stdout": "out"})}
     result = run("exec", "--unit", "db/0", "--wait", "5s", "--", "echo", "--unit", "two words")
     assert (result.code, result.out) == (0, "out\n")
     assert busy.params("exec") == {
         "model": "m",
         "units": ["db/0"],
+        "applications": [],
+        "everywhere": False,
         "command": ["/bin/bash", "-c", "echo --unit 'two words'"],
         "timeout": 5.0,
+        "background": False,
     }
-    run("exec", "-a", "db", "echo $HOME; true")
-    assert busy.params("exec")["units"] == ["db/0", "db/1"]
+    busy.answers["exec"] = {
+        "db/10": task(results={"stdout": "ten\n", "stderr": "!"}),
+        "db/9": task(id="5", results={"return-code": 2}),
+    }
+    result = run("exec", "-a", "db", "-u", "db/leader", "echo $HOME; true")
+    assert busy.params("exec")["applications"] == ["db"]
+    assert busy.params("exec")["units"] == ["db/leader"]
     assert busy.params("exec")["command"][-1] == "echo $HOME; true"
+    assert (result.code, result.out) == (1, "db/9:\n\ndb/10:\nten\n!\n\n")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--operator"], ["--parallel=false"], ["--execution-group", "night"], ["--parallel"]],
+)
+def test_exec_takes_what_changes_nothing_on_kubernetes(run, busy, flags):
+    busy.answers["exec"] = {"db/0": task(results={"return-code": 0})}
+    assert run("exec", *flags, "--unit", "db/0", "ls", "--all=false").code == 0
+    assert busy.params("exec")["command"][-1] == "ls --all=false"
+
+
+@pytest.mark.parametrize(("word", "background"), [("true", True), ("0", False), ("F", False)])
+def test_a_flag_can_be_given_a_truth(run, busy, word, background):
+    busy.answers["exec"] = {"operation": "1", "tasks": {}}
+    if not background:
+        busy.answers["exec"] = {"db/0": task(results={"return-code": 0})}
+    assert run("exec", f"--background={word}", "--unit", "db/0", "true").code == 0
+    assert busy.params("exec")["background"] is background
+
+
+def test_a_flag_cannot_be_given_anything_else(run, busy):
+    result = run("exec", "--background=maybe", "--unit", "db/0", "true")
+    assert result.code == 2
+    assert 'invalid value "maybe" for flag --background: write true or false' in result.err
 
 
 def test_exec_refuses(run, fake):
     assert run("exec", "--", "true").code == 2
     assert run("exec", "--unit", "db/0").code == 2
-    assert run("exec", "--machine", "0", "true").code == 2
+    result = run("exec", "--machine", "0", "true")
+    assert (result.code, "has no machines" in result.err) == (1, True)
+    assert run("exec", "--all", "--unit", "db/0", "true").code == 2
+    result = run("exec", "--unit", "db", "true")
+    assert (result.code, '"db" is not a valid unit name' in result.err) == (2, True)
     assert fake.calls == []
+
+
+def test_exec_everywhere(run, busy):
+    busy.answers["exec"] = {}
+    assert run("exec", "--all", "true").code == 0
+    assert busy.params("exec")["everywhere"]
+
+
+@pytest.mark.parametrize(
+    "argv", [["run", "db/0", "db/1", "act"], ["exec", "--unit", "db/0,db/1", "true"]]
+)
+def test_in_the_background(run, busy, argv):
+    verb, *rest = argv
+    busy.answers[verb] = {"operation": "7", "tasks": {"db/0": {"id": "8"}}}
+    result = run(verb, "--background", "--format", "json", *rest)
+    # Of one task all is said; only several are printed, in YAML whatever the format.
+    assert (result.code, result.out) == (0, "")
+    assert "Scheduled operation 7 with task 8\n" in result.err
+    assert "show-task 8'" in result.err
+    busy.answers[verb]["tasks"]["db/1"] = {"id": "9"}
+    result = run(verb, "--background", *rest)
+    assert yaml.safe_load(result.out) == {"db/0": {"id": "8"}, "db/1": {"id": "9"}}
+    assert "Scheduled operation 7 with 2 tasks\n" in result.err
+    assert "show-task <id>'" in result.err
+    busy.answers[verb] = {"operation": "7", "tasks": {}}
+    assert run(verb, "--background", *rest).out == ""
 
 
 def test_ssh_becomes_the_command(run, busy, monkeypatch):
@@ -505,7 +607,10 @@ def test_bootstrap(run, fake, data, tmp_path):
     (data / "config.yaml").write_text(f"kubeconfig: {kubeconfig}\nother: 1\n")
     assert run("bootstrap", "--kubeconfig", str(kubeconfig)).code == 0
     assert fake.methods() == ["ping"]
-    assert run("bootstrap", "microk8s", "ctl").code == 2
+    result = run("bootstrap", "microk8s", "ctl")
+    assert (result.code, "cloud microk8s not found" in result.err) == (1, True)
+    assert run("bootstrap", "localhost", "ctl").code == 1
+    assert run("bootstrap", "localhost", "minijuju").code == 0
     kubeconfig.write_text("a: b")
     assert "names no clusters" in run("bootstrap", "--kubeconfig", str(kubeconfig)).err
 
@@ -532,12 +637,6 @@ def test_shutdown_without_a_controller_starts_none(run, data):
     result = run("shutdown")
     assert (result.code, result.err) == (0, "The controller does not run.\n")
     assert list(data.iterdir()) == []
-
-
-def test_controllers_and_whoami(run, fake):
-    found = yaml.safe_load(run("controllers").out)
-    assert found["controllers"]["minijuju"]["running"] is True
-    assert yaml.safe_load(run("whoami").out)["user"] == "admin"
 
 
 def test_the_shim(run, data):

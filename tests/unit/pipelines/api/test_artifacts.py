@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from toolkit_pipelines import naming
 from toolkit_pipelines.api import artifacts
 from toolkit_pipelines.events import Artifact, TaskStarted, TaskSucceeded, Values
+from toolkit_pipelines.root import DEFAULT_URI
 from toolkit_pipelines.store import Store
 from toolkit_pipelines.store.interface import Run
 
@@ -24,11 +25,11 @@ def run(store: Store, new_run: Callable[..., Run]) -> Run:
     listed = {
         name: (Artifact(name, "system.Artifact", uri),)
         for name, uri in (
-            ("file", "file:///file"),
-            ("folder", "file:///folder"),
-            ("missing", "file:///missing"),
+            ("file", f"{DEFAULT_URI}/file"),
+            ("folder", f"{DEFAULT_URI}/folder"),
+            ("missing", f"{DEFAULT_URI}/missing"),
             ("elsewhere", "s3://bucket/key"),
-            ("link", "file:///link"),
+            ("link", f"{DEFAULT_URI}/link"),
         )
     }
     store.runs.append(

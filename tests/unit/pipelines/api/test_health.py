@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from starlette.testclient import TestClient
+
+from toolkit_pipelines import api
+from toolkit_pipelines.api.context import Context
+from toolkit_pipelines.locations import Location
+from toolkit_pipelines.objects import ObjectStore
 
 from ..conftest import Bench
 
@@ -17,3 +24,19 @@ def test_what_steps_wait_for(client: TestClient, workloads: Bench) -> None:
     assert found["steps"] == sum(workloads.steps.values())
     assert found["reasons"][0] == {"steps": 100, "reason": "reason 0"}
     assert len(found["reasons"]) == 20
+
+
+def test_no_object_store_is_no_problem(client: TestClient) -> None:
+    found = client.get("/artifact_store").json()
+    assert found == {"uri": "", "problem": "", "transient": False}
+
+
+def test_an_object_store_that_does_not_answer(context: Context) -> None:
+    location = Location("bucket", "a", "http://127.0.0.1:1", path_style=True)
+    store = ObjectStore(location, {"access-key": "key", "secret-key": "hidden"})
+    application = api.application(dataclasses.replace(context, objects=store))
+    with TestClient(application, base_url="http://test/apis/v2beta1") as client:
+        found = client.get("/artifact_store").json()
+    assert (found["uri"], found["transient"]) == ("s3://bucket/a", True)
+    assert "s3://bucket/a at http://127.0.0.1:1 cannot be listed" in found["problem"]
+    assert "hidden" not in found["problem"]

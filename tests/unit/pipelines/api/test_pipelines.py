@@ -98,10 +98,10 @@ def test_a_spec_that_is_refused_says_where(client: TestClient, pipeline: Spec) -
 
 
 def test_a_construct_that_is_not_built_is_named(client: TestClient, pipeline: Spec) -> None:
-    pipeline["root"]["dag"]["tasks"]["add"]["triggerPolicy"] = {"condition": "true"}
+    pipeline["deploymentSpec"]["executors"]["exec-add"]["container"]["lifecycle"] = {"a": 1}
     reply = upload(client, json.dumps(pipeline).encode(), name="x")
     assert reply.status_code == 400
-    assert "condition" in reply.json()["message"]
+    assert "lifecycle" in reply.json()["message"]
     assert reply.json()["details"][-1]["reason"] == "CONSTRUCT_NOT_SUPPORTED"
 
 

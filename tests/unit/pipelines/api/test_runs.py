@@ -8,16 +8,25 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from toolkit_pipelines.api import runs as runs_api
 from toolkit_pipelines.events import (
     Artifact,
+    RunCreated,
     RunEnded,
     RunPhase,
+    RunRetried,
+    TaskCached,
     TaskFailed,
+    TaskSkipped,
     TaskStarted,
     TaskSucceeded,
     Values,
 )
+from toolkit_pipelines.objects import ObjectStoreError
 from toolkit_pipelines.store import Store
+from toolkit_pipelines.store.interface import Run
+
+from ..conftest import Bench, NewRun
 
 Spec = dict[str, Any]
 
@@ -200,6 +209,147 @@ def test_task_details(client: TestClient, pipeline: Spec, store: Store) -> None:
     assert artifact["task_id"] == train["task_id"]
 
 
+def test_details_of_loops_skipped_tasks_and_attempts(
+    client: TestClient, pipeline: Spec, store: Store
+) -> None:
+    run_id = created(client, pipeline)["run_id"]
+
+    def event(kind: Any, task: str, **more: Any) -> Any:
+        return kind(run_id=run_id, time=20.0, task=task, **more)
+
+    store.runs.append(
+        run_id,
+        [
+            event(TaskStarted, "loop", iterations=2),
+            event(TaskStarted, "loop/0", iteration=0),
+            event(TaskSkipped, "loop/0/condition", reason="its condition is not met: 1 > 2"),
+            event(TaskStarted, "loop/0/train", pod="pod-0"),
+            event(TaskFailed, "loop/0/train", reason="E", message="once more", retry=60.0),
+        ],
+        1,
+    )
+    loop, iteration, condition, train = client.get(f"/runs/{run_id}").json()["run_details"][
+        "task_details"
+    ]
+    assert (loop["display_name"], loop["iteration_count"]) == ("loop", 2)
+    assert loop["child_tasks"] == [{"task_id": iteration["task_id"]}]
+    assert (iteration["display_name"], iteration["iteration_index"]) == ("loop[0]", 0)
+    assert iteration["parent_task_id"] == loop["task_id"]
+    assert condition["parent_task_id"] == iteration["task_id"]
+    assert condition["state"] == "SKIPPED"
+    assert condition["skip_reason"] == "its condition is not met: 1 > 2"
+    assert "error" not in condition
+    assert train["state"] == "PENDING"
+    assert "once more" in train["error"]["message"]
+    assert "end_time" not in train
+    assert [each["state"] for each in train["state_history"]] == ["RUNNING", "PENDING"]
+
+
+def test_what_a_run_can_be_made_again_from(
+    client: TestClient, pipeline: Spec, store: Store
+) -> None:
+    run = created(client, pipeline)
+    data = Artifact("d", "system.Dataset", "file:///d", digest="none")
+    model = Artifact("m", "system.Model", "file:///m", digest=f"sha256:{'a' * 64}")
+    unknown = Artifact("u", "system.Model", "s3://b/u")
+    common = {"run_id": run["run_id"], "task": "add"}
+    outputs = Values({}, {"model": (unknown, model), "other": (unknown,)})
+    packages = ("a==1", "b==2")
+    store.runs.append(
+        run["run_id"],
+        [
+            TaskStarted(time=20.0, pod="pod", inputs=Values({}, {"data": (data,)}), **common),
+            TaskSucceeded(
+                time=30.0, outputs=outputs, image="i", lock="ab", packages=packages, **common
+            ),
+        ],
+        1,
+    )
+    found = client.get(f"/runs/{run['run_id']}").json()
+    assert store.runs.spec(found["spec_digest"])
+    assert found["spec_digest"] == run["spec_digest"]
+    assert found["locks"] == {"ab": ["a==1", "b==2"]}
+    (task,) = found["run_details"]["task_details"]
+    assert (task["image"], task["lock"]) == ("i", "ab")
+    assert task["input_digests"] == {"data": ["none"]}
+    assert task["output_digests"] == {"model": ["", model.digest]}
+
+
+def test_a_task_from_the_cache(client: TestClient, pipeline: Spec, store: Store) -> None:
+    origin, run_id = (created(client, pipeline)["run_id"] for _ in range(2))
+    uri = f"minio://mlpipeline/v2/artifacts/adder/{origin}/add/0123456789abcdef/model"
+    outputs = Values({"n": 2}, {"model": (Artifact("m", "system.Model", uri),)})
+    common = {"run_id": origin, "task": "add"}
+    store.runs.append(
+        origin,
+        [
+            TaskStarted(time=20.0, pod="pod", **common),
+            TaskSucceeded(time=30.0, outputs=outputs, fingerprint="f", **common),
+        ],
+        1,
+    )
+    end(store, origin)
+    store.runs.append(
+        run_id,
+        [
+            TaskStarted(run_id=run_id, time=40.0, task="add"),
+            TaskCached(
+                run_id=run_id,
+                time=40.0,
+                task="add",
+                outputs=outputs,
+                origin=origin,
+                origin_task="add",
+                origin_sequence=3,
+            ),
+        ],
+        1,
+    )
+    end(store, run_id)
+    (first,) = client.get(f"/runs/{origin}").json()["run_details"]["task_details"]
+    (task,) = client.get(f"/runs/{run_id}").json()["run_details"]["task_details"]
+    assert (first["state"], "cached_from" in first) == ("SUCCEEDED", False)
+    assert task["state"] == "CACHED"
+    assert [each["state"] for each in task["state_history"]] == ["RUNNING", "CACHED"]
+    assert task["cached_from"] == {"run_id": origin, "task_id": first["task_id"], "task": "add"}
+    assert not {"pod_name", "executor_detail", "error"} & task.keys()
+    assert task["output_parameters"] == {"n": 2}
+    (own,) = task["outputs"]["model"]["artifact_ids"]
+    artifact = client.get(f"/artifacts/{own}").json()
+    assert (artifact["uri"], artifact["run_id"], artifact["origin_run_id"]) == (
+        uri,
+        run_id,
+        origin,
+    )
+    (theirs,) = first["outputs"]["model"]["artifact_ids"]
+    assert "origin_run_id" not in client.get(f"/artifacts/{theirs}").json()
+    refused = client.delete(f"/runs/{origin}")
+    assert (refused.status_code, refused.json()["code"]) == (400, 9)
+    assert run_id in refused.json()["message"]
+    assert client.delete(f"/runs/{run_id}").json() == {}
+    assert client.delete(f"/runs/{origin}").json() == {}
+
+
+def test_a_run_may_be_forced(client: TestClient, pipeline: Spec, store: Store) -> None:
+    forced = client.post("/runs", json=body(pipeline), headers={"Toolkit-Caching": "force"}).json()
+    assert forced["caching"] == "force"
+    first = store.runs.events(forced["run_id"])[0]
+    assert isinstance(first, RunCreated)
+    assert first.force
+    assert client.get(f"/runs/{forced['run_id']}").json()["caching"] == "force"
+    plain = created(client, pipeline)
+    assert "caching" not in plain
+    assert "caching" not in client.get(f"/runs/{plain['run_id']}").json()
+    refused = client.post("/runs", json=body(pipeline), headers={"Toolkit-Caching": "off"})
+    assert (refused.status_code, refused.json()["code"]) == (400, 3)
+    assert "Toolkit-Caching: must be force" in refused.json()["message"]
+    headers = {"Toolkit-Caching": "force", "Idempotency-Key": "k"}
+    again = [client.post("/runs", json=body(pipeline), headers=headers).json() for _ in range(2)]
+    assert again[0] == again[1]
+    del headers["Toolkit-Caching"]
+    assert client.post("/runs", json=body(pipeline), headers=headers).status_code == 409
+
+
 def test_a_task_that_waits_says_why(
     client: TestClient, pipeline: Spec, store: Store, workloads: Any
 ) -> None:
@@ -271,6 +421,53 @@ def test_terminate(client: TestClient, pipeline: Spec, store: Store) -> None:
     assert store.runs.run(run_id).sequence == 3
 
 
+def test_retry(client: TestClient, pipeline: Spec, store: Store) -> None:
+    run_id = created(client, pipeline)["run_id"]
+
+    def refused() -> str:
+        reply = client.post(f"/runs/{run_id}:retry")
+        assert (reply.status_code, reply.json()["code"]) == (400, 9)
+        message: str = reply.json()["message"]
+        return message
+
+    assert "is PENDING" in refused()
+    common: dict[str, Any] = {"run_id": run_id, "time": 20.0, "task": "add"}
+    failed = TaskFailed(**common, reason="Error", message="no")
+    store.runs.append(run_id, [TaskStarted(**common, pod="pod"), failed], 1)
+    end(store, run_id, RunPhase.FAILED, "the task 'add' failed")
+    assert client.post(f"/runs/{run_id}:retry").json() == {}
+    run = client.get(f"/runs/{run_id}").json()
+    assert run["state"] == "RUNNING"
+    assert not {"error", "finished_at"} & run.keys()
+    assert run["run_details"]["task_details"] == []
+    assert [each["state"] for each in run["state_history"]] == [
+        "PENDING",
+        "RUNNING",
+        "FAILED",
+        "RUNNING",
+    ]
+    last = store.runs.events(run_id)[-1]
+    assert isinstance(last, RunRetried)
+    assert last.dropped == ("add",)
+    assert store.runs.active_runs() == (run_id,)
+    assert "is RUNNING" in refused()
+    end(store, run_id)
+    assert "is SUCCEEDED" in refused()
+
+
+def test_a_run_whose_workspace_is_gone_is_not_retried(
+    client: TestClient, pipeline: Spec, store: Store
+) -> None:
+    workspace = {"kubernetes": {"pipelineConfig": {"workspace": {"size": "1Gi"}}}}
+    both = {"pipeline_spec": pipeline, "platform_spec": {"platforms": workspace}}
+    run_id = created(client, both)["run_id"]
+    end(store, run_id, RunPhase.FAILED, "no")
+    reply = client.post(f"/runs/{run_id}:retry")
+    assert (reply.status_code, reply.json()["code"]) == (400, 9)
+    assert "start a new run" in reply.json()["message"]
+    assert client.get(f"/runs/{run_id}").json()["state"] == "FAILED"
+
+
 def test_archive_and_delete(
     client: TestClient, pipeline: Spec, store: Store, workloads: Any
 ) -> None:
@@ -287,17 +484,112 @@ def test_archive_and_delete(
     assert workloads.forgotten == [run_id]
 
 
-@pytest.mark.parametrize("verb", [":terminate", ":archive", ":unarchive"])
+def test_a_run_whose_artifacts_cannot_be_deleted_stays(
+    client: TestClient,
+    pipeline: Spec,
+    store: Store,
+    workloads: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run_id = created(client, pipeline)["run_id"]
+    end(store, run_id)
+
+    def away(run_id: str) -> None:
+        raise ObjectStoreError("the object store is away", transient=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workloads, "forget", away)
+        refused = client.delete(f"/runs/{run_id}")
+    assert refused.status_code == 503
+    assert refused.json()["message"] == "the object store is away"
+    assert client.get(f"/runs/{run_id}").status_code == 200
+    assert client.delete(f"/runs/{run_id}").json() == {}
+
+
+@pytest.mark.parametrize("verb", [":terminate", ":retry", ":archive", ":unarchive"])
 def test_unknown(client: TestClient, verb: str) -> None:
     assert client.post(f"/runs/{uuid.uuid4()}{verb}").status_code == 404
     assert client.get("/runs/..%2f..%2fetc%2fpasswd").status_code == 404
     assert client.delete("/runs/none").status_code == 404
 
 
-def test_what_is_not_built_says_so(client: TestClient) -> None:
-    for reply in (
-        client.get("/recurringruns"),
-        client.post("/recurringruns/x:enable"),
-        client.post("/runs/x:retry"),
-    ):
-        assert (reply.status_code, reply.json()["code"]) == (501, 12)
+def test_macros_are_filled_in(client: TestClient, pipeline: Spec) -> None:
+    pipeline["root"]["inputDefinitions"]["parameters"]["day"] = {"parameterType": "STRING"}
+    text = "[[RunUUID]] [[CurrentTime.2006-01-02]] [[ScheduledTime]] [[Index]]"
+    run = created(client, pipeline, runtime_config={"parameters": {"a": 1, "day": text}})
+    assert run["runtime_config"]["parameters"] == {
+        "a": 1,
+        # It is of no schedule.
+        "day": f"{run['run_id']} 2027-01-15 [[ScheduledTime]] [[Index]]",
+    }
+    assert run["scheduled_at"] == run["created_at"]
+    assert "recurring_run_id" not in run
+
+
+def ended(store: Store, run: Run, moment: float) -> str:
+    end = RunEnded(run_id=run.run_id, time=moment, phase=RunPhase.SUCCEEDED)
+    store.runs.append(run.run_id, [end], 1)
+    return run.run_id
+
+
+def test_prune(client: TestClient, store: Store, new_run: NewRun, workloads: Bench) -> None:
+    runs = [ended(store, new_run(created=float(n)), 10.0 + n) for n in range(4)]
+    going = new_run().run_id
+    dry = client.post("/runs:prune", json={"count": 1, "dry_run": True}).json()
+    assert dry == {"run_ids": runs[2::-1], "kept": 0, "failed": {}, "more": False}
+    assert workloads.forgotten == []
+    assert client.post("/runs:prune", json={"count": 1}).json()["run_ids"] == runs[2::-1]
+    assert workloads.forgotten == runs[2::-1]
+    left = {run["run_id"] for run in client.get("/runs").json()["runs"]}
+    assert left == {runs[3], going}
+    assert client.post("/runs:prune", json={"seconds": 3600}).json()["run_ids"] == [runs[3]]
+
+
+def test_prune_in_parts(
+    client: TestClient,
+    store: Store,
+    new_run: NewRun,
+    workloads: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runs_api, "_PRUNE_SECONDS", 0.0)
+    runs = [ended(store, new_run(created=float(n)), 10.0 + n) for n in range(3)]
+    for run_id, more in ((runs[2], True), (runs[1], True), (runs[0], False)):
+        found = client.post("/runs:prune", json={"seconds": 1}).json()
+        assert (found["run_ids"], found["more"]) == ([run_id], more)
+
+
+def test_prune_tells_what_stays(
+    client: TestClient, store: Store, new_run: NewRun, workloads: Bench
+) -> None:
+    stays = ended(store, new_run(), 11.0)
+
+    def away(run_id: str) -> None:
+        raise ObjectStoreError("the store is away", transient=True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workloads, "forget", away)
+        found = client.post("/runs:prune", json={"seconds": 1}).json()
+    assert found == {
+        "run_ids": [],
+        "kept": 0,
+        "failed": {stays: "the store is away"},
+        "more": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({}, "say by seconds, by count or by both"),
+        ({"count": -1}, "count: must be a whole number from 0 to 1000000, not -1"),
+        ({"count": True}, "count"),
+        ({"seconds": "soon"}, "seconds"),
+        ({"seconds": 10**12}, "seconds: must be a whole number from 0 to"),
+        ({"seconds": 1, "dry_run": "yes"}, "dry_run: must be true or false"),
+    ],
+)
+def test_what_cannot_be_pruned(client: TestClient, body: dict[str, Any], message: str) -> None:
+    answer = client.post("/runs:prune", json=body)
+    assert answer.status_code == 400
+    assert message in answer.json()["message"]

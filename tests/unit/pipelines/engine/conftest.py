@@ -30,13 +30,15 @@ from toolkit_jobs import (
     UnavailableError,
 )
 from toolkit_pipelines import events, runstate
-from toolkit_pipelines.engine import Engine, EngineOptions, Tracking
+from toolkit_pipelines.engine import Engine
 from toolkit_pipelines.environments import EnvironmentOptions, Environments
 from toolkit_pipelines.events import RunCreated, RunTerminating
+from toolkit_pipelines.options import EngineOptions, Tracking
 from toolkit_pipelines.root import PipelineRoot
 from toolkit_pipelines.store import Store, open_store
 from toolkit_pipelines.store.interface import Experiment, Run
 
+CLAIMS = "persistentvolumeclaims"
 LAUNCHER = Path(__file__).parents[4] / "images" / "step" / "data" / "share" / "toolkit-launcher"
 
 
@@ -49,6 +51,12 @@ class FakePods:
         self.started: Counter[str] = Counter()
         self.deleted: list[str] = []
         self.objects: dict[tuple[str, str], dict[str, Any]] = {}
+        self.claims: dict[str, dict[str, Any]] = {}
+        self.made: Counter[str] = Counter()
+        self.unmade: Counter[str] = Counter()
+        self.refuse_claim: Callable[[str], str] = lambda name: ""
+        # Comes after the API has done something to a claim and before the caller hears of it.
+        self.act: Callable[[str], Awaitable[None]] | None = None
         self.away = 0
         self.refuse: Callable[[PodRequest], str] = lambda request: ""
         self._listeners: list[Listener] = []
@@ -84,6 +92,33 @@ class FakePods:
     async def metadata(self, resource: str, name: str) -> Mapping[str, Any]:
         await self._call()
         return self.objects.get((resource, name), {})
+
+    async def create_claim(
+        self, name: str, spec: Mapping[str, Any], metadata: Mapping[str, Any], *, own: bool
+    ) -> None:
+        await self._call()
+        key = (CLAIMS, name)
+        if key in self.objects:
+            raise RefusedError(409, "AlreadyExists", f'{CLAIMS} "{name}" already exists')
+        if problem := self.refuse_claim(name):
+            raise RefusedError(403, "Forbidden", problem)
+        self.made[name] += 1
+        owned = {"owner": "pipelines"} if own else {}
+        labels = {**metadata["labels"], **owned}
+        self.objects[key] = {**metadata, "labels": labels, "uid": str(uuid.uuid4())}
+        self.claims[name] = dict(spec)
+        if self.act is not None:
+            await self.act(name)
+
+    async def delete_claim(self, name: str, uid: str) -> None:
+        await self._call()
+        if problem := self.refuse_claim(name):
+            raise RefusedError(403, "Forbidden", problem)
+        if self.objects.get((CLAIMS, name), {}).get("uid") == uid:
+            del self.objects[CLAIMS, name]
+            self.unmade[name] += 1
+        if self.act is not None:
+            await self.act(name)
 
     async def delete(self, name: str, *, grace: int | None = None) -> None:
         await self._call()
@@ -174,6 +209,11 @@ class ProcessPods(FakePods):
         self.folder = folder
         self.environments = environments
         self.processes: dict[str, asyncio.subprocess.Process] = {}
+        # What builds wait for before they end.
+        self.may_build = asyncio.Event()
+        self.may_build.set()
+        # What the record of a build says besides.
+        self.listed: dict[str, Any] = {}
         folder.mkdir()
 
     def install(self, groups: list[dict[str, Any]]) -> str:
@@ -183,6 +223,7 @@ class ProcessPods(FakePods):
 
     async def play(self, request: PodRequest) -> None:
         if request.labels.get("toolkit.canonical.com/kind") == "environment":
+            await self.may_build.wait()
             self._build(request)
             return
         words = [sys.executable, str(LAUNCHER), *request.command[2:]]
@@ -212,7 +253,7 @@ class ProcessPods(FakePods):
         folder = self.environments / claims[0].sub_path
         groups = json.loads((folder / "request.json").read_text())["groups"]
         message = self.install(groups)
-        result = {"version": "1", "satisfied": not message, "message": message}
+        result = {"version": "1", "satisfied": not message, "message": message, **self.listed}
         (folder / "result.json").write_text(json.dumps(result))
         phase = PodPhase.FAILED if message else PodPhase.SUCCEEDED
         self.publish(PodStatus(request.name, phase, labels=request.labels))
@@ -229,6 +270,9 @@ class ProcessPods(FakePods):
         for name in list(self.processes):
             self.killed(name)
         await super().close()
+        # Whoever waited for them may have been cancelled by now.
+        for process in self.processes.values():
+            await process.wait()
 
 
 @dataclass
@@ -241,6 +285,7 @@ class Service:
     environments: Path
     options: EngineOptions
     owner: str = "default"
+    clock: Callable[[], float] = time.time
     engine: Engine | None = None
     _task: asyncio.Task[None] | None = None
     _experiment: str = ""
@@ -249,7 +294,9 @@ class Service:
     async def start(self) -> Engine:
         options = EnvironmentOptions(self.environments, "environments", "step", self.owner)
         environments = Environments(self.pods, options)
-        self.engine = Engine(self.store.runs, self.pods, self.root, environments, self.options)
+        self.engine = Engine(
+            self.store.runs, self.pods, self.root, environments, self.options, clock=self.clock
+        )
         self._task = asyncio.create_task(self.engine.run())
         await asyncio.sleep(0)
         return self.engine
@@ -263,10 +310,16 @@ class Service:
             await self._task
 
     def submit(
-        self, spec: dict[str, Any] | str, parameters: dict[str, Any] | None = None, root: str = ""
+        self,
+        spec: dict[str, Any] | str,
+        parameters: dict[str, Any] | None = None,
+        root: str = "",
+        *,
+        force: bool = False,
     ) -> str:
         text = spec if isinstance(spec, str) else yaml.safe_dump(spec)
         document = next(iter(yaml.safe_load_all(text)))
+        document = document.get("pipeline_spec", document)
         if not self._experiment:
             self._experiment = str(uuid.uuid4())
             self.store.catalog.create_experiment(
@@ -293,6 +346,7 @@ class Service:
             experiment_name="Default",
             parameters=run.parameters,
             pipeline_root=root,
+            force=force,
         )
         self.store.runs.create(run, created, text.encode())
         self.runs.append(run_id)
@@ -309,13 +363,13 @@ class Service:
     def events(self, run_id: str) -> tuple[events.Event, ...]:
         return self.store.runs.events(run_id)
 
-    async def wait(self, run_id: str, timeout: float = 15.0) -> runstate.RunState:  # noqa: ASYNC109 - a bound for the whole test
+    async def wait(self, run_id: str, timeout: float = 60.0) -> runstate.RunState:  # noqa: ASYNC109 - a bound for the whole test
         async with asyncio.timeout(timeout):
             while not self.store.runs.run(run_id).phase.ended:  # noqa: ASYNC110 - polled on purpose
                 await asyncio.sleep(0.005)
         return self.state(run_id)
 
-    async def until(self, condition: Callable[[], bool], timeout: float = 10.0) -> None:  # noqa: ASYNC109 - a bound for the whole test
+    async def until(self, condition: Callable[[], bool], timeout: float = 60.0) -> None:  # noqa: ASYNC109 - a bound for the whole test
         async with asyncio.timeout(timeout):
             while not condition():  # noqa: ASYNC110 - any condition, none has an event
                 await asyncio.sleep(0.005)

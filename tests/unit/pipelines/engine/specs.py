@@ -53,3 +53,16 @@ def pipeline(
         "deploymentSpec": {"executors": executors},
         "root": {"dag": {"tasks": tasks}, **root},
     }
+
+
+ARTIFACT = {"artifactType": {"schemaTitle": "system.Model"}}
+ARTIFACTS = {
+    "make": {"executorLabel": "exec", "outputDefinitions": {"artifacts": {"out": ARTIFACT}}},
+    "importer": {
+        "executorLabel": "importer",
+        "inputDefinitions": parameters(uri="STRING"),
+        "outputDefinitions": {"artifacts": {"artifact": ARTIFACT}},
+    },
+    "use": {"executorLabel": "exec", "inputDefinitions": {"artifacts": {"model": ARTIFACT}}},
+}
+"""Components that make a model, import one and take one; `importer` is an executor of its own."""

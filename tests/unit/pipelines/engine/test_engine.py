@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ import pytest
 
 from toolkit_jobs import ClaimMount, EmptyMount, GpuRequest, PodPhase, PodStatus, SecretKey
 from toolkit_pipelines import events
-from toolkit_pipelines.engine import Engine, Transfer
+from toolkit_pipelines.engine import Engine
 from toolkit_pipelines.environments import EnvironmentOptions, Environments
 from toolkit_pipelines.events import RunPhase
+from toolkit_pipelines.options import Transfer
+from toolkit_pipelines.root import Attempt, PipelineRoot
 from toolkit_pipelines.runstate import TaskPhase
 from toolkit_pipelines.steps import Exchange, StepTokens
 from toolkit_pipelines.steps.routes import StartingError
+from toolkit_pipelines.store.interface import StoreError
 
 from .conftest import PlayedPods, Service
 from .specs import constant, container, output, parameters, pipeline, task
@@ -232,7 +236,7 @@ async def test_a_result_found_after_its_pod_is_gone_counts(played: Service) -> N
     run_id = played.submit(CHAIN)
     await played.until(lambda: "b" in played.state(run_id).tasks)
     await played.kill()
-    await asyncio.sleep(0.05)
+    await played.until(lambda: all(p.phase.ended for p in played.pods.statuses.values()))
     played.pods.statuses.clear()
     await played.start()
     assert (await played.wait(run_id)).status.phase is RunPhase.SUCCEEDED
@@ -404,7 +408,7 @@ async def test_packages_are_for_the_step_itself_without_a_volume(remote: Service
 
     def behave(path: str, given: dict[str, Any]) -> dict[str, Any]:
         seen.append(given)
-        return {}
+        return {"packages": ["humanize==4.14.0"]}
 
     pods.behave = behave
     await remote.start()
@@ -422,6 +426,7 @@ async def test_packages_are_for_the_step_itself_without_a_volume(remote: Service
     assert seen[0]["install"]["groups"][0]["requirements"] == ["humanize"]
     assert seen[0]["command"] == ["true"]
     assert EmptyMount("/toolkit/environment") in pods.requests[state.tasks["a"].pod].mounts
+    assert state.locks[state.tasks["a"].lock] == ("humanize==4.14.0",)
 
 
 async def test_resources_and_image_take_placeholders(played: Service) -> None:
@@ -460,6 +465,80 @@ async def test_a_foreign_pipeline_root_is_refused(played: Service) -> None:
     assert state.status.phase is RunPhase.FAILED
     assert "gs://elsewhere/x" in state.status.message
     assert not played.pods.started
+
+
+async def test_an_attempt_goes_on_though_its_run_is_read_anew(
+    played: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comp = {
+        "executorLabel": "exec",
+        "inputDefinitions": parameters(x="NUMBER_INTEGER"),
+        "outputDefinitions": parameters(Output="NUMBER_INTEGER"),
+    }
+    spec = pipeline(
+        {"quick": task("comp", x=constant(1)), "slow": task("comp", x=constant(2))}, {"comp": comp}
+    )
+    pods_of(played).behave = add_one
+    begun, go, failed = threading.Event(), threading.Event(), threading.Event()
+    claimed, append = PipelineRoot.claimed, played.store.runs.append
+
+    def held(root: PipelineRoot, attempt: Attempt) -> bool:
+        if attempt.task.endswith("/slow"):
+            begun.set()
+            assert go.wait(10)
+        return claimed(root, attempt)
+
+    def fails_once(run_id: str, found: Any, sequence: int) -> Any:
+        ends = any(isinstance(each, events.TaskSucceeded) for each in found)
+        if ends and begun.is_set() and not failed.is_set():
+            failed.set()
+            raise StoreError("the disk is full")
+        return append(run_id, found, sequence)
+
+    monkeypatch.setattr(PipelineRoot, "claimed", held)
+    monkeypatch.setattr(played.store.runs, "append", fails_once)
+    await played.start()
+    run_id = played.submit(spec)
+    # The engine has let go of what it knows of the run, and waits until it reads it again.
+    await asyncio.to_thread(failed.wait, 10)
+    assert failed.is_set()
+    go.set()
+    state = await played.wait(run_id)
+    assert {path: each.phase for path, each in state.tasks.items()} == {
+        "quick": TaskPhase.SUCCEEDED,
+        "slow": TaskPhase.SUCCEEDED,
+    }
+    assert set(played.pods.started.values()) == {1}
+
+
+@pytest.mark.parametrize("lost", ["all", "ends"])
+async def test_an_answer_of_the_store_that_is_lost(
+    played: Service, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """What was committed when the connection broke is neither lost nor recorded twice."""
+    pods_of(played).behave = add_one
+    append, told = played.store.runs.append, set()
+
+    def commits_and_breaks(run_id: str, found: Any, sequence: int) -> Any:
+        recorded = append(run_id, found, sequence)
+        ends = any(isinstance(each, events.TaskSucceeded) for each in found)
+        if sequence not in told and (ends or lost == "all"):
+            told.add(sequence)
+            raise StoreError("the connection was lost")
+        return recorded
+
+    monkeypatch.setattr("toolkit_pipelines.engine._STORE_PAUSE", 0.01)
+    monkeypatch.setattr(played.store.runs, "append", commits_and_breaks)
+    await played.start()
+    run_id = played.submit(CHAIN)
+    state = await played.wait(run_id)
+    assert state.status.phase is RunPhase.SUCCEEDED
+    assert len(told) >= 3
+    ended = [each.task for each in played.events(run_id) if isinstance(each, events.TaskSucceeded)]
+    assert sorted(ended) == sorted(state.tasks)
+    assert set(played.pods.started.values()) == {1}
+    # Their pods are cleaned up as ever.
+    await played.until(lambda: not played.pods.statuses)
 
 
 async def test_many_runs_at_once(played: Service) -> None:

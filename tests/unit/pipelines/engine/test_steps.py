@@ -1,6 +1,8 @@
 """Pipelines as users write them, compiled by KFP's SDK, run by the launcher in plain processes."""
 
 import asyncio
+import hashlib
+import itertools
 import json
 import warnings
 from collections.abc import Callable
@@ -14,6 +16,9 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # of kfp's default image
     from kfp import compiler, dsl
 
+from toolkit_pipelines import comparison
+from toolkit_pipelines.contents import Contents
+from toolkit_pipelines.environments import Environments
 from toolkit_pipelines.events import RunPhase
 from toolkit_pipelines.runstate import RunState, TaskPhase
 
@@ -118,10 +123,14 @@ async def test_artifacts_flow_with_their_metadata(run: Runner, processes: Servic
     (model,) = state.tasks["train"].outputs.artifacts["model"]
     assert model.metadata == {"framework": "upper"}
     assert await asyncio.to_thread(Path(model.uri).read_text) == "HELLO"
+    assert data.digest == f"sha256:{hashlib.sha256(b'hello').hexdigest()}"
+    assert model.digest == f"sha256:{hashlib.sha256(b'HELLO').hexdigest()}"
+    assert state.tasks["train"].image == IMAGE
     (metrics,) = state.tasks["train"].outputs.artifacts["metrics"]
     assert metrics.metadata == {"accuracy": 0.5, "loss": "NaN"}
     assert processes.engine is not None
-    assert processes.engine.artifact(model.uri).read_text() == "HELLO"
+    with Contents(processes.root).opened(model.uri) as content:
+        assert b"".join(content.chunks()) == b"HELLO"
 
 
 class Pair(NamedTuple):
@@ -330,8 +339,19 @@ async def test_packages_that_cannot_be_installed_fail_the_task(
         asked.append(groups)
         return "could not install nosuch==9: not found"
 
-    assert isinstance(processes.pods, ProcessPods)
-    monkeypatch.setattr(processes.pods, "install", install)
+    pods = processes.pods
+    assert isinstance(pods, ProcessPods)
+    monkeypatch.setattr(pods, "install", install)
+    # The build is not over before both have asked for it: each asks for the name twice.
+    pods.may_build.clear()
+    name, calls = Environments.key, itertools.count(1)
+
+    def counted(self: Environments, image: str, groups: Any) -> str:
+        if next(calls) == 4:
+            pods.may_build.set()
+        return name(self, image, groups)
+
+    monkeypatch.setattr(Environments, "key", counted)
 
     @dsl.component(base_image=IMAGE, packages_to_install=["nosuch==9"])
     def wants():
@@ -347,6 +367,92 @@ async def test_packages_that_cannot_be_installed_fail_the_task(
     assert state.tasks["wants"].message == "could not install nosuch==9: not found"
     assert len(asked) == 1
     assert asked[0][0]["requirements"] == ["nosuch==9"]
+
+
+async def test_a_run_records_the_packages_of_its_steps_once(
+    run: Runner, processes: Service
+) -> None:
+    pods = processes.pods
+    assert isinstance(pods, ProcessPods)
+
+    @dsl.component(base_image=IMAGE)
+    def first() -> int:
+        return 1
+
+    @dsl.component(base_image=IMAGE)
+    def second(x: int):
+        pass
+
+    @dsl.pipeline(name="locked")
+    def pipeline():
+        second(x=first().output)
+
+    pods.listed = {"packages": ["a==1", "b==2"]}
+    state = await run(pipeline)
+    (lock,) = state.locks
+    assert state.locks == {lock: ("a==1", "b==2")}
+    assert [task.lock for task in state.tasks.values()] == [lock, lock]
+    told = [e.packages for e in processes.events(processes.runs[0]) if e.kind == "TaskSucceeded"]  # type: ignore[attr-defined]
+    assert told == [("a==1", "b==2"), ()]
+
+
+@pytest.mark.parametrize("listed", [{}, {"packages": "a"}])
+async def test_an_environment_without_a_list_of_packages_still_works(
+    run: Runner, processes: Service, listed: dict[str, Any]
+) -> None:
+    @dsl.component(base_image=IMAGE)
+    def first() -> int:
+        return 1
+
+    @dsl.pipeline(name="unlocked")
+    def pipeline():
+        first()
+
+    pods = processes.pods
+    assert isinstance(pods, ProcessPods)
+    pods.listed = listed
+    state = await run(pipeline)
+    assert state.status.phase is RunPhase.SUCCEEDED
+    assert (state.locks, state.tasks["first"].lock) == ({}, "")
+
+
+async def test_a_run_made_again_is_the_same_where_its_steps_are(
+    processes: Service, tmp_path: Path
+) -> None:
+    @dsl.component(base_image=IMAGE)
+    def steady(seed: int, out: dsl.Output[dsl.Dataset]) -> float:
+        import os
+        import random
+
+        values = [random.Random(seed).random() for _ in range(3)]
+        os.makedirs(f"{out.path}/part")
+        for number, value in enumerate(values):
+            with open(f"{out.path}/part/{number}", "w") as file:
+                file.write(str(value))
+        return sum(values)
+
+    @dsl.component(base_image=IMAGE)
+    def unsteady(out: dsl.Output[dsl.Dataset]):
+        import os
+
+        with open(out.path, "wb") as file:
+            file.write(os.urandom(16))
+
+    @dsl.pipeline(name="again")
+    def pipeline(seed: int):
+        steady(seed=seed)
+        unsteady()
+
+    await processes.start()
+    text = compiled(pipeline, tmp_path)
+    states = [
+        await processes.wait(processes.submit(text, {"seed": 7}, force=True)) for _ in range(2)
+    ]
+    found = comparison.compare(*states)
+    assert {task.path: task.outcome.value for task in found.tasks} == {
+        "steady": "SAME",
+        "unsteady": "DIFFERENT",
+    }
 
 
 async def test_set_path_is_delivered(run: Runner) -> None:

@@ -9,7 +9,17 @@ import pytest
 
 from toolkit_pipelines import spec
 from toolkit_pipelines.spec import NotSupportedError, SpecError
-from toolkit_pipelines.spec.model import Constant, Container, DagInput, TaskOutput
+from toolkit_pipelines.spec.model import (
+    Caching,
+    Constant,
+    Container,
+    DagInput,
+    FinalStatus,
+    Importer,
+    Iterator,
+    Retry,
+    TaskOutput,
+)
 
 SOUND: dict[str, Any] = {
     "pipelineInfo": {"name": "p", "displayName": "P", "description": "d"},
@@ -205,40 +215,49 @@ def test_what_is_wrong_is_named(path: str, value: Any, problem: str) -> None:
     assert len(str(caught.value)) < 1000
 
 
+CACHING = "root/dag/tasks/{}/cachingOptions"
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"enableCache": True}, Caching(True)),
+        ({"enableCache": True, "cacheKey": "k"}, Caching(True, "k")),
+        ({"enableCache": False}, None),
+        ({"cacheKey": "k"}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_caching(given: Any, found: Caching | None) -> None:
+    assert spec.parse(changed(CACHING.format("b"), given)).caching("b") == found
+
+
+@pytest.mark.parametrize(("outer", "cached"), [({"enableCache": True}, True), ({}, False)])
+def test_caching_inside_of_what_is_not_cached(outer: Any, cached: bool) -> None:
+    document = changed(CACHING.format("a"), outer)
+    document["components"]["inner"]["dag"]["tasks"]["t"]["cachingOptions"] = {"enableCache": True}
+    assert (spec.parse(document).caching("a/t") is not None) is cached
+
+
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [
+        ({"enableCache": "yes"}, "cachingOptions.enableCache"),
+        ({"enableCache": True, "cacheKey": 1}, "cachingOptions.cacheKey"),
+        ({"maxStaleness": "P1D"}, "cachingOptions"),
+        ([], "cachingOptions"),
+    ],
+)
+def test_wrong_caching_is_named(given: Any, where: str) -> None:
+    with pytest.raises(SpecError, match=where):
+        spec.parse(changed(CACHING.format("b"), given))
+
+
 @pytest.mark.parametrize(
     ("path", "value", "construct"),
     [
-        (f"{TASK}/triggerPolicy", {"condition": "1 == 1"}, "a condition"),
-        (
-            f"{TASK}/triggerPolicy",
-            {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"},
-            "ALL_UPSTREAM_TASKS_COMPLETED",
-        ),
-        (f"{TASK}/parameterIterator", {"itemInput": "i"}, "a loop"),
-        (f"{TASK}/artifactIterator", {"itemInput": "i"}, "a loop"),
-        (f"{TASK}/iteratorPolicy", {"parallelismLimit": 1}, "a loop's parallelism"),
-        (f"{TASK}/retryPolicy", {"maxRetryCount": 2}, "retries"),
-        (f"{TASK}/inputs/parameters/n", {"taskFinalStatus": {}}, "the final status"),
-        (
-            f"{TASK}/inputs/parameters/n",
-            {"componentInputParameter": "n", "parameterExpressionSelector": "x"},
-            "parameterExpressionSelector",
-        ),
-        ("deploymentSpec/executors/exec", {"importer": {}}, "an importer"),
-        (f"{CONTAINER}/image", "argostub/createpvc", "making or deleting a claim"),
         (f"{CONTAINER}/lifecycle", {"preCacheCheck": {}}, "lifecycle"),
-        (f"{CONTAINER}/args/0", "{{$.workspace_path}}", "a workspace"),
-        (
-            "components/inner/dag/outputs/parameters/r",
-            {"valueFromOneof": {"parameterSelectors": []}},
-            "(dsl.OneOf)",
-        ),
-        (
-            "components/inner/outputDefinitions/parameters/r/parameterType",
-            "LIST",
-            "(dsl.Collected)",
-        ),
-        ("root/inputDefinitions/parameters/n/parameterType", "TASK_CONFIG", "(dsl.TaskConfig)"),
     ],
 )
 def test_what_is_not_built_is_refused_by_name(path: str, value: Any, construct: str) -> None:
@@ -343,3 +362,227 @@ def test_arguments_are_checked_and_completed(given: Any, found: Any) -> None:
 def test_wrong_arguments_are_named(given: Any, problem: str) -> None:
     with pytest.raises(SpecError, match=problem):
         spec.arguments(spec.parse(SOUND).root.inputs, given)
+
+
+ITEMS = {"itemInput": "n", "items": {"raw": "[1, 2]"}}
+
+
+def looped() -> dict[str, Any]:
+    """The sound spec with its nested pipeline in a loop, whose output nobody takes."""
+    found = changed(f"{TASK}/parameterIterator", copy.deepcopy(ITEMS))
+    del found["root"]["dag"]["tasks"]["b"]
+    inner = found["components"]["inner"]
+    inner["outputDefinitions"]["parameters"]["r"]["parameterType"] = "LIST"
+    inner["outputDefinitions"]["artifacts"]["o"]["isArtifactList"] = True
+    return found
+
+
+def test_control_flow_is_typed() -> None:
+    found = looped()
+    task = found["root"]["dag"]["tasks"]["a"]
+    task["iteratorPolicy"] = {"parallelismLimit": 3}
+    task["triggerPolicy"] = {"condition": "inputs.parameter_values['n'] == 3"}
+    found["root"]["dag"]["tasks"]["c"] = {
+        "componentRef": {"name": "comp"},
+        "dependentTasks": ["a"],
+        "inputs": {
+            "parameters": {
+                "x": {
+                    "componentInputParameter": "n",
+                    "parameterExpressionSelector": "parseJson(string_value)['k']",
+                },
+                "how": {"taskFinalStatus": {"producerTask": "a"}},
+            }
+        },
+        "triggerPolicy": {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"},
+        "retryPolicy": {
+            "maxRetryCount": 2,
+            "backoffDuration": "1.5s",
+            "backoffFactor": 3,
+            "backoffMaxDuration": "60s",
+        },
+    }
+    found["root"]["dag"]["tasks"]["d"] = {
+        "componentRef": {"name": "comp"},
+        "dependentTasks": ["c"],
+        "inputs": {"parameters": {"x": {"runtimeValue": {"constant": 1}}}},
+    }
+    pipeline = spec.parse(found)
+    loop = pipeline.dag.tasks["a"]
+    assert loop.iterator == Iterator("n", (1, 2), limit=3)
+    assert loop.condition == "inputs.parameter_values['n'] == 3"
+    last = pipeline.dag.tasks["c"]
+    assert last.closing
+    assert last.retry == Retry(2, 1.5, 3.0, 60.0)
+    assert last.parameters["x"] == DagInput("n", "parseJson(string_value)['k']")
+    assert last.parameters["how"] == FinalStatus("a")
+    assert pipeline.dag.closing == {"c", "d"}
+    assert pipeline.dag.reads == {"n"}
+    assert pipeline.task("a/7/t").name == "t"
+    assert pipeline.task("a/7") is loop
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "problem"),
+    [
+        ("triggerPolicy/condition", "1 +", "is no CEL expression"),
+        ("triggerPolicy/condition", "inputs.parameter_values['y'] == 1", "'y': no input"),
+        ("triggerPolicy/condition", "outputs == 1", "the variable 'outputs'"),
+        ("triggerPolicy/condition", "[1].all(x, x > 0)", "the function 'all'"),
+        ("triggerPolicy/condition", "1" * 10_001, "longer than 10000"),
+        ("triggerPolicy/condition", "(" * 5000 + "1" + ")" * 4000, "is no CEL expression"),
+        ("triggerPolicy/strategy", "SOMETIMES", "unknown strategy"),
+        ("inputs/parameters/n/parameterExpressionSelector", "inputs", "the variable 'inputs'"),
+        ("inputs/parameters/n", {"taskFinalStatus": {"producerTask": "z"}}, "no task 'z'"),
+        ("inputs/parameters/n", {"taskFinalStatus": {"producerTask": "a"}}, "TASK_FINAL_STATUS"),
+        ("iteratorPolicy", {"parallelismLimit": -1}, "expected a number from 0"),
+        ("artifactIterator", ITEMS, "a task has one iterator"),
+        ("parameterIterator/itemInput", "z", "there is no input 'z'"),
+        ("parameterIterator/items", {"inputParameter": "z"}, "there is no input 'z'"),
+        ("parameterIterator/items", {"raw": "[1"}, "a list in JSON"),
+        ("parameterIterator/items", {"raw": '{"a": 1}'}, "a list, not dict"),
+        ("parameterIterator/items", {"raw": "[" * 100_000}, "a list in JSON"),
+        ("parameterIterator/items", {"raw": '["{{$.what}}"]'}, "unknown placeholder"),
+        ("retryPolicy/maxRetryCount", -1, "expected a number from 0"),
+        ("retryPolicy/backoffFactor", 0.5, "from 1"),
+        ("retryPolicy/backoffDuration", "1 hour", "is not a duration"),
+        ("componentRef/name", "comp", "a loop runs a DAG"),
+    ],
+)
+def test_control_flow_that_is_wrong_is_named(path: str, value: Any, problem: str) -> None:
+    found = looped()
+    place = found["root"]["dag"]["tasks"]["a"]
+    *outer, last = path.split("/")
+    for part in outer:
+        place = place.setdefault(part, {})
+    place[last] = value
+    if value == "comp":
+        del found["root"]["dag"]["tasks"]["a"]["inputs"]
+        found["components"]["comp"]["inputDefinitions"]["parameters"]["x"]["isOptional"] = True
+    with pytest.raises(SpecError) as caught:
+        spec.parse(found)
+    assert problem in str(caught.value)
+    assert str(caught.value).startswith("root.dag.tasks.a")
+    assert len(str(caught.value)) < 1000
+
+
+IMPORTER = {
+    "components": {
+        "importer": {
+            "executorLabel": "exec",
+            "inputDefinitions": {"parameters": {"uri": {"parameterType": "STRING"}}},
+            "outputDefinitions": {
+                "artifacts": {"artifact": {"artifactType": {"schemaTitle": "system.Model"}}}
+            },
+        }
+    },
+    "pipelineInfo": {"name": "p"},
+    "root": {
+        "dag": {
+            "tasks": {
+                "t": {
+                    "componentRef": {"name": "importer"},
+                    "inputs": {"parameters": {"uri": {"runtimeValue": {"constant": "u"}}}},
+                }
+            }
+        }
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("importer", "found"),
+    [
+        ({"artifactUri": {"constant": "gs://b/a"}}, Importer("gs://b/a")),
+        (
+            {
+                "artifactUri": {"runtimeParameter": "uri"},
+                "reimport": True,
+                "typeSchema": {"schemaTitle": "system.Model"},
+                "metadata": {"k": "{{$.inputs.parameters['uri']}}", "n": [1]},
+            },
+            Importer(
+                "{{$.inputs.parameters['uri']}}",
+                {"k": "{{$.inputs.parameters['uri']}}", "n": [1]},
+            ),
+        ),
+        ({"artifactUri": {"runtimeParameter": "url"}}, "asks for inputs.parameters 'url'"),
+        ({"artifactUri": {}}, "a value is required"),
+        ({"artifactUri": {"constant": "u"}, "surprise": 1}, "unknown field 'surprise'"),
+        (
+            {"artifactUri": {"constant": "u"}, "metadata": {"a": "{{$.what}}"}},
+            "unknown placeholder",
+        ),
+    ],
+)
+def test_importers(importer: dict[str, Any], found: Importer | str) -> None:
+    document = {**IMPORTER, "deploymentSpec": {"executors": {"exec": {"importer": importer}}}}
+    if isinstance(found, Importer):
+        assert spec.parse(document).components["importer"].body == found
+        return
+    with pytest.raises(SpecError) as caught:
+        spec.parse(document)
+    assert found in str(caught.value)
+
+
+def test_an_importer_gives_one_artifact() -> None:
+    document = copy.deepcopy(IMPORTER)
+    importer = {"importer": {"artifactUri": {"constant": "u"}}}
+    document["deploymentSpec"] = {"executors": {"exec": importer}}
+    del document["components"]["importer"]["outputDefinitions"]
+    with pytest.raises(SpecError, match="an importer gives one artifact, not 0"):
+        spec.parse(document)
+
+
+def test_what_only_looks_like_an_item_must_be_there() -> None:
+    found = looped()
+    inputs = found["root"]["dag"]["tasks"]["a"]["inputs"]["parameters"]
+    inputs["extra"] = {"componentInputParameter": "x-loop-item"}
+    with pytest.raises(SpecError, match="no input parameter 'x-loop-item'"):
+        spec.parse(found)
+
+
+def test_a_nested_pipeline_may_be_tried_again_but_no_loop() -> None:
+    policy = {"maxRetryCount": 2}
+    retry = spec.parse(changed(f"{TASK}/retryPolicy", policy)).task("a").retry
+    assert retry is not None
+    assert retry.count == 2
+    found = looped()
+    found["root"]["dag"]["tasks"]["a"]["retryPolicy"] = policy
+    with pytest.raises(NotSupportedError, match="retries of a loop as a whole"):
+        spec.parse(found)
+
+
+def test_a_loop_gives_lists() -> None:
+    found = changed(f"{TASK}/parameterIterator", copy.deepcopy(ITEMS))
+    with pytest.raises(SpecError, match="a loop gives lists, but the output 'r'"):
+        spec.parse(found)
+
+
+def test_outputs_of_branches() -> None:
+    found = copy.deepcopy(SOUND)
+    dag = found["components"]["inner"]["dag"]
+    dag["tasks"]["u"] = copy.deepcopy(dag["tasks"]["t"])
+    either = [{"producerSubtask": name, "outputParameterKey": "Output"} for name in ("t", "u")]
+    dag["outputs"]["parameters"]["r"] = {"valueFromOneof": {"parameterSelectors": either}}
+    artifacts = [{"producerSubtask": name, "outputArtifactKey": "out"} for name in ("t", "u")]
+    dag["outputs"]["artifacts"]["o"] = {"artifactSelectors": artifacts}
+    body = spec.parse(found).components["inner"].body
+    assert not isinstance(body, Container)
+    assert body.output_parameters["r"] == (TaskOutput("t", "Output"), TaskOutput("u", "Output"))
+    assert body.output_artifacts["o"] == (TaskOutput("t", "out"), TaskOutput("u", "out"))
+    dag["outputs"]["parameters"]["r"]["valueFromOneof"]["parameterSelectors"] = []
+    with pytest.raises(SpecError, match=r"r.valueFromOneof: the output has no source"):
+        spec.parse(found)
+
+
+def test_pipelines_in_each_other_have_a_bound() -> None:
+    found = copy.deepcopy(SOUND)
+    found["components"]["d0"] = {"dag": {"tasks": {"t": {"componentRef": {"name": "plain"}}}}}
+    found["components"]["plain"] = {"executorLabel": "plain"}
+    found["deploymentSpec"]["executors"]["plain"] = {"container": {"image": "i", "command": ["c"]}}
+    for number in range(1, 120):
+        inner = {"t": {"componentRef": {"name": f"d{number - 1}"}}}
+        found["components"][f"d{number}"] = {"dag": {"tasks": inner}}
+    with pytest.raises(SpecError, match="deeper than 100"):
+        spec.parse(found)

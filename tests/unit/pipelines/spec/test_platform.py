@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+from toolkit_jobs import EmptyMount, EphemeralMount, InitContainer
 from toolkit_pipelines import spec
 from toolkit_pipelines.spec import NotSupportedError, SpecError, platform
 from toolkit_pipelines.spec.kubernetes import (
     ClaimFolder,
-    EmptyFolder,
-    EphemeralFolder,
     Files,
     Identity,
     KeyVariable,
@@ -98,8 +97,9 @@ def test_what_the_sdk_compiles_is_read(compiled: Path) -> None:
         secret_files=(Files("/mnt/files", Constant("files")),),
         config_map_files=(Files("/mnt/settings", Constant("settings"), True),),
         claims=(ClaimFolder("/mnt/data", TaskOutput("name", "Output"), "below"),),
-        empty_folders=(EmptyFolder("/dev/shm", "Memory", "2Gi"),),
-        ephemeral_folders=(EphemeralFolder("/scratch", "5Gi", ("ReadWriteOnce",)),),
+        empty_folders=(EmptyMount("/dev/shm", "Memory", "2Gi"),),
+        ephemeral_folders=(EphemeralMount("/scratch", "5Gi", ("ReadWriteOnce",)),),
+        volumes={"shm": "/dev/shm", "scratch": "/scratch"},
         node_selector={"pool": "gpu"},
         tolerations=(toleration,),
         node_affinity={
@@ -153,7 +153,11 @@ def test_pod_affinity_and_shared_memory_have_no_function_in_the_sdk_but_a_messag
             },
         ],
         enabledSharedMemory={"volumeName": "shm", "size": "1Gi"},
-        podResourceClaims=[{"resourceClaimTemplateName": "nic"}],
+        podResourceClaims=[
+            {"resourceClaimTemplateName": "nic"},
+            {"resourceClaimJson": {"componentInputParameter": "claim"}},
+        ],
+        initContainers=[{"name": "fetch", "image": "alpine"}],
         nodeAffinity=[{}],
     )
     assert found.pod_affinity == {
@@ -176,8 +180,11 @@ def test_pod_affinity_and_shared_memory_have_no_function_in_the_sdk_but_a_messag
             ]
         },
     }
-    assert found.empty_folders == (EmptyFolder("/dev/shm", "Memory", "1Gi"),)
+    assert found.empty_folders == (EmptyMount("/dev/shm", "Memory", "1Gi"),)
     assert found.claim_templates == (Constant("nic"),)
+    assert found.claim_configurations == (DagInput("claim"),)
+    assert found.before == (InitContainer("fetch", "alpine"),)
+    assert DagInput("claim") in found.sources()
     assert found.node_affinity == {}
 
 
@@ -221,6 +228,10 @@ def test_names_as_older_compilers_write_them() -> None:
         ({"secretAsVolume": [{"secretName": "s", "mountPath": "/toolkit/bin"}]}, "service's own"),
         ({"emptyDirMounts": [{"mountPath": "/minio"}]}, "service's own"),
         ({"pvcMount": [{"constant": "c", "mountPath": "/a", "subPath": "../b"}]}, "below the vol"),
+        (
+            {"emptyDirMounts": [{"volumeName": "v", "mountPath": path} for path in ("/a", "/b")]},
+            "two volumes 'v'",
+        ),
         ({"podMetadata": {"labels": {"toolkit.canonical.com/run": "x"}}}, "the service's own"),
         ({"podMetadata": {"labels": {"a b": "x"}}}, "not the name of a label"),
         ({"podMetadata": {"labels": {"a": "x y"}}}, "not the value of a label"),
@@ -237,6 +248,15 @@ def test_names_as_older_compilers_write_them() -> None:
             "one or more of ReadWriteOnce",
         ),
         ({"privileged": True}, "unknown field 'privileged'"),
+        ({"initContainers": [{"name": "a"}]}, "a value is required"),
+        (
+            {
+                "podResourceClaims": [
+                    {"resourceClaimJson": {"runtimeValue": {"constant": {"name": "a"}}}}
+                ]
+            },
+            "unknown field 'name'",
+        ),
         ({"securityContext": {"privileged": True}}, "unknown field 'privileged'"),
     ],
 )
@@ -249,24 +269,11 @@ def test_what_is_wrong_is_named_with_its_place(config: Any, problem: str) -> Non
 @pytest.mark.parametrize(
     ("document", "construct"),
     [
-        ({"kubernetes": {"pipelineConfig": {"workspace": {"size": "1Gi"}}}}, "a workspace"),
+        ({"vertex": {"pipelineConfig": {"workspace": {"size": "1Gi"}}}}, "'vertex'"),
+        ({"vertex": {"pipelineConfig": {"activeDeadlineSeconds": 5}}}, "'vertex'"),
         ({"kubernetes": {"pipelineConfig": {"ttl": 1}}}, "dsl.PipelineConfig"),
         ({"kubernetes": {"config": {"a": 1}}}, "platform configuration"),
         ({"other": {"deploymentSpec": {"executors": {"e": {"a": 1}}}}}, "the platform 'other'"),
-        (
-            {"kubernetes": {"deploymentSpec": {"executors": {"e": {"initContainers": [{}]}}}}},
-            "init containers",
-        ),
-        (
-            {
-                "kubernetes": {
-                    "deploymentSpec": {
-                        "executors": {"e": {"podResourceClaims": [{"resourceClaimJson": {}}]}}
-                    }
-                }
-            },
-            "resourceClaimJson",
-        ),
     ],
 )
 def test_what_is_not_built_is_refused_by_name(document: Any, construct: str) -> None:

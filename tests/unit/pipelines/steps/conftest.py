@@ -18,7 +18,7 @@ ATTEMPT = Attempt("p/run", "p/run/train", "1" * 16)
 
 def task(*inputs: str) -> dict[str, Any]:
     artifacts = {
-        f"input-{number}": {"artifacts": [{"name": "x", "uri": uri}]}
+        f"input-{number}": {"artifacts": [{"name": "x", "uri": uri, "metadata": {}}]}
         for number, uri in enumerate(inputs)
     }
     return {

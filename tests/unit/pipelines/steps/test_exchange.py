@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from toolkit_pipelines.events import IN_WORKSPACE
+from toolkit_pipelines.manifest import Entry
 from toolkit_pipelines.root import PipelineRoot
 from toolkit_pipelines.steps import Exchange, ManifestError
-from toolkit_pipelines.steps.exchange import AbsentError, ConflictError, DamagedError
-from toolkit_pipelines.steps.manifest import Entry
+from toolkit_pipelines.steps.errors import AbsentError, ConflictError, DamagedError
+from toolkit_pipelines.steps.exchange import Source
 
 from .conftest import ATTEMPT, PRODUCER, read
 
@@ -159,7 +162,7 @@ def test_inputs_are_listed_with_the_digests_of_their_producer(
         upload.write(b"x")
     exchange.settle(PRODUCER, GOOD)
     home = f"{PRODUCER.folder}/data"
-    assert exchange.inputs(ATTEMPT) == [
+    assert [source.entry for source in exchange.inputs(ATTEMPT)] == [
         Entry(home, folder=True),
         Entry(f"{home}/empty", folder=True),
         Entry(f"{home}/x", 1, whole.sha256),
@@ -170,7 +173,19 @@ def test_inputs_of_a_step_that_had_the_volume_have_no_digest(
     exchange: Exchange, root: PipelineRoot
 ) -> None:
     (root.folder / PRODUCER.folder / "data").write_bytes(b"12345")
-    assert exchange.inputs(ATTEMPT) == [Entry(f"{PRODUCER.folder}/data", 5)]
+    path = f"{PRODUCER.folder}/data"
+    assert exchange.inputs(ATTEMPT) == [Source(Entry(path, 5), f"content?path={path}")]
+
+
+def test_what_is_in_the_workspace_is_not_sent(exchange: Exchange, root: PipelineRoot) -> None:
+    (root.folder / PRODUCER.folder / "data").write_bytes(b"12345")
+    assert exchange.inputs(ATTEMPT)
+    task = read(root, ATTEMPT.input)
+    for listed in task["executor_input"]["inputs"]["artifacts"].values():
+        for each in listed["artifacts"]:
+            each["metadata"] = {IN_WORKSPACE: True}
+    (root.folder / ATTEMPT.input).write_text(json.dumps(task))
+    assert exchange.inputs(ATTEMPT) == []
 
 
 def test_an_attempt_reads_its_inputs_and_nothing_else(
@@ -200,4 +215,7 @@ def test_an_attempt_reads_its_inputs_and_nothing_else(
     for path in (f"{home}/data/../database", "/etc/passwd", "", f"{home}/data//x"):
         with pytest.raises(ManifestError):
             exchange.open(ATTEMPT, path)
-    assert [each.path for each in exchange.inputs(ATTEMPT)] == [f"{home}/data", f"{home}/data/x"]
+    assert [each.entry.path for each in exchange.inputs(ATTEMPT)] == [
+        f"{home}/data",
+        f"{home}/data/x",
+    ]

@@ -62,7 +62,7 @@ def test_no_route_answers_without_its_token(
     client: TestClient, exchange: Exchange, attempts: Attempts
 ) -> None:
     listed = steps.application(exchange, attempts).routes
-    assert len(listed) == 6
+    assert len(listed) == 7
     other = TOKENS.issue("run", "pod").replace("pod", "pot")
     for route in listed:
         assert isinstance(route, Route)

@@ -47,13 +47,13 @@ def test_experiments(store: Store, experiment: Experiment) -> None:
     assert store.catalog.ensure_experiment(again) == experiment
     found, total, following = store.catalog.experiments(QUERY)
     assert (found, total, following) == ([experiment], 1, None)
-    store.catalog.store_experiment(experiment.experiment_id, Storage.ARCHIVED)
+    store.catalog.store_experiment(experiment.experiment_id, Storage.ARCHIVED, 20.0)
     assert store.catalog.experiment(experiment.experiment_id).storage is Storage.ARCHIVED
     store.catalog.delete_experiment(experiment.experiment_id)
     for call in (
         lambda: store.catalog.experiment(experiment.experiment_id),
         lambda: store.catalog.delete_experiment(experiment.experiment_id),
-        lambda: store.catalog.store_experiment(experiment.experiment_id, Storage.ARCHIVED),
+        lambda: store.catalog.store_experiment(experiment.experiment_id, Storage.ARCHIVED, 20.0),
     ):
         with pytest.raises(NotFoundError):
             call()

@@ -5,6 +5,8 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,12 @@ import sqlalchemy
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from toolkit_pipelines.events import RunCreated
 from toolkit_pipelines.store import Store, database, migrations, open_store, tables
 from toolkit_pipelines.store.database import DatabaseError
+from toolkit_pipelines.store.interface import Recipient
+
+Opening = Callable[..., Store]
 
 
 def test_the_file_is_private(tmp_path: Path) -> None:
@@ -49,6 +55,7 @@ def test_a_second_opening_loads_no_alembic(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("opening", ["sqlite"], indirect=True)
 def test_durable_and_strict(store: Store) -> None:
     with store.database.read() as connection:
         found = {
@@ -56,6 +63,39 @@ def test_durable_and_strict(store: Store) -> None:
             for name in ("journal_mode", "synchronous", "foreign_keys")
         }
     assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+def test_artifacts_of_before_the_cache_are_known_by_their_makers(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    maker, user = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))
+    engine = sqlalchemy.create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        migrations.upgrade(connection, "0001")
+        connection.exec_driver_sql("INSERT INTO specs VALUES ('d', x'7b7d')")
+        for run_id in (maker, user):
+            connection.exec_driver_sql(
+                "INSERT INTO runs (run_id, experiment_id, display_name, spec, parameters, created,"
+                " history) VALUES (?, 'e', 'n', 'd', '{}', 1, '[]')",
+                (run_id,),
+            )
+            for output, uri in (
+                ("made", f"minio://a/p/{run_id}/train/{'0' * 16}/made"),
+                ("used", f"minio://a/p/{maker}/train/{'0' * 16}/used"),
+                ("elsewhere", "gs://bucket/data"),
+            ):
+                connection.exec_driver_sql(
+                    "INSERT INTO artifacts (run_id, task, output, position, name, type, uri,"
+                    " metadata, created) VALUES (?, 't', ?, 0, 'n', 'system.Model', ?, '{}', 1)",
+                    (run_id, output, uri),
+                )
+    engine.dispose()
+    opened = open_store(path)
+    try:
+        for run_id, used in ((maker, ""), (user, maker)):
+            origins = {each.output: each.origin for each in opened.runs.artifacts_of(run_id)}
+            assert origins == {"made": "", "used": used, "elsewhere": ""}
+    finally:
+        opened.close()
 
 
 def test_a_failed_write_leaves_nothing(store: Store) -> None:
@@ -70,15 +110,13 @@ def test_a_failed_write_leaves_nothing(store: Store) -> None:
         assert connection.execute(sqlalchemy.select(tables.keys)).all() == []
 
 
-def test_keys_stay(tmp_path: Path) -> None:
-    first = open_store(tmp_path / "a.db")
+def test_keys_stay(opening: Opening) -> None:
+    first = opening()
     key = first.database.key("pages")
     assert len(key) == 32
     assert first.database.key("others") != key
     first.close()
-    second = open_store(tmp_path / "a.db")
-    assert second.database.key("pages") == key
-    second.close()
+    assert opening().database.key("pages") == key
 
 
 def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
@@ -114,3 +152,55 @@ def test_no_database_at_all(tmp_path: Path) -> None:
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match="No such file"):
         open_store(tmp_path / "missing" / "a.db")
+
+
+REVISIONS = [revision.revision for revision in migrations.script().walk_revisions()]
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_every_earlier_database_is_brought_up_to_date(tmp_path: Path, revision: str) -> None:
+    path = tmp_path / "a.db"
+    engine = sqlalchemy.create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        migrations.upgrade(connection, revision)
+        connection.exec_driver_sql("INSERT INTO specs VALUES ('d', '{}')")
+        connection.exec_driver_sql(
+            "INSERT INTO experiments (experiment_id, display_name, created) VALUES ('e', 'e', 5)"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO runs (run_id, experiment_id, display_name, spec, parameters, created,"
+            " history, sequence, phase) VALUES ('r', 'e', 'run', 'd', '{\"a\": 1}', 7.5, '[]', 1,"
+            " 'PENDING')"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO events VALUES ('r', 1, 7.5, 'RunCreated', '{\"spec\": \"d\","
+            ' "display_name": "run", "pipeline_name": "p", "experiment_id": "e",'
+            ' "experiment_name": "e", "parameters": {"a": 1}, "pipeline_root": "",'
+            ' "owner": ""}\')'
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO outbox (key, run_id, body, created) VALUES ('r/1', 'r', '{}', 7.5)"
+        )
+    engine.dispose()
+    opened = open_store(path)
+    try:
+        with opened.database.read() as connection:
+            context = MigrationContext.configure(connection)
+            assert compare_metadata(context, tables.metadata) == []
+        run = opened.runs.run("r")
+        assert (run.display_name, run.parameters, run.created) == ("run", {"a": 1}, 7.5)
+        assert run.recurring_run_id == ""
+        # What was there before runs knew when they were due was due when it was made.
+        assert run.scheduled == (7.5 if revision < "0003" else 0.0)
+        (created,) = opened.runs.events("r")
+        assert isinstance(created, RunCreated)
+        assert (created.experiment_name, created.scheduled) == ("e", None)
+        assert opened.runs.active_runs() == ("r",)
+        assert opened.recurring.due(10.0) == []
+        # What waited before there were others was for MLflow.
+        assert [x.record.key for x in opened.runs.outbox(Recipient.MLFLOW)] == ["r/1"]
+        assert opened.runs.outbox(Recipient.WEBHOOK) == ()
+    finally:
+        opened.close()
+    # It stays as it is from then on.
+    open_store(path).close()

@@ -4,7 +4,7 @@ import dataclasses
 import threading
 import uuid
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy
@@ -17,12 +17,13 @@ from toolkit_pipelines.events import (
     RunEnded,
     RunPhase,
     RunTerminating,
+    TaskFailed,
     TaskStarted,
     TaskSucceeded,
     Values,
 )
 from toolkit_pipelines.filters import Field, Kind
-from toolkit_pipelines.store import Store, open_store, tables
+from toolkit_pipelines.store import Store, runs, tables
 from toolkit_pipelines.store.interface import (
     AlreadyExistsError,
     ConflictError,
@@ -30,12 +31,14 @@ from toolkit_pipelines.store.interface import (
     InUseError,
     NotFoundError,
     OutboxRecord,
+    Recipient,
     Run,
     Storage,
     StoreError,
 )
 
 NewRun = Callable[..., Run]
+Opening = Callable[..., Store]
 FIELDS = {
     "display_name": Field("display_name"),
     "created_at": Field("created", Kind.TIME),
@@ -100,6 +103,32 @@ def test_append_numbers_the_events_and_derives_the_state(store: Store, new_run: 
     assert store.runs.events(run.run_id, after=4) == ()
 
 
+def test_a_whole_run_is_of_one_moment(
+    store: Store, new_run: NewRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run()
+    store.runs.append(run.run_id, [started(run)], 1)
+    read = runs._events
+
+    def meanwhile(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        store.runs.append(run.run_id, [succeeded(run), ended(run)], 2)
+        return read(*arguments)
+
+    monkeypatch.setattr(runs, "_events", meanwhile)
+    found = store.runs.whole(run.run_id)
+    assert found.run.phase is RunPhase.RUNNING
+    assert [event.sequence for event in found.events] == [1, 2]
+    assert not found.artifacts
+    assert found.spec == b'{"pipelineInfo":{"name":"p"}}'
+    found = store.runs.whole(run.run_id)
+    assert found.run.phase is RunPhase.SUCCEEDED
+    assert [event.sequence for event in found.events] == [1, 2, 3, 4]
+    assert [each.artifact_id for each in found.artifacts] == [
+        each.artifact_id for each in store.runs.artifacts_of(run.run_id)
+    ]
+
+
 def test_two_engines_cannot_both_append(store: Store, new_run: NewRun) -> None:
     run = new_run()
     store.runs.append(run.run_id, [started(run)], 1)
@@ -114,7 +143,7 @@ def test_one_of_many_racing_engines_wins(store: Store, new_run: NewRun) -> None:
     start, outcomes = threading.Barrier(8), []
 
     def race() -> None:
-        start.wait(timeout=30)
+        start.wait(timeout=60)
         try:
             store.runs.append(run.run_id, [started(run)], 1)
             outcomes.append("won")
@@ -251,6 +280,7 @@ def test_filter_by_time_and_by_several(store: Store, new_run: NewRun) -> None:
     assert listed(store, filter=paging.json.dumps({"predicates": predicates})) == ["b", "d"]
 
 
+@pytest.mark.parametrize("opening", ["sqlite"], indirect=True)
 def test_pages_use_an_index(store: Store, new_run: NewRun) -> None:
     run = new_run()
     with store.database.read() as connection:
@@ -288,13 +318,13 @@ def test_a_spec_stays_while_another_run_uses_it(store: Store, new_run: NewRun) -
 
 def test_an_archived_experiment(store: Store, new_run: NewRun, experiment: Experiment) -> None:
     run = new_run()
-    store.catalog.store_experiment(experiment.experiment_id, Storage.ARCHIVED)
+    store.catalog.store_experiment(experiment.experiment_id, Storage.ARCHIVED, 20.0)
     assert store.runs.run(run.run_id).storage is Storage.ARCHIVED
     with pytest.raises(InUseError, match="archived"):
         new_run()
     with pytest.raises(InUseError, match="archived"):
         store.runs.store(run.run_id, Storage.AVAILABLE)
-    store.catalog.store_experiment(experiment.experiment_id, Storage.AVAILABLE)
+    store.catalog.store_experiment(experiment.experiment_id, Storage.AVAILABLE, 30.0)
     assert store.runs.run(run.run_id).storage is Storage.ARCHIVED
     store.runs.store(run.run_id, Storage.AVAILABLE)
 
@@ -322,6 +352,42 @@ def test_artifacts_are_numbered_once(store: Store, new_run: NewRun) -> None:
     assert store.runs.artifact(found[0].artifact_id).metadata == {"a": 1}
 
 
+def test_artifacts_of_an_attempt_of_a_nested_pipeline_go_with_it(
+    store: Store, new_run: NewRun
+) -> None:
+    run = new_run()
+    artifacts = [Artifact("m", "system.Model", f"file:///{number}") for number in range(3)]
+    failed = TaskFailed(
+        run_id=run.run_id,
+        time=12.0,
+        task="outer",
+        reason="TaskFailed",
+        message="m",
+        retry=12.0,
+        nested=True,
+    )
+    first = [
+        started(run, "beside"),
+        succeeded(run, artifacts[0], task="beside"),
+        started(run, "outer"),
+        started(run, "outer/inner"),
+        succeeded(run, artifacts[1], task="outer/inner"),
+    ]
+    store.runs.append(run.run_id, first, 1)
+    store.runs.append(run.run_id, [failed], 1 + len(first))
+    again = [
+        started(run, "outer"),
+        started(run, "outer/inner"),
+        succeeded(run, artifacts[2], task="outer/inner"),
+    ]
+    store.runs.append(run.run_id, again, 2 + len(first))
+    found = store.runs.artifacts_of(run.run_id)
+    assert [(each.task, each.uri) for each in found] == [
+        ("beside", "file:///0"),
+        ("outer/inner", "file:///2"),
+    ]
+
+
 def records(events: Sequence[Event]) -> list[OutboxRecord]:
     return [
         OutboxRecord(f"{event.run_id}/{event.sequence}", event.run_id, {"kind": event.kind})
@@ -329,8 +395,8 @@ def records(events: Sequence[Event]) -> list[OutboxRecord]:
     ]
 
 
-def test_the_outbox_is_written_with_the_events(tmp_path: Path) -> None:
-    store = open_store(tmp_path / "a.db", records)
+def test_the_outbox_is_written_with_the_events(opening: Opening) -> None:
+    store = opening(records)
     experiment = Experiment(experiment_id="e", display_name="Default", created=1.0)
     store.catalog.create_experiment(experiment)
     runs = []
@@ -356,35 +422,39 @@ def test_the_outbox_is_written_with_the_events(tmp_path: Path) -> None:
     store.runs.append(a.run_id, [ended(a)], 1)
     with pytest.raises(ConflictError):
         store.runs.append(a.run_id, [ended(a)], 1)
-    waiting = store.runs.outbox()
+    waiting = store.runs.outbox(Recipient.MLFLOW)
     assert [(x.record.run_id, x.record.body["kind"]) for x in waiting] == [
         (a.run_id, "RunCreated"),
         (b.run_id, "RunCreated"),
         (a.run_id, "RunEnded"),
     ]
-    assert [x.record.run_id for x in store.runs.outbox(excluding=[a.run_id])] == [b.run_id]
+    assert [
+        x.record.run_id for x in store.runs.outbox(Recipient.MLFLOW, excluding=[a.run_id])
+    ] == [b.run_id]
     store.runs.delivered([waiting[0].entry_id])
     store.runs.delete(a.run_id)
-    assert [x.entry_id for x in store.runs.outbox()] == [x.entry_id for x in waiting[1:]]
-    assert len(store.runs.outbox(limit=1)) == 1
-    store.close()
+    assert [x.entry_id for x in store.runs.outbox(Recipient.MLFLOW)] == [
+        x.entry_id for x in waiting[1:]
+    ]
+    assert len(store.runs.outbox(Recipient.MLFLOW, limit=1)) == 1
 
 
 def test_a_recorder_that_fails_undoes_the_events(
-    tmp_path: Path, new_run: NewRun, store: Store
+    opening: Opening, new_run: NewRun, store: Store
 ) -> None:
     run = new_run()
 
     def fail(events: Sequence[Event]) -> list[OutboxRecord]:
         raise RuntimeError("no records today")
 
-    other = open_store(tmp_path / "pipelines.db", fail)
+    store.close()
+    other = opening(fail)
     with pytest.raises(RuntimeError):
         other.runs.append(run.run_id, [RunTerminating(run_id=run.run_id, time=1.0)], 1)
-    other.close()
-    assert store.runs.run(run.run_id).sequence == 1
+    assert other.runs.run(run.run_id).sequence == 1
 
 
+@pytest.mark.parametrize("opening", ["sqlite"], indirect=True)
 def test_a_full_disk_changes_nothing_and_says_so(store: Store, new_run: NewRun) -> None:
     run = new_run()
     with store.database.read() as connection:

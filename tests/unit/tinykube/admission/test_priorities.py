@@ -77,7 +77,7 @@ def test_one_default_and_no_other_value(create, registry):
     made = create(kinds.PRIORITY_CLASSES, priority("w", 7, globalDefault=True))
     with pytest.raises(ApiError, match="PriorityClass w is already marked as default"):
         create(kinds.PRIORITY_CLASSES, priority("w2", 7, globalDefault=True))
-    with pytest.raises(ApiError, match="value: Invalid value: 8: field is immutable"):
+    with pytest.raises(ApiError, match="value: Forbidden: may not be changed in an update"):
         registry.update(kinds.PRIORITY_CLASSES, "", "w", {**made, "value": 8}, SYSTEM, Options())
 
 

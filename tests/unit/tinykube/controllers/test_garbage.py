@@ -2,7 +2,8 @@ import pytest
 
 from tinykube import kinds
 from tinykube.controllers.garbage import Collector, NamespaceCleaner
-from tinykube.registry import Deletion
+from tinykube.rbac import SYSTEM
+from tinykube.registry import Deletion, Options
 
 
 @pytest.fixture
@@ -196,4 +197,17 @@ def test_a_namespace_waits_for_what_is_held(create, registry, clean, load, pod):
     assert load(kinds.NAMESPACES, "new")
     registry.delete(kinds.PODS, "new", "one", Deletion(grace=0))
     clean()
+    assert load(kinds.NAMESPACES, "new") is None
+
+
+def test_a_namespace_waits_for_others_that_empty_it(create, registry, clean, load):
+    body = {"metadata": {"name": "new"}, "spec": {"finalizers": ["example.com/empties"]}}
+    made = create(kinds.NAMESPACES, body)
+    assert made["spec"]["finalizers"] == ["example.com/empties", "kubernetes"]
+    registry.delete(kinds.NAMESPACES, "", "new", Deletion())
+    clean()
+    left = load(kinds.NAMESPACES, "new")
+    assert left["spec"]["finalizers"] == ["example.com/empties"]
+    left["spec"]["finalizers"] = []
+    registry.update(kinds.NAMESPACES, "", "new", left, SYSTEM, Options(), subresource="finalize")
     assert load(kinds.NAMESPACES, "new") is None

@@ -37,6 +37,10 @@ async def test_scale(http, experiment):
     patched = await http.patch(path, json={"spec": {"replicas": 7}}, headers=MERGE)
     assert patched.json()["spec"] == {"replicas": 7}
     assert (await http.get(f"{ROOT}/one")).json()["spec"]["parallelTrialCount"] == 7
+    for wrong in ({"spec": {"replicas": "two"}}, {"spec": "x"}, {"kind": "x"}):
+        refused = await http.patch(path, json=wrong, headers=MERGE)
+        assert refused.status_code == 422
+        assert refused.json()["details"]["causes"][0]["field"] == "patch"
     shown["spec"]["replicas"] = 1
     stale = await http.put(path, json=shown)
     assert stale.status_code == 409
@@ -57,7 +61,8 @@ async def test_a_version_that_is_going_away_warns(http):
         '299 - "serving.example.com/v1alpha1 ModelService is deprecated; use '
         'serving.example.com/v1beta1 ModelService"'
     )
-    refused = await http.post(path, json={"kind": "ModelService"})
+    body = {"apiVersion": "serving.example.com/v1alpha1", "kind": "ModelService"}
+    refused = await http.post(path, json=body)
     assert refused.status_code == 422
     assert "is deprecated" in refused.headers["warning"]
     answer = await http.get(path.replace("v1alpha1", "v1beta1"))

@@ -11,6 +11,21 @@ def prune(schema, value):
     return value, findings.unknown
 
 
+def test_an_apply_is_told_of_items_by_their_keys():
+    item = {"type": "object", "properties": {"name": {"type": "string"}}}
+    list_ = {
+        "type": "array",
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["name"],
+        "items": item,
+    }
+    node = build({"type": "object", "properties": {"list": list_}})
+    for part, place in ((True, '[name="x"]'), (False, "[0]")):
+        findings = Findings(part=part)
+        pruning.prune({"list": [{"name": "x", "odd": 1}]}, node, findings)
+        assert findings.unknown == [f"list{place}.odd"]
+
+
 SCHEMA = {
     "type": "object",
     "properties": {

@@ -255,6 +255,7 @@ def test_an_object_without_its_kind_is_refused(registry, establish, definition):
         ({"metadata": {"name": "x"}}, 400, "Object 'Kind' is missing"),
         ({**THING, "apiVersion": "v1"}, 400, "the API version in the data (v1) does not match"),
         ({**THING, "kind": "Other"}, 422, "must be Thing"),
+        ({**THING, "kind": "Other", "metadata": "x"}, 422, "must be Thing"),
     ):
         with pytest.raises(ApiError) as error:
             registry.create(resource, "default", body, SYSTEM, Options())
@@ -311,6 +312,76 @@ def test_an_apply_of_what_has_no_place_is_refused(registry, resource, experiment
         "Kind=Experiment): .spec.nope: field not declared in schema"
     )
     assert registry.store.get(resource.key, "default", "one") is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "fault"),
+    [
+        (-1, "spec: expected an object, found a number"),
+        (
+            {"parallelTrialCount": "two"},
+            "spec.parallelTrialCount: expected a number, found a string",
+        ),
+        ({"parameters": {}}, "spec.parameters: expected a list, found an object"),
+        ({"parameters": [{}]}, "spec.parameters[0]: expected one of name, by which it is told"),
+        ({"parameters": ["x"]}, "spec.parameters[0]: expected an object, found a string"),
+    ],
+)
+def test_an_apply_of_wrong_types_is_refused(registry, resource, experiment, spec, fault):
+    body = {**experiment(), "spec": spec}
+    with pytest.raises(ApiError) as error:
+        registry.patch(resource, "default", "one", APPLY, body, SYSTEM, Options(manager="x"))
+    assert error.value.code == 400
+    assert error.value.message == (
+        f'Experiment in version "v1beta1" cannot be handled as a Experiment: {fault}'
+    )
+
+
+def test_an_apply_of_a_status_of_wrong_types_is_refused_though_it_would_be_ignored(
+    registry, resource, experiment
+):
+    body = {**experiment(), "status": "x"}
+    with pytest.raises(ApiError) as error:
+        registry.patch(resource, "default", "one", APPLY, body, SYSTEM, Options(manager="x"))
+    assert error.value.code == 400
+
+
+def test_an_apply_of_a_status_owns_nothing_else(registry, resource, create, experiment):
+    create(resource, experiment())
+    body = {**experiment(), "status": {"trialsRunning": 2}}
+    body["metadata"]["labels"] = {"a": "b"}
+    written = registry.patch(
+        *(resource, "default", "one", APPLY, body, SYSTEM, Options(manager="x")),
+        subresource="status",
+    )
+    made = json.loads(written.data)
+    assert "labels" not in made["metadata"]
+    (own,) = [item for item in made["metadata"]["managedFields"] if item["manager"] == "x"]
+    assert own["fieldsV1"] == {"f:status": {"f:trialsRunning": {}}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "fault"),
+    [
+        (0, "0 is of the type int64, expected map[string]interface{}"),
+        ("x", "x is of the type string, expected map[string]interface{}"),
+        (1.5, "1.5 is of the type float64, expected map[string]interface{}"),
+        (
+            [{"a": True}, None],
+            "[map[] <nil>] is of the type []interface {}, expected map[string]interface{}",
+        ),
+        ({"parallelTrialCount": "two"}, "two is of the type string, expected int64"),
+        ({"parallelTrialCount": 2.0}, "2 is of the type float64, expected int64"),
+        ({"parallelTrialCount": True}, "true is of the type bool, expected int64"),
+    ],
+)
+def test_a_number_of_replicas_must_be_one(registry, resource, experiment, spec, fault):
+    body = {**experiment(), "spec": spec}
+    with pytest.raises(ApiError) as error:
+        registry.create(resource, "default", body, SYSTEM, Options())
+    path = ".spec.parallelTrialCount"
+    told = [cause.message for cause in error.value.causes if cause.field == path]
+    assert told == [f"Invalid value: 0: {path} accessor error: {fault}"]
 
 
 def test_an_apply_neither_owns_defaults_nor_puts_them_back(registry, resource, experiment):

@@ -119,7 +119,9 @@ def test_a_new_pod_is_its_makers_less_what_admission_fills_in(create, change, po
     assert entries(made) == {("kubectl", "Update", ""): {"f:spec": spec}}
     status = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
     after = change(kinds.PODS, "one", status, "kubelet", "status")
-    ready = {'k:{"type":"Ready"}': {".": {}, "f:type": {}, "f:status": {}}}
+    # Its moments are shown even where nobody set them.
+    moments = {"f:lastProbeTime": {}, "f:lastTransitionTime": {}}
+    ready = {'k:{"type":"Ready"}': {".": {}, "f:type": {}, "f:status": {}, **moments}}
     assert after[("kubelet", "Update", "status")] == {
         "f:status": {"f:conditions": {".": {}, **ready}}
     }
@@ -128,6 +130,13 @@ def test_a_new_pod_is_its_makers_less_what_admission_fills_in(create, change, po
 def test_admitted_fields_that_the_maker_gave_are_its_own(create, pod):
     made = create(kinds.PODS, pod(tolerations=[{"operator": "Exists"}]), manager="me")
     assert "f:tolerations" in entries(made)[("me", "Update", "")]["f:spec"]
+
+
+@pytest.mark.parametrize("name", ["serviceAccount", "serviceAccountName"])
+def test_who_gives_an_account_owns_both_its_names(create, pod, name):
+    made = create(kinds.PODS, pod(**{name: "default"}), manager="me")
+    owned = entries(made)[("me", "Update", "")]["f:spec"]
+    assert {"f:serviceAccount", "f:serviceAccountName"} <= owned.keys()
 
 
 def test_the_control_planes_own_changes_are_recorded(create, registry, load, pod):

@@ -29,6 +29,23 @@ def test_the_first_apply_owns_what_it_names():
     assert owners(made) == {"me": {"f:data": {"f:a": {}}, "f:metadata": {"f:labels": {"f:l": {}}}}}
 
 
+def test_an_apply_that_changes_nothing_is_of_no_moment_unless_it_asks_for_what_is_not_written():
+    made = apply(None, config({"a": "1"}))
+    for ignored, moment in (
+        ({}, False),
+        ({"data": {"a": "1"}}, False),
+        ({"immutable": True}, True),
+    ):
+        found = fieldsets.apply(
+            *(made, config({"a": "1"}), kinds.CONFIG_MAPS.shape, "you"),
+            force=False,
+            ignored=ignored,
+        )
+        (own,) = [item for item in found["metadata"]["managedFields"] if item["manager"] == "you"]
+        assert ("time" in own) is moment
+        assert "immutable" not in found
+
+
 def test_what_is_no_longer_applied_goes():
     made = apply(apply(None, config({"a": "1", "b": "2"})), config({"a": "1"}))
     assert made["data"] == {"a": "1"}

@@ -46,6 +46,21 @@ async def test_growth_is_noted_when_it_happens(tmp_path: Path) -> None:
     assert timeline.times_of(log).stat().st_mode & 0o777 == 0o600
 
 
+async def test_growth_is_told(tmp_path: Path) -> None:
+    told = asyncio.Event()
+    made, log = Growth(told.set), tmp_path / "0.log"
+    log.touch()
+    task = await running(made)
+    made.add(log)
+    assert told.is_set()
+    told.clear()
+
+    write(log, b"x\n")
+    async with asyncio.timeout(30):
+        await told.wait()
+    await ended(task)
+
+
 async def test_what_was_written_meanwhile_has_the_time_of_the_last_write(tmp_path: Path) -> None:
     log = tmp_path / "0.log"
     write(log, b"before\n")

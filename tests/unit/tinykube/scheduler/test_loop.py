@@ -89,6 +89,52 @@ def test_no_node(create, pod, settle, why):
     assert why("one") == "no nodes available to schedule pods"
 
 
+def test_a_pod_waits_until_its_claims_are_bound(
+    create, pod, node, settle, why, where, registry, scheduler
+):
+    node()
+    volume = {"name": "v", "persistentVolumeClaim": {"claimName": "data"}}
+    create(kinds.PODS, pod(volumes=[volume]))
+    create(kinds.PODS, pod("two"))
+    settle()
+    assert where("two") == "node"
+    unhelpful = "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+
+    def said(reason):
+        settle()
+        return why("one") == f"0/1 nodes are available: {reason}. {unhelpful}"
+
+    assert said('persistentvolumeclaim "data" not found')
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    create(kinds.CLAIMS, {"metadata": {"name": "data"}, "spec": spec})
+    assert said("pod has unbound immediate PersistentVolumeClaims")
+
+    def phase(value):
+        def change(current):
+            current["spec"]["volumeName"] = "pv"
+            current["status"]["phase"] = value
+            return True
+
+        registry.modify(kinds.CLAIMS, "default", "data", change)
+
+    phase("Lost")
+    assert said('persistentvolumeclaim "data" bound to non-existent persistentvolume "pv"')
+    phase("Bound")
+    settle()
+    assert where("one") == "node"
+
+
+def test_a_claim_that_is_being_deleted_is_for_no_new_pod(create, pod, node, settle, why, registry):
+    node()
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    create(kinds.CLAIMS, {"metadata": {"name": "data"}, "spec": spec})
+    registry.delete(kinds.CLAIMS, "default", "data", Deletion())
+    volume = {"name": "v", "persistentVolumeClaim": {"claimName": "data"}}
+    create(kinds.PODS, pod(volumes=[volume]))
+    settle()
+    assert 'persistentvolumeclaim "data" is being deleted' in why("one")
+
+
 def test_labels_readiness_and_cordons(create, pod, node, settle, why, where, registry):
     node(labels={"disk": "hdd"})
     create(kinds.PODS, pod(nodeSelector={"disk": "ssd"}))
@@ -340,3 +386,14 @@ def test_many_of_a_kind_that_wait_are_told_once(create, pod, node, settle, regis
     registry.modify(kinds.NODES, "", "node", touch)
     settle()
     assert store.version == before + 1
+
+
+def test_it_can_be_read_again_while_pods_wait_to_be_looked_at(
+    create, pod, node, scheduler, settle, where
+):
+    node()
+    for name in ("one", "two", "three"):
+        create(kinds.PODS, pod(name))
+    scheduler.load()
+    settle()
+    assert {where(name) for name in ("one", "two", "three")} == {"node"}

@@ -10,7 +10,18 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Mount, Route
 
-from . import artifacts, errors, experiments, health, logs, pipelines, runs, unbuilt
+from . import (
+    artifacts,
+    errors,
+    experiments,
+    health,
+    logs,
+    pipelines,
+    recurring,
+    reproductions,
+    runs,
+    watching,
+)
 from .context import Context
 from .requests import BodyLimit
 
@@ -21,7 +32,11 @@ OPEN_PATHS = ("/healthz", "/livez")
 
 def application(context: Context) -> Starlette:
     """Give the API as an application; the guard goes before it."""
-    parts = (health, experiments, pipelines, unbuilt, runs, artifacts, logs)
+    # What is of a run and more comes first: `/runs/{run_id}` would take it.
+    parts = (
+        *(watching, reproductions, health, experiments),
+        *(pipelines, runs, recurring, artifacts, logs),
+    )
     app = Starlette(
         routes=[
             Mount(PREFIX, routes=[route for part in parts for route in part.ROUTES]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import os
+import itertools
 import tarfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack
@@ -15,7 +15,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from .. import confined, naming
+from .. import naming
+from ..contents import AbsentError, Content, ElsewhereError
 from ..filters import Field, Kind
 from ..store.interface import ArtifactRecord, NotFoundError
 from . import messages, requests
@@ -37,8 +38,8 @@ FIELDS: Mapping[str, Field] = {
 MAX_READ = 32 * 1024 * 1024
 """Bytes that `:read` gives in one JSON message; larger ones are downloaded."""
 
-_CHUNK = 256 * 1024
 _TAR_BLOCK = tarfile.BLOCKSIZE
+_FILLING = 256 * 1024
 
 
 def _record(context: Context, text: str) -> ArtifactRecord:
@@ -75,18 +76,24 @@ async def download(request: Request) -> Response:
     """GET /artifacts/{artifact_id}:download: the file, or the folder as a tar file."""
     context, text = context_of(request), request.path_params["artifact_id"]
     record = await blocking(lambda: _record(context, text))
-    stack, descriptor = await blocking(lambda: _opened(context, record))
+    stack, content = await blocking(lambda: _opened(context, record))
     # What a step wrote is never shown as a page of this service.
     name = "".join(
         c if (c.isascii() and c.isalnum()) or c in "-_." else "_" for c in record.output
     )
     headers = {"x-content-type-options": "nosniff", "content-security-policy": "sandbox"}
-    if confined.is_folder(descriptor):
-        name, chunks = f"{name}.tar", _tar(descriptor)
+    if content.folder:
+        name, chunks = f"{name}.tar", _tar(content)
     else:
-        chunks = _file(descriptor)
+        chunks = content.chunks()
+    try:
+        # What cannot be read at all is told by the status, before there is one.
+        first = await blocking(lambda: next(chunks, b""))
+    except BaseException:
+        stack.close()
+        raise
     headers["content-disposition"] = f'attachment; filename="{name}"'
-    return _Download(stack, chunks, headers)
+    return _Download(stack, itertools.chain([first], chunks), headers)
 
 
 async def read(request: Request) -> Response:
@@ -98,66 +105,59 @@ async def read(request: Request) -> Response:
         context.store.runs.run(run_id)
         for record in context.store.runs.artifacts_of(run_id):
             if record.output == name and naming.task_id(run_id, record.task) == node_id:
-                stack, descriptor = _opened(context, record)
+                stack, found = _opened(context, record)
                 with stack:
-                    return _whole(descriptor)
+                    return _whole(found)
         raise NotFoundError(f"node {node_id!r} of run {run_id} has no artifact {name!r}")
 
     data = await blocking(content)
     return MessageResponse({"data": base64.b64encode(data).decode("ascii")})
 
 
-def _opened(context: Context, record: ArtifactRecord) -> tuple[ExitStack, int]:
+def _opened(context: Context, record: ArtifactRecord) -> tuple[ExitStack, Content]:
+    stack = ExitStack()
     try:
-        path = context.workloads.artifact(record.uri)
-    except ValueError as error:
+        return stack, stack.enter_context(context.contents.opened(record.uri))
+    except ElsewhereError as error:
         raise ApiError(
             Code.FAILED_PRECONDITION, f"artifact {record.artifact_id}: {error}"
         ) from error
-    stack = ExitStack()
-    try:
-        return stack, stack.enter_context(confined.opened(context.root.folder, path))
-    except confined.ConfinedError as error:
+    except AbsentError as error:
         raise NotFoundError(
             f"the content of artifact {record.artifact_id} ({record.uri}) cannot be read: "
             "it was removed, or was never written"
         ) from error
 
 
-def _whole(descriptor: int) -> bytes:
-    if confined.is_folder(descriptor):
+def _whole(content: Content) -> bytes:
+    if content.folder:
         raise ApiError(Code.FAILED_PRECONDITION, "the artifact is a folder; download it")
-    with confined.stream(descriptor) as file:
-        data = file.read(MAX_READ + 1)
-    if len(data) > MAX_READ:
-        raise ApiError(
-            Code.FAILED_PRECONDITION,
-            f"the artifact has more than {MAX_READ} bytes; download it",
-        )
-    return data
+    data = bytearray()
+    for chunk in content.chunks():
+        data += chunk
+        if len(data) > MAX_READ:
+            raise ApiError(
+                Code.FAILED_PRECONDITION,
+                f"the artifact has more than {MAX_READ} bytes; download it",
+            )
+    return bytes(data)
 
 
-def _file(descriptor: int) -> Iterator[bytes]:
-    with confined.stream(descriptor) as file:
-        while chunk := file.read(_CHUNK):
-            yield chunk
-
-
-def _tar(descriptor: int) -> Iterator[bytes]:
-    for path, found in confined.walk(descriptor):
-        size = os.fstat(found).st_size
-        entry = tarfile.TarInfo(path)
-        entry.size, entry.mtime = size, int(os.fstat(found).st_mtime)
+def _tar(content: Content) -> Iterator[bytes]:
+    for file in content.files():
+        entry = tarfile.TarInfo(file.path)
+        entry.size, entry.mtime = file.size, int(file.time)
         yield entry.tobuf(tarfile.PAX_FORMAT)
-        left = size
-        with confined.stream(found) as file:
-            while left:
-                # A file that shrinks meanwhile is filled up, one that grows is cut: the archive
-                # stays readable.
-                chunk = file.read(min(_CHUNK, left)) or bytes(min(_CHUNK, left))
-                left -= len(chunk)
-                yield chunk
-        yield bytes(-size % _TAR_BLOCK)
+        left = file.size
+        for chunk in file.chunks:
+            # A file that shrinks meanwhile is filled up, one that grows is cut: the archive stays
+            # readable.
+            yield chunk[:left]
+            left -= min(left, len(chunk))
+        while left:
+            yield bytes(min(left, _FILLING))
+            left -= min(left, _FILLING)
+        yield bytes(-file.size % _TAR_BLOCK)
     yield bytes(2 * _TAR_BLOCK)
 
 

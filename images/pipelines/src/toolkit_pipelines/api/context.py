@@ -11,9 +11,12 @@ import anyio
 import anyio.to_thread
 from starlette.requests import Request
 
+from ..contents import Contents
+from ..objects import ObjectStore
 from ..paging import Pager
 from ..root import PipelineRoot
 from ..store import Store
+from ..watchers import Watchers
 from ..workloads import Workloads
 
 T = TypeVar("T")
@@ -27,9 +30,13 @@ class Context:
         store: the records.
         pager: makes and reads page tokens.
         workloads: the engine's pods and files.
-        root: the pipeline root; artifacts lie below its folder.
+        watchers: the clients that follow runs.
+        root: the pipeline root, that runs may name a folder of.
+        contents: what artifacts hold.
+        objects: the object store that new artifacts are kept in, or None.
         namespace: the Kubernetes namespace that the service runs in; requests may name it.
         healthy: gives "" or why the engine is not at work.
+        recorded: whether a run is kept while something of it waits to be told to MLflow.
         clock: seconds since the epoch.
         parsing: bounds how many specs are parsed at a time; one may take a second of CPU.
     """
@@ -37,9 +44,13 @@ class Context:
     store: Store
     pager: Pager
     workloads: Workloads
+    watchers: Watchers
     root: PipelineRoot
+    contents: Contents
+    objects: ObjectStore | None = None
     namespace: str = ""
     healthy: Callable[[], str] = lambda: ""
+    recorded: bool = False
     clock: Callable[[], float] = time.time
     parsing: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
 

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..objects import ObjectStoreError
 from ..paging import PageError
 from ..spec import NotSupportedError, SpecError
 from ..store.interface import AlreadyExistsError, InUseError, NotFoundError, StoreError
@@ -113,6 +114,10 @@ def _refused(request: Request, error: Exception) -> Response:
         case StoreError():
             logger.error("the store: %s", error)
             return _response(Code.UNAVAILABLE, str(error))
+        case ObjectStoreError():
+            logger.error("%s", error)
+            code = Code.UNAVAILABLE if error.transient else Code.FAILED_PRECONDITION
+            return _response(code, str(error))
         case HTTPException(status_code=404):
             return _response(
                 Code.NOT_FOUND, f"there is no {request.method} {request.url.path[:200]!r}"
@@ -141,6 +146,7 @@ _REFUSED = (
     AlreadyExistsError,
     InUseError,
     StoreError,
+    ObjectStoreError,
     HTTPException,
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -44,6 +45,16 @@ def default(context: Context) -> Experiment:
         created=context.clock(),
     )
     return context.store.catalog.ensure_experiment(fresh)
+
+
+def named(context: Context, data: Mapping[str, Any]) -> Experiment:
+    """Give the experiment that a request names, or the default one if it names none.
+
+    Raises:
+        NotFoundError: there is no such experiment.
+    """
+    experiment_id = requests.text(data, "experiment_id")
+    return context.store.catalog.experiment(experiment_id) if experiment_id else default(context)
 
 
 async def create(request: Request) -> Response:
@@ -102,7 +113,8 @@ async def unarchive(request: Request) -> Response:
 
 async def _store(request: Request, storage: Storage) -> Response:
     context, experiment_id = context_of(request), request.path_params["experiment_id"]
-    await blocking(lambda: context.store.catalog.store_experiment(experiment_id, storage))
+    now = context.clock()
+    await blocking(lambda: context.store.catalog.store_experiment(experiment_id, storage, now))
     return MessageResponse({})
 
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from .. import __version__
+from ..objects import ObjectStoreError
 from ..store.interface import StoreError
 from .context import blocking, context_of
 from .errors import ApiError, Code
@@ -44,7 +45,21 @@ async def waiting(request: Request) -> Response:
     return MessageResponse({"steps": sum(found.values()), "reasons": reasons[:_MOST_REASONS]})
 
 
+async def artifact_store(request: Request) -> Response:
+    """GET /artifact_store: whether the object store can be used, tried now (not of KFP)."""
+    objects = context_of(request).objects
+    if objects is None:
+        return MessageResponse({"uri": "", "problem": "", "transient": False})
+    try:
+        await blocking(objects.check)
+    except ObjectStoreError as error:
+        answer = {"uri": objects.uri, "problem": str(error), "transient": error.transient}
+        return MessageResponse(answer)
+    return MessageResponse({"uri": objects.uri, "problem": "", "transient": False})
+
+
 ROUTES = [
+    Route("/artifact_store", artifact_store, methods=["GET"]),
     Route("/healthz", healthz, methods=["GET"]),
     Route("/waiting", waiting, methods=["GET"]),
 ]

@@ -6,13 +6,14 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .. import paging
+from .. import paging, timestamps
 from ..spec.document import MAX_BYTES as MAX_SPEC
 from .context import Context
 from .errors import ApiError, Code, invalid
@@ -28,6 +29,7 @@ _DRAINED = 64 * 1024 * 1024
 Json: TypeAlias = Any
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_INTEGER = re.compile(r"-?[0-9]{1,20}")
 _TRAVERSAL = re.compile(r"(^|[/\\])\.\.?([/\\]|$)")
 
 
@@ -120,13 +122,13 @@ async def _file(form: FormData) -> tuple[bytes, str]:
     return await file.read(), file.filename or ""
 
 
-def mapping(data: Mapping[str, Json], key: str) -> Mapping[str, Json]:
+def mapping(data: Mapping[str, Json], key: str, *, label: str | None = None) -> Mapping[str, Json]:
     """Give an object field, empty if it is absent or null."""
     value = data.get(key)
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise invalid(key, f"must be an object, not {type(value).__name__}")
+        raise invalid(label or key, f"must be an object, not {type(value).__name__}")
     return value
 
 
@@ -165,6 +167,66 @@ def name(data: Mapping[str, Json], key: str, *, label: str | None = None) -> str
     if _TRAVERSAL.search(value):
         raise invalid(label, "must not have '.' or '..' as a part of a path")
     return value
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeConfig:
+    """What a run is given besides its pipeline: the `runtime_config` of a request."""
+
+    parameters: Mapping[str, Json]
+    pipeline_root: str
+
+
+def runtime_config(data: Mapping[str, Json]) -> RuntimeConfig:
+    """Give the runtime config of a run; a service account is refused along with it."""
+    if data.get("service_account"):
+        raise invalid("service_account", "steps run without one; leave it out")
+    given = mapping(data, "runtime_config")
+    root = text(given, "pipeline_root", limit=2048, label="runtime_config.pipeline_root")
+    return RuntimeConfig(mapping(given, "parameters"), root)
+
+
+def integer(data: Mapping[str, Json], key: str, *, label: str | None = None) -> int | None:
+    """Give a whole number, None if it is absent; 64-bit ones come as text, as protobuf has it."""
+    value = data.get(key)
+    if value is None:
+        return None
+    label = label or key
+    if isinstance(value, str) and _INTEGER.fullmatch(value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise invalid(label, f"must be a whole number, not {_shown(value)}")
+    if not -(2**63) <= value < 2**63:
+        raise invalid(label, "does not fit into 64 bits")
+    return value
+
+
+def boolean(data: Mapping[str, Json], key: str) -> bool:
+    """Give a truth value, False if it is absent."""
+    value = data.get(key)
+    if value is None:
+        return False
+    if not isinstance(value, bool):
+        raise invalid(key, f"must be true or false, not {_shown(value)}")
+    return value
+
+
+def time(data: Mapping[str, Json], key: str, *, label: str) -> int | None:
+    """Give the second of a time, None if it is absent; of the years 1970 to 9999."""
+    value = data.get(key)
+    if value is None:
+        return None
+    try:
+        found = timestamps.parse(value)
+    except ValueError as error:
+        raise invalid(label, str(error)[:200]) from error
+    if not 0 <= found <= timestamps.LATEST:
+        raise invalid(label, f"{value[:40]!r} is not between 1970 and 9999, in UTC")
+    return int(found)
+
+
+def _shown(value: Json) -> str:
+    return repr(value)[:40]
 
 
 def tags(value: Json, label: str = "tags") -> dict[str, str]:

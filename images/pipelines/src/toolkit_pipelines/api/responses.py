@@ -20,11 +20,16 @@ class MessageResponse(Response):
 
     def render(self, content: Any) -> bytes:
         """Give the body."""
-        try:
-            text = json.dumps(content, separators=(",", ":"), allow_nan=False)
-        except ValueError:
-            text = json.dumps(_finite(content), separators=(",", ":"), allow_nan=False)
-        return text.encode("ascii")
+        return encoded(content)
+
+
+def encoded(content: Any) -> bytes:
+    """Give JSON in ASCII, on one line."""
+    try:
+        text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(content), separators=(",", ":"), allow_nan=False)
+    return text.encode("ascii")
 
 
 def _finite(value: Any) -> Any:

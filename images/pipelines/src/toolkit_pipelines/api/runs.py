@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from .. import runstate, spec
-from ..events import RunCreated, RunPhase, RunTerminating
+from .. import reset, retention, runstate
+from ..events import Event, RunPhase, RunRetried, RunTerminating
 from ..filters import Field, Kind
-from ..store.interface import ConflictError, Run, Storage, Version
+from ..macros import Occasion
+from ..retention import RetentionOptions, remove
+from ..settings import MAX_COUNT, MAX_TTL
+from ..store.interface import ConflictError, Run, Storage
+from ..submissions import arguments, new_run
 from . import experiments, messages, requests, specs
 from .context import Context, blocking, context_of
 from .errors import ApiError, Code, invalid
@@ -31,8 +36,9 @@ FIELDS: Mapping[str, Field] = {
     "experiment_id": Field("experiment_id"),
     "pipeline_id": Field("pipeline_id"),
     "pipeline_version_id": Field("pipeline_version_id"),
+    "recurring_run_id": Field("recurring_run_id"),
     "created_at": Field("created", Kind.TIME),
-    "scheduled_at": Field("created", Kind.TIME),
+    "scheduled_at": Field("scheduled", Kind.TIME),
     "finished_at": Field("finished", Kind.TIME),
     "storage_state": Field("storage"),
     "state": Field("phase"),
@@ -40,133 +46,106 @@ FIELDS: Mapping[str, Field] = {
 }
 
 _ATTEMPTS = 20
+_PRUNE_SECONDS = 10.0
+CACHING = "Toolkit-Caching"
+"""The header by which a run is asked for that takes nothing from the cache: `force`."""
 
 
 async def create(request: Request) -> Response:
     """POST /runs.
 
     A request with an `Idempotency-Key` header may be sent again: it gives the run that the first
-    one made. The same key with another body is refused.
+    one made. The same key with another body is refused. With `Toolkit-Caching: force` every task
+    runs, and what they give is kept in the cache.
     """
     context = context_of(request)
     data = await requests.json_object(request)
-    key = _key(request, data)
+    forced = _forced(request)
+    key = _key(request, data, forced=forced)
     if key is not None:
         known = await blocking(lambda: context.store.runs.requested(*key))
         if known is not None:
             body = await blocking(lambda: context.store.runs.spec(known.spec))
-            return MessageResponse(messages.run(known, spec=body))
+            return MessageResponse(messages.run(known, spec=body, forced=forced))
     name = requests.name(data, "display_name")
     if not name:
         raise invalid("display_name", "a run needs a name")
-    if data.get("service_account"):
-        raise invalid("service_account", "steps run without one; leave it out")
-    runtime = requests.mapping(data, "runtime_config")
-    root = requests.text(
-        runtime, "pipeline_root", limit=2048, label="runtime_config.pipeline_root"
-    )
-    parameters = requests.mapping(runtime, "parameters")
-    checked, version = await _pipeline(context, data)
-    spec.arguments(checked.pipeline.root.inputs, parameters)
-    try:
-        context.root.place(root or checked.pipeline.default_root)
-    except ValueError as error:
-        raise invalid("runtime_config.pipeline_root", str(error)) from error
+    runtime = requests.runtime_config(data)
+    occasion = Occasion(run_id=str(uuid.uuid4()), now=context.clock())
+    checked, version = await specs.source(context, data)
+    parameters = await blocking(lambda: arguments(checked.pipeline, runtime.parameters, occasion))
+    specs.place(context, checked, runtime.pipeline_root)
 
     def store() -> Run:
-        experiment_id = requests.text(data, "experiment_id")
-        experiment = (
-            context.store.catalog.experiment(experiment_id)
-            if experiment_id
-            else experiments.default(context)
-        )
-        now = context.clock()
-        run = Run(
-            run_id=str(uuid.uuid4()),
-            experiment_id=experiment.experiment_id,
+        run, created = new_run(
+            occasion,
+            experiments.named(context, data),
+            checked.pipeline,
             display_name=name,
             description=requests.text(data, "description", limit=requests.MAX_DESCRIPTION),
+            parameters=parameters,
             pipeline_id=version.pipeline_id if version else "",
             pipeline_version_id=version.pipeline_version_id if version else "",
-            spec="",
-            parameters=parameters,
-            pipeline_root=root,
-            created=now,
-        )
-        created = RunCreated(
-            run_id=run.run_id,
-            time=now,
-            spec="",
-            display_name=name,
-            pipeline_name=checked.pipeline.name,
-            experiment_id=experiment.experiment_id,
-            experiment_name=experiment.display_name,
-            parameters=parameters,
-            pipeline_root=root,
+            pipeline_root=runtime.pipeline_root,
+            force=forced,
         )
         return context.store.runs.create(run, created, checked.body, request=key)
 
     run = await blocking(store)
-    return MessageResponse(messages.run(run, spec=checked.body))
+    return MessageResponse(messages.run(run, spec=checked.body, forced=forced))
 
 
-def _key(request: Request, data: Mapping[str, Any]) -> tuple[str, str] | None:
+def _forced(request: Request) -> bool:
+    wanted = request.headers.get(CACHING, "").strip()
+    if wanted not in ("", "force"):
+        raise invalid(CACHING, f"must be force, or left out, not {wanted[:80]!r}")
+    return wanted == "force"
+
+
+def _key(request: Request, data: Mapping[str, Any], *, forced: bool) -> tuple[str, str] | None:
     key = requests.name(request.headers, "idempotency-key", label="Idempotency-Key")
     if not key:
         return None
-    asked = json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
-    return key, hashlib.sha256(asked).hexdigest()
-
-
-async def _pipeline(
-    context: Context, data: Mapping[str, Any]
-) -> tuple[specs.CheckedSpec, Version | None]:
-    """Give what a run is to run: the spec in the request, or a stored version's."""
-    reference = requests.mapping(data, "pipeline_version_reference")
-    given = data.get("pipeline_spec")
-    if data.get("pipeline_version_id"):
-        # The older spelling, which lacks the pipeline.
-        raise invalid("pipeline_version_id", "say it in pipeline_version_reference")
-    if (given is None) == (not reference):
-        raise invalid(
-            "pipeline_spec", "give either pipeline_spec or pipeline_version_reference, not both"
-        )
-    if given is not None:
-        return await specs.from_json(context, given), None
-    pipeline_id = requests.text(reference, "pipeline_id")
-    version_id = requests.text(reference, "pipeline_version_id")
-    if not pipeline_id:
-        raise invalid("pipeline_version_reference.pipeline_id", "say which pipeline")
-
-    def read() -> tuple[Version, bytes]:
-        catalog = context.store.catalog
-        version = (
-            catalog.version(pipeline_id, version_id)
-            if version_id
-            else catalog.latest_version(pipeline_id)
-        )
-        return version, context.store.runs.spec(version.spec)
-
-    version, body = await blocking(read)
-    return await specs.from_store(context, body), version
+    asked = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    if forced:
+        asked += f"{CACHING}: force"
+    return key, hashlib.sha256(asked.encode()).hexdigest()
 
 
 async def get(request: Request) -> Response:
     """GET /runs/{run_id}: with its spec and task details."""
     context, run_id = context_of(request), request.path_params["run_id"]
     waiting = context.workloads.waiting(run_id)
+    _, found = await blocking(lambda: whole(context, run_id, waiting, with_spec=True))
+    return MessageResponse(found)
 
-    def read() -> messages.Message:
-        runs = context.store.runs
-        # The events first: a row that is newer than they are would say more than the tasks do.
-        state = runstate.fold(runs.events(run_id))
-        artifacts = runs.artifacts_of(run_id)
-        run = runs.run(run_id)
-        return messages.run(
-            run, spec=runs.spec(run.spec), tasks=messages.tasks(run_id, state, artifacts, waiting)
-        )
 
-    return MessageResponse(await blocking(read))
+def whole(
+    context: Context, run_id: str, waiting: Mapping[str, str], *, with_spec: bool = False
+) -> tuple[Run, messages.Message]:
+    """Give a run, and the Run with its task details, in one look.
+
+    Were it two, a run could have ended while a task of it has not.
+
+    Args:
+        context: has the store.
+        run_id: the run.
+        waiting: why pods cannot start yet, by the path of the task; see `Workloads.waiting`.
+        with_spec: whether the Run has its spec.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    found = context.store.runs.whole(run_id)
+    state = runstate.fold(found.events)
+    return found.run, messages.run(
+        found.run,
+        spec=found.spec if with_spec else None,
+        tasks=messages.tasks(run_id, state, found.artifacts, waiting),
+        locks=state.locks,
+        forced=state.created is not None and state.created.force,
+        reproduces=state.created.reproduces if state.created is not None else "",
+    )
 
 
 async def list_(request: Request) -> Response:
@@ -187,22 +166,71 @@ async def terminate(request: Request) -> Response:
     """POST /runs/{run_id}:terminate; one that has ended already stays as it is."""
     context, run_id = context_of(request), request.path_params["run_id"]
 
-    def ask() -> None:
-        for _ in range(_ATTEMPTS):
-            run = context.store.runs.run(run_id)
-            if run.phase.ended or run.phase is RunPhase.CANCELING:
-                return
-            event = RunTerminating(run_id=run_id, time=context.clock())
-            try:
-                context.store.runs.append(run_id, [event], run.sequence)
-            except ConflictError:
-                # The engine recorded something meanwhile; it may even have ended the run.
-                continue
-            return
-        raise ApiError(Code.UNAVAILABLE, f"run {run_id} changes too fast; try again")
+    def event() -> tuple[Event, int] | None:
+        run = context.store.runs.run(run_id)
+        if run.phase.ended or run.phase is RunPhase.CANCELING:
+            return None
+        return RunTerminating(run_id=run_id, time=context.clock()), run.sequence
 
-    await blocking(ask)
+    await blocking(lambda: _append(context, event))
     return MessageResponse({})
+
+
+async def retry(request: Request) -> Response:
+    """POST /runs/{run_id}:retry: what failed, or was stopped, is done again, and no more.
+
+    A run with a workspace is refused: what is not done again may have left its results in there.
+    """
+    context, run_id = context_of(request), request.path_params["run_id"]
+    row = await blocking(lambda: context.store.runs.run(run_id))
+    body = await blocking(lambda: context.store.runs.spec(row.spec))
+    pipeline = (await specs.from_store(context, body)).pipeline
+    if pipeline.workspace is not None:
+        raise ApiError(
+            Code.FAILED_PRECONDITION,
+            f"run {run_id} had a workspace, which went as it ended with what its steps left "
+            "there: start a new run",
+        )
+
+    def event() -> tuple[Event, int]:
+        found = context.store.runs.whole(run_id)
+        if found.run.phase not in (RunPhase.FAILED, RunPhase.CANCELED):
+            raise ApiError(
+                Code.FAILED_PRECONDITION,
+                f"run {run_id} is {found.run.phase}; only one that has failed or was terminated "
+                "can be retried",
+            )
+        again = reset.reset(pipeline, runstate.fold(found.events))
+        retried = RunRetried(
+            run_id=run_id,
+            time=context.clock(),
+            dropped=again.dropped,
+            reopened=again.reopened,
+        )
+        return retried, found.run.sequence
+
+    await blocking(lambda: _append(context, event))
+    return MessageResponse({})
+
+
+def _append(context: Context, decide: Callable[[], tuple[Event, int] | None]) -> None:
+    """Record what is decided on a run's state, anew if the engine recorded something meanwhile.
+
+    Args:
+        context: has the store.
+        decide: gives the event and the number of events that it was decided on, or None.
+    """
+    for _ in range(_ATTEMPTS):
+        decided = decide()
+        if decided is None:
+            return
+        event, sequence = decided
+        try:
+            context.store.runs.append(event.run_id, [event], sequence)
+        except ConflictError:
+            continue
+        return
+    raise ApiError(Code.UNAVAILABLE, "the run changes too fast; try again")
 
 
 async def archive(request: Request) -> Response:
@@ -225,18 +253,57 @@ async def delete(request: Request) -> Response:
     """DELETE /runs/{run_id}; only one that has ended."""
     context, run_id = context_of(request), request.path_params["run_id"]
 
-    def remove() -> None:
-        context.store.runs.delete(run_id)
-        context.workloads.forget(run_id)
-
-    await blocking(remove)
+    await blocking(lambda: remove(context.store.runs, context.workloads.forget, run_id))
     return MessageResponse({})
 
 
+async def prune(request: Request) -> Response:
+    """POST /runs:prune: remove runs that have ended, by age and by number (not of KFP).
+
+    `seconds` (since its end, more than so many) and `count` (not among the newest so many) say
+    which; `dry_run` tells them and removes none. The answer says in `more` whether there was no
+    time for all of them: then it is asked again.
+    """
+    context = context_of(request)
+    data = await requests.json_object(request)
+    seconds, count = _number(data, "seconds", MAX_TTL), _number(data, "count", MAX_COUNT)
+    if not seconds and not count:
+        raise invalid("seconds", "say by seconds, by count or by both which runs are kept")
+    dry = requests.boolean(data, "dry_run")
+    end = time.monotonic() + _PRUNE_SECONDS
+    done = await blocking(
+        lambda: retention.prune(
+            context.store.runs,
+            context.workloads.forgetter,
+            RetentionOptions(seconds, count, context.recorded),
+            now=context.clock(),
+            until=lambda: time.monotonic() >= end,
+            dry=dry,
+        )
+    )
+    return MessageResponse(
+        {
+            "run_ids": list(done.removed),
+            "kept": done.kept,
+            "failed": dict(done.failed),
+            "more": done.more,
+        }
+    )
+
+
+def _number(data: Mapping[str, Any], key: str, most: int) -> int:
+    value = requests.integer(data, key) or 0
+    if not 0 <= value <= most:
+        raise invalid(key, f"must be a whole number from 0 to {most}, not {value}")
+    return value
+
+
 ROUTES = [
+    Route("/runs:prune", prune, methods=["POST"]),
     Route("/runs", create, methods=["POST"]),
     Route("/runs", list_, methods=["GET"]),
     Route("/runs/{run_id}:terminate", terminate, methods=["POST"]),
+    Route("/runs/{run_id}:retry", retry, methods=["POST"]),
     Route("/runs/{run_id}:archive", archive, methods=["POST"]),
     Route("/runs/{run_id}:unarchive", unarchive, methods=["POST"]),
     Route("/runs/{run_id}", get, methods=["GET"]),

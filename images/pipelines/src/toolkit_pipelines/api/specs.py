@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,10 @@ import anyio.to_thread
 
 from .. import packages, spec
 from ..spec.document import MAX_BYTES
-from .context import Context
+from ..store.interface import Version
+from . import requests
+from .context import Context, blocking
+from .errors import invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,45 @@ async def from_json(context: Context, data: Any) -> CheckedSpec:
 async def from_store(context: Context, body: bytes) -> CheckedSpec:
     """Read a spec that was checked when it was stored; a newer version may refuse it."""
     return await from_json(context, json.loads(body))
+
+
+async def source(context: Context, data: Mapping[str, Any]) -> tuple[CheckedSpec, Version | None]:
+    """Give what a run is to run: the spec in the request, or a stored version's."""
+    reference = requests.mapping(data, "pipeline_version_reference")
+    given = data.get("pipeline_spec")
+    if data.get("pipeline_version_id"):
+        # The older spelling, which lacks the pipeline.
+        raise invalid("pipeline_version_id", "say it in pipeline_version_reference")
+    if (given is None) == (not reference):
+        raise invalid(
+            "pipeline_spec", "give either pipeline_spec or pipeline_version_reference, not both"
+        )
+    if given is not None:
+        return await from_json(context, given), None
+    pipeline_id = requests.text(reference, "pipeline_id")
+    version_id = requests.text(reference, "pipeline_version_id")
+    if not pipeline_id:
+        raise invalid("pipeline_version_reference.pipeline_id", "say which pipeline")
+
+    def read() -> tuple[Version, bytes]:
+        catalog = context.store.catalog
+        version = (
+            catalog.version(pipeline_id, version_id)
+            if version_id
+            else catalog.latest_version(pipeline_id)
+        )
+        return version, context.store.runs.spec(version.spec)
+
+    version, body = await blocking(read)
+    return await from_store(context, body), version
+
+
+def place(context: Context, checked: CheckedSpec, pipeline_root: str) -> None:
+    """See that the artifacts of a run may go where it, or else its spec, says."""
+    try:
+        context.root.place(pipeline_root or checked.pipeline.default_root)
+    except ValueError as error:
+        raise invalid("runtime_config.pipeline_root", str(error)) from error
 
 
 def _checked(pipeline_spec: Any, platform_spec: Any) -> CheckedSpec:

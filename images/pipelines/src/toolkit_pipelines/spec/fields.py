@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from .errors import SpecError
 from .sources import Json
@@ -29,6 +29,24 @@ def list_of(value: Json, where: str) -> Sequence[Json]:
         return []
     if not isinstance(value, list):
         raise SpecError(where, f"expected a list, got {type(value).__name__}")
+    return value
+
+
+def entries(
+    value: Json, where: str, known: Sequence[str] | None = None
+) -> Iterator[tuple[str, Mapping[str, Json]]]:
+    """Give the maps of a list, each with its place; see `mapping`."""
+    for number, each in enumerate(list_of(value, where)):
+        spot = f"{where}[{number}]"
+        yield spot, mapping(each, spot, known)
+
+
+def flag(value: Json, where: str) -> bool:
+    """Give a boolean, False for null."""
+    if value is None:
+        return False
+    if not isinstance(value, bool):
+        raise SpecError(where, f"expected a boolean, got {type(value).__name__}")
     return value
 
 

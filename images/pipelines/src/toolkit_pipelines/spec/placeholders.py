@@ -31,6 +31,7 @@ CONSTANTS: Final = frozenset(
         ".pipeline_task_name",
         ".pipeline_task_uuid",
         ".pipeline_root",
+        ".workspace_path",
         ".outputs.output_file",
         ".outputMetadataUri",
     }
@@ -38,6 +39,7 @@ CONSTANTS: Final = frozenset(
 """Placeholders without a name in them, less their `{{$` and `}}`."""
 
 WORKSPACE: Final = ".workspace_path"
+"""Where the run's workspace is in a step; only a pipeline that has one may ask."""
 
 
 def references(text: str) -> Iterator[tuple[str, str, str]]:

@@ -11,26 +11,29 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
+from toolkit_jobs import EmptyMount, EphemeralMount
+
+from . import initcontainers, lifetimes
 from .errors import NotSupportedError, SpecError
-from .fields import list_of, mapping, string
+from .fields import entries, list_of, mapping, string
 from .kubernetes import (
+    WORKSPACE_PATH,
     ClaimFolder,
-    EmptyFolder,
-    EphemeralFolder,
     Files,
     Identity,
     KeyVariable,
     KubernetesSettings,
 )
 from .sources import Constant, DagInput, Json, ParameterSource, TaskOutput
+from .workspaces import access_modes
 
 T = TypeVar("T")
 
 RESERVED_LABELS: Final = "toolkit.canonical.com/"
 """The service finds its pods by labels of this domain."""
 _SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 - the path that programs know
-_RESERVED_PATHS: Final = ("/toolkit", "/minio")
-"""Where the launcher, packages and artifacts are in a step."""
+_RESERVED_PATHS: Final = ("/toolkit", "/minio", WORKSPACE_PATH)
+"""Where the launcher, packages, artifacts and the run's workspace are in a step."""
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LABEL_NAME: Final = re.compile(
     r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
@@ -38,7 +41,6 @@ _LABEL_NAME: Final = re.compile(
 _OBJECT_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
 _PULL_POLICIES: Final = ("", "Always", "IfNotPresent", "Never")
-_ACCESS_MODES: Final = ("ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod")
 _FIELDS: Final = (
     "secretAsVolume",
     "secretAsEnv",
@@ -81,10 +83,10 @@ def read(value: Json) -> dict[str, KubernetesSettings]:
         where = f"platform spec.platforms.{name[:80]}"
         data = mapping(each, where, ("deploymentSpec", "platform", "config", "pipelineConfig"))
         pipeline_config = mapping(data.get("pipelineConfig"), f"{where}.pipelineConfig")
-        if pipeline_config.get("workspace"):
-            raise NotSupportedError(where, "a workspace (dsl.WorkspaceConfig)")
-        if pipeline_config:
-            raise NotSupportedError(where, "pipeline configuration (dsl.PipelineConfig)")
+        if unknown := sorted(pipeline_config.keys() - set(lifetimes.FIELDS)):
+            raise NotSupportedError(where, f"{unknown[0][:80]!r} of dsl.PipelineConfig")
+        if pipeline_config and name != "kubernetes":
+            raise NotSupportedError(where, f"dsl.PipelineConfig for the platform {name[:80]!r}")
         if data.get("config"):
             raise NotSupportedError(where, "platform configuration (config)")
         deployment = mapping(data.get("deploymentSpec"), f"{where}.deploymentSpec", ("executors",))
@@ -100,8 +102,7 @@ def read(value: Json) -> dict[str, KubernetesSettings]:
 
 
 def _settings(data: Mapping[str, Json], where: str) -> KubernetesSettings:
-    if data.get("initContainers"):
-        raise NotSupportedError(where, "init containers (kfp-kubernetes: initContainers)")
+    claim_templates, claim_configurations = _resource_claims(data, where)
     pull_policy = string(data.get("imagePullPolicy"), f"{where}.imagePullPolicy")
     if pull_policy not in _PULL_POLICIES:
         raise SpecError(
@@ -123,6 +124,7 @@ def _settings(data: Mapping[str, Json], where: str) -> KubernetesSettings:
             *_shared_memory(data.get("enabledSharedMemory"), f"{where}.enabledSharedMemory"),
         ),
         ephemeral_folders=_each(data, "genericEphemeralVolume", where, _ephemeral),
+        volumes=_volume_names(data, where),
         node_selector=_node_selector(data.get("nodeSelector"), f"{where}.nodeSelector"),
         tolerations=_each(data, "tolerations", where, _toleration),
         node_affinity=node_affinity,
@@ -132,9 +134,11 @@ def _settings(data: Mapping[str, Json], where: str) -> KubernetesSettings:
         annotations=_annotations(metadata.get("annotations"), f"{where}.podMetadata.annotations"),
         pull_policy=pull_policy,
         pull_secrets=_each(data, "imagePullSecret", where, _pull_secret),
-        claim_templates=_each(data, "podResourceClaims", where, _claim_template),
+        claim_templates=claim_templates,
+        claim_configurations=claim_configurations,
         identity=_identity(data.get("securityContext"), f"{where}.securityContext"),
         deadline=deadline or None,
+        before=initcontainers.read(data.get("initContainers"), f"{where}.initContainers"),
     )
 
 
@@ -287,23 +291,23 @@ def _claim(value: Json, where: str) -> ClaimFolder:
     )
 
 
-def _empty(value: Json, where: str) -> EmptyFolder:
+def _empty(value: Json, where: str) -> EmptyMount:
     entry = mapping(value, where, ("volumeName", "mountPath", "medium", "sizeLimit"))
-    return EmptyFolder(
+    return EmptyMount(
         _path(entry.get("mountPath"), f"{where}.mountPath"),
         string(entry.get("medium"), f"{where}.medium"),
         string(entry.get("sizeLimit"), f"{where}.sizeLimit"),
     )
 
 
-def _shared_memory(value: Json, where: str) -> tuple[EmptyFolder, ...]:
+def _shared_memory(value: Json, where: str) -> tuple[EmptyMount, ...]:
     if value is None:
         return ()
     entry = mapping(value, where, ("volumeName", "size"))
-    return (EmptyFolder(_SHARED_MEMORY, "Memory", string(entry.get("size"), f"{where}.size")),)
+    return (EmptyMount(_SHARED_MEMORY, "Memory", string(entry.get("size"), f"{where}.size")),)
 
 
-def _ephemeral(value: Json, where: str) -> EphemeralFolder:
+def _ephemeral(value: Json, where: str) -> EphemeralMount:
     entry = mapping(
         value,
         where,
@@ -317,17 +321,10 @@ def _ephemeral(value: Json, where: str) -> EphemeralFolder:
             "metadata",
         ),
     )
-    modes = tuple(
-        string(mode, f"{where}.accessModes")
-        for mode in list_of(entry.get("accessModes"), f"{where}.accessModes")
-    )
-    if not modes or not set(modes) <= set(_ACCESS_MODES):
-        raise SpecError(
-            f"{where}.accessModes", f"one or more of {', '.join(_ACCESS_MODES)} are needed"
-        )
+    modes = tuple(access_modes(entry.get("accessModes"), f"{where}.accessModes"))
     metadata = mapping(entry.get("metadata"), f"{where}.metadata", ("labels", "annotations"))
     default = _optional(entry.get("defaultStorageClass"), f"{where}.defaultStorageClass")
-    return EphemeralFolder(
+    return EphemeralMount(
         path=_path(entry.get("mountPath"), f"{where}.mountPath"),
         size=string(entry.get("size"), f"{where}.size", required=True),
         access_modes=modes,
@@ -337,6 +334,19 @@ def _ephemeral(value: Json, where: str) -> EphemeralFolder:
         labels=_labels(metadata.get("labels"), f"{where}.metadata.labels"),
         annotations=_annotations(metadata.get("annotations"), f"{where}.metadata.annotations"),
     )
+
+
+def _volume_names(data: Mapping[str, Json], where: str) -> dict[str, str]:
+    """Give the paths of empty and ephemeral folders by what the author calls their volumes."""
+    found: dict[str, str] = {}
+    for field in ("emptyDirMounts", "genericEphemeralVolume"):
+        for spot, entry in entries(data.get(field), f"{where}.{field}"):
+            name = string(entry.get("volumeName"), f"{spot}.volumeName")
+            if name in found:
+                raise SpecError(f"{spot}.volumeName", f"there are two volumes {name[:80]!r}")
+            if name:
+                found[name] = _path(entry.get("mountPath"), f"{spot}.mountPath")
+    return found
 
 
 def _node_selector(value: Json, where: str) -> Mapping[str, str] | ParameterSource:
@@ -495,11 +505,38 @@ def _pull_secret(value: Json, where: str) -> ParameterSource:
     return _named(entry, "secretName", "secretNameParameter", where)
 
 
-def _claim_template(value: Json, where: str) -> ParameterSource:
-    entry = mapping(value, where, ("resourceClaimTemplateName", "resourceClaimJson"))
-    if "resourceClaimJson" in entry:
-        raise NotSupportedError(where, "a resource claim from a parameter (resourceClaimJson)")
-    return _named(entry, "resourceClaimTemplateName", "", where)
+def _resource_claims(
+    data: Mapping[str, Json], where: str
+) -> tuple[tuple[ParameterSource, ...], tuple[ParameterSource, ...]]:
+    """Give the names of resource claim templates, and the sources of configurations."""
+    names: list[ParameterSource] = []
+    configurations: list[ParameterSource] = []
+    known = ("resourceClaimTemplateName", "resourceClaimJson")
+    claims = f"{where}.podResourceClaims"
+    for spot, entry in entries(data.get("podResourceClaims"), claims, known):
+        if "resourceClaimJson" in entry:
+            source = _source(entry["resourceClaimJson"], f"{spot}.resourceClaimJson")
+            if isinstance(source, Constant):
+                claim_templates(source.value, f"{spot}.resourceClaimJson")
+            configurations.append(source)
+        else:
+            names.append(_named(entry, "resourceClaimTemplateName", "", spot))
+    return tuple(names), tuple(configurations)
+
+
+def claim_templates(value: Json, where: str) -> list[str]:
+    """Give the templates that a configuration of resource claims, or a list of them, names.
+
+    Raises:
+        SpecError: it is none.
+    """
+    if value is None:
+        return []
+    found = []
+    for each in value if isinstance(value, list) else [value]:
+        entry = mapping(each, where, ("resourceClaimTemplateName",))
+        found.append(object_name(entry.get("resourceClaimTemplateName"), where))
+    return found
 
 
 def _identity(value: Json, where: str) -> Identity:

@@ -17,17 +17,26 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class DagInput:
-    """An input of the DAG that the task is in."""
+    """An input of the DAG that the task is in; `part` is CEL that gives a part of it, or ""."""
 
     name: str
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskOutput:
-    """An output of another task of the same DAG."""
+    """An output of another task of the same DAG; `part` is CEL that gives a part of it, or ""."""
 
     task: str
     key: str
+    part: str = ""
 
 
-ParameterSource: TypeAlias = Constant | DagInput | TaskOutput
+@dataclass(frozen=True, slots=True)
+class FinalStatus:
+    """How another task of the same DAG has ended (`dsl.PipelineTaskFinalStatus`)."""
+
+    task: str
+
+
+ParameterSource: TypeAlias = Constant | DagInput | TaskOutput | FinalStatus

@@ -24,6 +24,8 @@ _WANTED = {
     ParameterType.BOOLEAN: "a boolean",
     ParameterType.LIST: "a list",
     ParameterType.STRUCT: "a map",
+    ParameterType.FINAL_STATUS: "a final status",
+    ParameterType.TASK_CONFIG: "nothing, since the service fills it in",
 }
 
 _EXACT = 2**53
@@ -56,7 +58,7 @@ def convert(kind: ParameterType, value: Json, where: str) -> Json:
             return value
         case ParameterType.LIST if isinstance(value, list):
             return _whole(value)
-        case ParameterType.STRUCT if isinstance(value, dict):
+        case ParameterType.STRUCT | ParameterType.FINAL_STATUS if isinstance(value, dict):
             return _whole(value)
         case _:
             found = _JSON_NAMES.get(type(value), type(value).__name__)

@@ -1,52 +1,95 @@
-"""An attempt's files between the volume of this service and a step that does not mount it.
+"""An attempt's files between this service and a step that does not mount its volume.
 
-What comes in is kept beside the attempt's folder, in `SALT.part/`, until the result is there; then
-it is moved into the folder, `SALT.files.json` is written, and the record last. So the folder is
-the same as that of a step with the volume, for the engine and everyone else. All calls block.
+What is declared is noted beside the attempt's folder, in `SALT.part/`, until the result is there;
+then a depot sees to the content (`volume`, `stored`), `SALT.files.json` is written, and the record
+last. So what a step sent is the same to the engine and everyone else. All calls block.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import dataclasses
 import json
 import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final, Protocol
 
-from .. import confined
-from ..events import Json
+from .. import confined, manifest
+from ..contents import Contents
+from ..events import IN_WORKSPACE, Json
+from ..manifest import VOLUME, Entry, ManifestError, checked_path
+from ..objects import ObjectStore
 from ..root import MAX_RESULT, Attempt, PipelineRoot
-from . import manifest
-from .manifest import Entry, ManifestError, checked_path
+from .errors import AbsentError, ConflictError
+from .stored import StoreDepot
+from .volume import Upload, VolumeDepot, address
 
-VOLUME: Final = "volume"
-_SALT: Final = re.compile(r"[0-9a-f]{16}")
 _CLAIM: Final = re.compile(r"[A-Za-z0-9._-]{8,80}")
+_DECLARED: Final = "declared.json"
 
 
-class ConflictError(Exception):
-    """It cannot be done as things stand; the message says what is in the way."""
+class Depot(Protocol):
+    """Where outputs are kept.
+
+    Attributes:
+        kept: what the list of an attempt's files calls it.
+    """
+
+    kept: str
+
+    def part_size(self, size: int) -> int:
+        """Give the size of the parts that a file comes in; 0 if it comes whole."""
+        ...
+
+    def prepare(self, attempt: Attempt, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+        """Make ready for what an attempt will send; give the entries as they are noted."""
+        ...
+
+    def place(self, attempt: Attempt, entry: Entry) -> dict[str, Any]:
+        """Tell where a file goes: `{path, url, headers}`, or `{path, parts}` of the same."""
+        ...
+
+    def keep(self, attempt: Attempt, entries: Mapping[str, Entry]) -> None:
+        """Make what came an attempt's outputs; ConflictError if something has not come."""
+        ...
+
+    def drop(self, attempt: Attempt, entries: Mapping[str, Entry]) -> None:
+        """Remove what came and was never made outputs."""
+        ...
 
 
-class DamagedError(Exception):
-    """A file is not what was declared: it may be sent again."""
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file or folder of an input.
 
+    Attributes:
+        entry: what it is; its path is relative to the root.
+        url: where a file's content is, maybe relative to the routes; "" for a folder.
+    """
 
-class AbsentError(Exception):
-    """There is no such file for this attempt."""
+    entry: Entry
+    url: str = ""
 
 
 class Exchange:
-    """The files of attempts, as their steps may have them."""
+    """The files of attempts, as their steps may have them.
 
-    def __init__(self, root: PipelineRoot) -> None:
+    Args:
+        root: the pipeline root.
+        store: the object store that outputs are kept in; None keeps them on the volume.
+    """
+
+    def __init__(self, root: PipelineRoot, store: ObjectStore | None = None) -> None:
         self._root = root
+        self._contents = Contents(root, store)
+        self._volume = VolumeDepot(root)
+        self._depot: Depot = self._volume if store is None else StoreDepot(store)
 
     # -- the task
 
@@ -78,12 +121,38 @@ class Exchange:
 
     # -- inputs
 
-    def inputs(self, attempt: Attempt) -> list[Entry]:
-        """Give the files of an attempt's inputs; paths are relative to the root."""
-        found: list[Entry] = []
+    def inputs(self, attempt: Attempt) -> list[Source]:
+        """Give the files of an attempt's inputs.
+
+        Raises:
+            ElsewhereError: one is in an object store that is not set any more.
+        """
+        found: list[Source] = []
         for below in self._input_paths(attempt):
-            found += self._listed(below)
+            listing = self._contents.listed(below)
+            for entry in listing.entries:
+                if entry.folder:
+                    found.append(Source(entry))
+                elif listing.kept == VOLUME:
+                    found.append(Source(entry, address(entry.path)))
+                else:
+                    found.append(Source(entry, self._contents.link(listing.kept, entry)))
         return found
+
+    def input(self, attempt: Attempt, path: str) -> Source:
+        """Give one file of an attempt's inputs, its link made anew.
+
+        Raises:
+            AbsentError: it is no file of this attempt's inputs.
+        """
+        self._among_inputs(attempt, path)
+        listing = self._contents.listed(path)
+        if len(listing.entries) != 1 or listing.entries[0].folder:
+            raise AbsentError(f"{path[:200]!r} is no file")
+        entry = listing.entries[0]
+        if listing.kept == VOLUME:
+            return Source(entry, address(path))
+        return Source(entry, self._contents.link(listing.kept, entry))
 
     def _input_paths(self, attempt: Attempt) -> list[str]:
         """Give the places of the input artifacts that are below the root."""
@@ -91,41 +160,19 @@ class Exchange:
         found: dict[str, None] = {}
         for listed in artifacts.values():
             for each in listed["artifacts"]:
-                below = each["uri"].removeprefix(f"{self._root.uri}/")
-                if below != each["uri"]:
+                if each["metadata"].get(IN_WORKSPACE) is True:
+                    continue
+                below = self._root.below(each["uri"])
+                if below is not None:
                     found[checked_path(below)] = None
         return list(found)
 
-    def _listed(self, below: str) -> list[Entry]:
-        known = self._known(below)
-        try:
-            with confined.opened(self._root.folder, self._root.folder / below) as descriptor:
-                if not confined.is_folder(descriptor):
-                    size = os.fstat(descriptor).st_size
-                    return [Entry(below, size, known.get(below, ""))]
-                found = [Entry(below, folder=True)]
-                found += [
-                    Entry(f"{below}/{path}", folder=True) for path in confined.folders(descriptor)
-                ]
-                for path, file in confined.walk(descriptor):
-                    whole = f"{below}/{path}"
-                    found.append(Entry(whole, os.fstat(file).st_size, known.get(whole, "")))
-                return found
-        except confined.ConfinedError:
-            # Declared, and never written: to the step it is absent too.
-            return []
-
-    def _known(self, below: str) -> dict[str, str]:
-        """Give the digests that the producer of a file left, by path from the root."""
-        parts = below.split("/")
-        for number, part in enumerate(parts):
-            if _SALT.fullmatch(part):
-                home = "/".join(parts[: number + 1])
-                path = self._root.folder / f"{home}.files.json"
-                if path.is_file():
-                    _, entries = manifest.load(path.read_text())
-                    return {f"{home}/{e.path}": e.sha256 for e in entries if not e.folder}
-        return {}
+    def _among_inputs(self, attempt: Attempt, path: str) -> None:
+        checked_path(path)
+        if not any(
+            path == each or path.startswith(f"{each}/") for each in self._input_paths(attempt)
+        ):
+            raise AbsentError(f"{path[:200]!r} is not among the inputs of this attempt")
 
     def open(self, attempt: Attempt, path: str) -> tuple[ExitStack, int]:
         """Open a file of an input; the stack closes it.
@@ -133,11 +180,7 @@ class Exchange:
         Raises:
             AbsentError: it is no file of this attempt's inputs.
         """
-        checked_path(path)
-        if not any(
-            path == each or path.startswith(f"{each}/") for each in self._input_paths(attempt)
-        ):
-            raise AbsentError(f"{path[:200]!r} is not among the inputs of this attempt")
+        self._among_inputs(attempt, path)
         stack = ExitStack()
         try:
             found = stack.enter_context(
@@ -152,24 +195,52 @@ class Exchange:
 
     # -- outputs
 
-    def declare(self, attempt: Attempt, entries: tuple[Entry, ...]) -> None:
-        """Take note of what an attempt will send.
+    def part_size(self, size: int) -> int:
+        """Give the size of the parts that a file of a size comes in; 0 if it comes whole."""
+        return self._depot.part_size(size)
+
+    def declare(self, attempt: Attempt, entries: tuple[Entry, ...]) -> list[dict[str, Any]]:
+        """Take note of what an attempt will send; give where each file goes (see `Depot.place`).
 
         Raises:
             ConflictError: its result is there already.
         """
         self._unfinished(attempt)
+        earlier = self.declared(attempt)
+        if {path: _bare(entry) for path, entry in earlier.items()} == {e.path: e for e in entries}:
+            # Asked again, since the answer was lost.
+            entries = tuple(earlier.values())
+        noted = self._depot.prepare(attempt, entries)
         staging = self._staging(attempt)
-        (staging / "files").mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write(staging / "declared.json", manifest.dump(entries, VOLUME))
+        staging.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _write(staging / _DECLARED, manifest.dump(noted, self._depot.kept))
+        return [self._depot.place(attempt, entry) for entry in noted if not entry.folder]
+
+    def place(self, attempt: Attempt, path: str) -> dict[str, Any]:
+        """Give where one declared file goes, its links made anew.
+
+        Raises:
+            AbsentError: it was not declared.
+            ConflictError: the attempt has ended.
+        """
+        self._unfinished(attempt)
+        return self._depot.place(attempt, self._declared_file(attempt, path))
 
     def declared(self, attempt: Attempt) -> dict[str, Entry]:
         """Give what an attempt has declared, by path."""
         try:
-            text = (self._staging(attempt) / "declared.json").read_text()
+            text = (self._staging(attempt) / _DECLARED).read_text()
         except FileNotFoundError:
             return {}
-        return {entry.path: entry for entry in manifest.load(text)[1]}
+        kept, entries = manifest.load(text)
+        # Declared while outputs were kept elsewhere: it has to be declared again.
+        return {e.path: e for e in entries} if kept == self._depot.kept else {}
+
+    def _declared_file(self, attempt: Attempt, path: str) -> Entry:
+        entry = self.declared(attempt).get(path)
+        if entry is None or entry.folder:
+            raise AbsentError(f"the file {path[:200]!r} was not declared")
+        return entry
 
     @contextlib.contextmanager
     def receiving(self, attempt: Attempt, path: str) -> Iterator[Upload]:
@@ -177,27 +248,14 @@ class Exchange:
 
         Raises:
             AbsentError: it was not declared.
-            ConflictError: the attempt has ended.
+            ConflictError: the attempt has ended, or its outputs are kept elsewhere.
             DamagedError: the file is not what was declared.
         """
         self._unfinished(attempt)
-        entry = self.declared(attempt).get(path)
-        if entry is None or entry.folder:
-            raise AbsentError(f"the file {path[:200]!r} was not declared")
-        staging = self._staging(attempt)
-        temporary = staging / f".new-{uuid.uuid4().hex}"
-        try:
-            with temporary.open("xb") as file:
-                upload = Upload(file, entry)
-                yield upload
-                upload.check()
-                file.flush()
-                os.fsync(file.fileno())
-            target = staging / "files" / path
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        if self._depot is not self._volume:
+            raise ConflictError("outputs are sent to the object store, not to this service")
+        with self._volume.receiving(attempt, self._declared_file(attempt, path)) as upload:
+            yield upload
 
     # -- the end
 
@@ -220,70 +278,36 @@ class Exchange:
             raise ManifestError(f"the record has more than {MAX_RESULT} bytes")
         if result["exit_code"] == 0:
             entries = self.declared(attempt)
-            self._keep(attempt, entries)
+            self._depot.keep(attempt, entries)
             if entries:
-                path = self._root.folder / f"{attempt.folder}.files.json"
-                _write(path, manifest.dump(entries.values(), VOLUME))
+                sent = [dataclasses.replace(_bare(e), parts=()) for e in entries.values()]
+                listed = manifest.dump(sent, self._depot.kept)
+                _write(self._root.folder / f"{attempt.folder}.files.json", listed)
         _write(folder / "result.json", text)
         self.discard(attempt)
 
     def discard(self, attempt: Attempt) -> None:
-        """Remove what an attempt sent and never committed."""
+        """Remove what an attempt sent and never committed.
+
+        Raises:
+            ObjectStoreError: the object store does not do it; it may be tried again.
+        """
+        if not (self._root.folder / f"{attempt.folder}.files.json").exists():
+            self._depot.drop(attempt, self.declared(attempt))
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self._staging(attempt))
-
-    def _keep(self, attempt: Attempt, entries: dict[str, Entry]) -> None:
-        staging, folder = self._staging(attempt) / "files", self._root.folder / attempt.folder
-        missing = [
-            path
-            for path, entry in entries.items()
-            # Moved already if this service was killed in the middle of it.
-            if not entry.folder and not ((staging / path).exists() or (folder / path).exists())
-        ]
-        if missing:
-            raise ConflictError(f"{len(missing)} declared files have not come: {missing[0][:200]}")
-        for path, entry in entries.items():
-            if entry.folder:
-                (folder / path).mkdir(parents=True, exist_ok=True, mode=0o700)
-            elif (staging / path).exists():
-                (folder / path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                (staging / path).replace(folder / path)
 
     def _unfinished(self, attempt: Attempt) -> None:
         if (self._root.folder / attempt.folder / "result.json").exists():
             raise ConflictError("the result of this attempt is there already")
 
     def _staging(self, attempt: Attempt) -> Path:
-        return self._root.folder / f"{attempt.folder}.part"
+        return self._root.folder / attempt.staging
 
 
-class Upload:
-    """A file that is coming in."""
-
-    def __init__(self, file: BinaryIO, entry: Entry) -> None:
-        self._file = file
-        self._entry = entry
-        self._size = 0
-        self._digest = hashlib.sha256()
-
-    def write(self, chunk: bytes) -> None:
-        """Take the next bytes; DamagedError if there are more than declared."""
-        self._size += len(chunk)
-        if self._size > self._entry.size:
-            raise DamagedError(
-                f"{self._entry.path[:200]}: more than the {self._entry.size} bytes declared"
-            )
-        self._digest.update(chunk)
-        self._file.write(chunk)
-
-    def check(self) -> None:
-        """DamagedError if it is not what was declared."""
-        found = self._digest.hexdigest()
-        if self._size != self._entry.size or found != self._entry.sha256:
-            raise DamagedError(
-                f"{self._entry.path[:200]}: got {self._size} bytes with SHA-256 {found}, declared "
-                f"were {self._entry.size} with {self._entry.sha256}"
-            )
+def _bare(entry: Entry) -> Entry:
+    """Give an entry without what matters only while it is sent."""
+    return dataclasses.replace(entry, upload="")
 
 
 def _write(path: Path, text: str) -> None:

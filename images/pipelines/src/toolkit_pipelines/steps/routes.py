@@ -9,7 +9,6 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from typing import Any, Final, Protocol
-from urllib.parse import quote
 
 import anyio
 import anyio.to_thread
@@ -22,11 +21,13 @@ from starlette.types import Receive, Scope, Send
 
 from toolkit_identity import CALLER
 
-from .. import confined
+from .. import confined, manifest
+from ..contents import ElsewhereError
+from ..manifest import ManifestError
+from ..objects import ObjectStoreError
 from ..root import MAX_RESULT, Attempt
-from . import manifest
-from .exchange import AbsentError, ConflictError, DamagedError, Exchange
-from .manifest import Entry, ManifestError
+from .errors import AbsentError, ConflictError, DamagedError
+from .exchange import Exchange, Source
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ def application(exchange: Exchange, attempts: Attempts) -> Starlette:
             Route(f"{PREFIX}/claim", steps.claim, methods=["POST"]),
             Route(f"{PREFIX}/inputs", steps.inputs, methods=["GET"]),
             Route(f"{PREFIX}/outputs", steps.outputs, methods=["POST"]),
+            Route(f"{PREFIX}/outputs", steps.place, methods=["GET"]),
             Route(f"{PREFIX}/content", steps.read, methods=["GET"]),
             Route(f"{PREFIX}/content", steps.write, methods=["PUT"]),
             Route(f"{PREFIX}/result", steps.result, methods=["PUT"]),
@@ -76,6 +78,7 @@ def application(exchange: Exchange, attempts: Attempts) -> Starlette:
     for kind, status in _STATUSES.items():
         app.add_exception_handler(kind, _answer(status))
     app.add_exception_handler(OSError, _disk)
+    app.add_exception_handler(ObjectStoreError, _store)
     return app
 
 
@@ -98,22 +101,26 @@ class _Steps:
         return JSONResponse(await _blocking(lambda: self._exchange.claim(attempt, wanted)))
 
     async def inputs(self, request: Request) -> Response:
-        """GET /inputs."""
-        attempt = self._attempt(request)
+        """GET /inputs, or one of them by ?path=PATH."""
+        attempt, path = self._attempt(request), request.query_params.get("path")
+        if path is not None:
+            return JSONResponse(
+                _input(await _blocking(lambda: self._exchange.input(attempt, path)))
+            )
         found = await _blocking(lambda: self._exchange.inputs(attempt))
-        return JSONResponse({"files": [_input(entry) for entry in found]})
+        return JSONResponse({"files": [_input(source) for source in found]})
 
     async def outputs(self, request: Request) -> Response:
         """POST /outputs."""
         attempt = self._attempt(request)
-        entries = manifest.parse(await _json(request))
-        await _blocking(lambda: self._exchange.declare(attempt, entries))
-        files = [
-            {"path": entry.path, "url": _content(entry.path), "headers": {}}
-            for entry in entries
-            if not entry.folder
-        ]
+        entries = manifest.parse(await _json(request), self._exchange.part_size)
+        files = await _blocking(lambda: self._exchange.declare(attempt, entries))
         return JSONResponse({"files": files})
+
+    async def place(self, request: Request) -> Response:
+        """GET /outputs?path=PATH."""
+        attempt, path = self._attempt(request), request.query_params.get("path", "")
+        return JSONResponse(await _blocking(lambda: self._exchange.place(attempt, path)))
 
     async def read(self, request: Request) -> Response:
         """GET /content?path=PATH."""
@@ -196,18 +203,15 @@ def _leave(receiving: Any, error: BaseException) -> None:
             raise
 
 
-def _content(path: str) -> str:
-    return f"content?path={quote(path, safe='/')}"
-
-
-def _input(entry: Entry) -> dict[str, Any]:
+def _input(source: Source) -> dict[str, Any]:
+    entry = source.entry
     if entry.folder:
         return {"path": entry.path, "folder": True}
     return {
         "path": entry.path,
         "size": entry.size,
         "sha256": entry.sha256 or None,
-        "url": _content(entry.path),
+        "url": source.url,
     }
 
 
@@ -254,10 +258,17 @@ def _disk(request: Request, error: Exception) -> Response:
     return _message(507 if full else 503, f"the pipeline root: {error.strerror}")
 
 
+def _store(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ObjectStoreError)  # noqa: S101 - it is registered for these
+    log.warning("%s %s: %s", request.method, request.url.path, error)
+    return _message(503 if error.transient else 424, str(error))
+
+
 _STATUSES: Final[dict[type[Exception], int]] = {
     ManifestError: 400,
     AbsentError: 404,
     ConflictError: 409,
+    ElsewhereError: 409,
     DamagedError: 422,
     StartingError: 503,
     _Refused: 400,

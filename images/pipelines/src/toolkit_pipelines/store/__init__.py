@@ -1,4 +1,4 @@
-"""Where experiments, pipelines, runs and their events are kept."""
+"""Where experiments, pipelines, runs with their events, and schedules are kept."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .catalog import Catalog
-from .database import Database, open_sqlite
+from .database import Database
 from .interface import Recorder
+from .recurring import RecurringRuns
 from .runs import Runs, record_nothing
+from .sqlite import open_sqlite
+
+__all__ = ["RecurringRuns", "Runs", "Store", "open_store", "over"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,7 @@ class Store:
     database: Database
     catalog: Catalog
     runs: Runs
+    recurring: RecurringRuns
 
     def check(self) -> None:
         """Read something; StoreError if the database does not answer."""
@@ -29,14 +34,20 @@ class Store:
 
 
 def open_store(path: Path, recorder: Recorder = record_nothing) -> Store:
-    """Open the SQLite database at `path`.
-
-    Args:
-        path: the file; it is made if it is not there.
-        recorder: says what new events give to deliver elsewhere.
+    """Open the SQLite database at `path`; see `over`.
 
     Raises:
         DatabaseError: it cannot be used; it is left as it is.
     """
-    database = open_sqlite(path)
-    return Store(database, Catalog(database), Runs(database, recorder))
+    return over(open_sqlite(path), recorder)
+
+
+def over(database: Database, recorder: Recorder = record_nothing) -> Store:
+    """Give the store that a database holds.
+
+    Args:
+        database: it.
+        recorder: says what new events give to deliver elsewhere.
+    """
+    runs = Runs(database, recorder)
+    return Store(database, Catalog(database), runs, RecurringRuns(database, runs))

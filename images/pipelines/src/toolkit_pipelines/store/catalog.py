@@ -9,18 +9,18 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy import Row, delete, exists, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
 
 from ..paging import Position, Query
 from . import queries, tables
-from .database import Database
+from .database import Database, insert_new
 from .interface import (
     AlreadyExistsError,
     Experiment,
     InUseError,
     NotFoundError,
     Pipeline,
+    Status,
     Storage,
     Version,
 )
@@ -79,9 +79,12 @@ class Catalog:
             )
         return [_experiment(row) for row in rows], total, following
 
-    def store_experiment(self, experiment_id: str, storage: Storage) -> None:
-        """Archive an experiment together with its runs, or unarchive it alone, as KFP does."""
-        table, runs = tables.experiments, tables.runs
+    def store_experiment(self, experiment_id: str, storage: Storage, now: float) -> None:
+        """Archive an experiment, or unarchive it alone, as KFP does.
+
+        What is archived takes its runs along and disables its recurring runs, as of `now`.
+        """
+        table, runs, recurring = tables.experiments, tables.runs, tables.recurring_runs
         with self._database.write() as connection:
             experiment_of(connection, experiment_id)
             connection.execute(
@@ -94,6 +97,14 @@ class Catalog:
                     update(runs)
                     .where(runs.c.experiment_id == experiment_id)
                     .values(storage=storage.value)
+                )
+                connection.execute(
+                    update(recurring)
+                    .where(
+                        recurring.c.experiment_id == experiment_id,
+                        recurring.c.status == Status.ENABLED,
+                    )
+                    .values(status=Status.DISABLED.value, updated=now)
                 )
 
     def delete_experiment(self, experiment_id: str) -> None:
@@ -257,19 +268,18 @@ def digest(body: bytes) -> str:
 def keep_spec(connection: sqlalchemy.Connection, body: bytes) -> str:
     """Keep a spec unless it is kept already; give its digest."""
     found = digest(body)
-    connection.execute(
-        sqlite_insert(tables.specs).values(digest=found, body=body).on_conflict_do_nothing()
-    )
+    connection.execute(insert_new(connection, tables.specs).values(digest=found, body=body))
     return found
 
 
 def drop_unused_spec(connection: sqlalchemy.Connection, spec: str) -> None:
-    """Drop a spec that no version and no run uses any more."""
+    """Drop a spec that no version, no run and no recurring run uses any more."""
     connection.execute(
         delete(tables.specs).where(
             tables.specs.c.digest == spec,
             ~exists().where(tables.versions.c.spec == spec),
             ~exists().where(tables.runs.c.spec == spec),
+            ~exists().where(tables.recurring_runs.c.spec == spec),
         )
     )
 
@@ -283,6 +293,19 @@ def experiment_of(connection: sqlalchemy.Connection, experiment_id: str) -> Expe
     if row is None:
         raise NotFoundError(f"there is no experiment {experiment_id!r}")
     return _experiment(row)
+
+
+def available_experiment(connection: sqlalchemy.Connection, experiment_id: str) -> Experiment:
+    """Give an experiment that takes runs.
+
+    Raises:
+        NotFoundError: there is none.
+        InUseError: it is archived.
+    """
+    found = experiment_of(connection, experiment_id)
+    if found.storage is Storage.ARCHIVED:
+        raise InUseError(f"experiment {found.display_name!r} is archived; unarchive it first")
+    return found
 
 
 def _pipeline_of(connection: sqlalchemy.Connection, pipeline_id: str) -> Pipeline:

@@ -1,31 +1,30 @@
-"""The connection to the database: opened, checked, brought up to date.
+"""A database with the tables of this version, whichever kind it is.
 
-SQLite in WAL mode with full synchronisation: what was committed survives a kill of this process
-and of the machine. A writing transaction takes the write lock when it begins, so that it never
-fails half-way for want of it. PostgreSQL needs none of the SQLite part below.
+One transaction writes at a time, and sees all that was committed before it began; a reading one
+sees one state throughout. `sqlite` and `postgresql` open one each, and keep that.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
-import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 
 import sqlalchemy
-from sqlalchemy import event
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from toolkit_database import words
 
 from . import tables
 from .interface import StoreError
 
-HEAD = "0001"
+HEAD = "0005"
 """The newest revision in `migrations/versions`."""
 
-_BUSY_SECONDS = 30
+BUSY_SECONDS = 30
+"""How long a transaction waits for those before it."""
 
 
 class DatabaseError(StoreError):
@@ -33,10 +32,16 @@ class DatabaseError(StoreError):
 
 
 class Database:
-    """A database with the tables of this version."""
+    """A database with the tables of this version.
 
-    def __init__(self, engine: sqlalchemy.Engine) -> None:
-        self.engine = engine
+    Args:
+        reader: what reading transactions are on.
+        writer: what writing ones are on, one at a time.
+    """
+
+    def __init__(self, reader: sqlalchemy.Engine, writer: sqlalchemy.Engine) -> None:
+        self.engine = reader
+        self._writer = writer
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlalchemy.Connection]:
@@ -53,20 +58,19 @@ class Database:
         """Give a connection whose changes are committed together, or not at all on an error.
 
         Raises:
-            DatabaseError: as for `read`; nothing was changed.
+            DatabaseError: as for `read`; nothing was changed. Or the connection was lost while it
+                was being committed: then it may have been, and all is to be read anew.
         """
-        with _translated(), self.engine.connect() as connection:
-            connection = connection.execution_options(toolkit_writes=True)
-            with connection.begin():
-                yield connection
+        with _translated(), self._writer.connect() as connection, connection.begin():
+            yield connection
 
     def key(self, name: str) -> bytes:
         """Give the random key of that name, made on first use and the same from then on."""
         with self.write() as connection:
             connection.execute(
-                sqlite_insert(tables.keys)
-                .values(name=name, value=secrets.token_bytes(32))
-                .on_conflict_do_nothing()
+                insert_new(connection, tables.keys).values(
+                    name=name, value=secrets.token_bytes(32)
+                )
             )
             found: bytes = connection.execute(
                 sqlalchemy.select(tables.keys.c.value).where(tables.keys.c.name == name)
@@ -81,6 +85,16 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+        self._writer.dispose()
+
+
+def insert_new(
+    connection: sqlalchemy.Connection, table: sqlalchemy.Table
+) -> sqlite.Insert | postgresql.Insert:
+    """Give a statement that inserts a row unless there is one of its key."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
 
 
 @contextlib.contextmanager
@@ -88,86 +102,39 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        # The driver's own words; SQLAlchemy's would add the statement and users' data.
-        raise DatabaseError(f"the database failed: {error.orig}") from error
+        # The database's own words; SQLAlchemy's would add the statement and users' data.
+        raise DatabaseError(f"the database failed: {words(error)}") from error
+    except PoolTimeoutError as error:
+        raise DatabaseError(
+            f"the database is busy: {BUSY_SECONDS} s were not enough for the transactions before"
+        ) from error
 
 
-def open_sqlite(path: Path) -> Database:
-    """Open the database file at `path`, made with mode 0600 if it is not there.
+def migrate(database: Database, where: str) -> None:
+    """Bring the tables to this version's; alembic is loaded only if there is something to do.
 
     Raises:
-        DatabaseError: it is damaged, is no database, was written by a newer version of this
-            service, or cannot be read or written. It is left as it is.
+        DatabaseError: a newer version wrote them; they are left as they are.
     """
-    try:
-        # SQLite gives its journal files the mode of the database file.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    except OSError as error:
-        raise DatabaseError(f"{path}: {error.strerror}") from error
-    engine = sqlalchemy.create_engine(
-        f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False}
-    )
-    event.listen(engine, "connect", _configure)
-    event.listen(engine, "begin", _begin)
-    try:
-        _check(engine, path)
-        _migrate(engine, path)
-    except SQLAlchemyError as error:
-        engine.dispose()
-        raise DatabaseError(f"{path}: {error}") from error
-    except DatabaseError:
-        engine.dispose()
-        raise
-    return Database(engine)
-
-
-def _configure(connection: sqlite3.Connection, record: object) -> None:
-    # The driver must not open transactions of its own: _begin does it.
-    connection.isolation_level = None
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        "cache_size=-4096",
-        "trusted_schema=OFF",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin(connection: sqlalchemy.Connection) -> None:
-    writes = connection.get_execution_options().get("toolkit_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _check(engine: sqlalchemy.Engine, path: Path) -> None:
-    with engine.connect() as connection:
-        found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
-    if found != "ok":
-        raise DatabaseError(
-            f"{path} is damaged ({found}); restore it from a backup, or move it away to start anew"
-        )
-
-
-def _migrate(engine: sqlalchemy.Engine, path: Path) -> None:
-    """Bring the tables to this version's; alembic is loaded only if there is something to do."""
-    if _revision(engine) == HEAD:
-        return
+    with database.read() as connection:
+        if revision(connection) == HEAD:
+            return
     from . import migrations
 
-    with Database(engine).write() as connection:
+    with database.write() as connection:
         try:
             migrations.upgrade(connection)
         except migrations.UnknownRevisionError as error:
             raise DatabaseError(
-                f"{path} was written by a newer version of this service: {error}"
+                f"{where} was written by a newer version of this service: {error}"
             ) from error
 
 
-def _revision(engine: sqlalchemy.Engine) -> str | None:
-    with engine.connect() as connection:
-        if not sqlalchemy.inspect(connection).has_table("alembic_version"):
-            return None
-        found: str | None = connection.exec_driver_sql(
-            "SELECT version_num FROM alembic_version"
-        ).scalar()
-        return found
+def revision(connection: sqlalchemy.Connection) -> str | None:
+    """Give the revision of the tables; None if there are none."""
+    if not sqlalchemy.inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.exec_driver_sql(
+        "SELECT version_num FROM alembic_version"
+    ).scalar()
+    return found

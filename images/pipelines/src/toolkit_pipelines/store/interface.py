@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..events import Event, Json, RunPhase
+from ..events import Event, Json, RunPhase, Values
+from ..schedule import Trigger
 
 
 class StoreError(Exception):
@@ -97,6 +98,8 @@ class Run:
         pipeline_id: the stored pipeline it came from, or "" if the spec came with the run.
         pipeline_version_id: that pipeline's version, or "".
         parameters: as given; defaults are not filled in.
+        scheduled: when it was due; None, for its creation, unless a schedule made it.
+        recurring_run_id: the recurring run whose schedule made it, or "".
         sequence: the number of its events.
         history: each phase with the time it began.
     """
@@ -113,6 +116,8 @@ class Run:
     parameters: Mapping[str, Json] = field(default_factory=dict)
     pipeline_root: str = ""
     created: float
+    scheduled: float | None = None
+    recurring_run_id: str = ""
     storage: Storage = Storage.AVAILABLE
 
     sequence: int = 0
@@ -123,9 +128,61 @@ class Run:
     history: tuple[tuple[RunPhase, float], ...] = ()
 
 
+class Status(enum.StrEnum):
+    """Whether a schedule makes runs (v2beta1 `RecurringRun.Status`)."""
+
+    ENABLED = "ENABLED"
+    DISABLED = "DISABLED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecurringRun:
+    """A schedule, and what its runs are made from.
+
+    Attributes:
+        spec: the digest of the pipeline spec, or "" if each run takes its pipeline's newest.
+        parameters: as given, with macros.
+        max_concurrency: how many of its runs may be unfinished.
+        catchup: whether each missed instant gets its run, rather than the last alone.
+        trigger: when it is due.
+        made: how many runs it has made.
+        last: the instant that fired last, or None; seconds since the epoch, as `schedule` has it.
+        next: the one that comes then, or None.
+        last_run_id: the run that was made last, or "".
+        problem: why the last instant made none, or "".
+    """
+
+    recurring_run_id: str
+    experiment_id: str
+    display_name: str
+    description: str = ""
+    pipeline_id: str = ""
+    pipeline_version_id: str = ""
+    spec: str = ""
+    parameters: Mapping[str, Json] = field(default_factory=dict)
+    pipeline_root: str = ""
+    max_concurrency: int
+    catchup: bool
+    trigger: Trigger
+    status: Status
+    created: float
+    updated: float
+
+    made: int = 0
+    last: int | None = None
+    next: int | None = None
+    last_run_id: str = ""
+    problem: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactRecord:
-    """One artifact that a task of a run produced; `position` counts within a list output."""
+    """One artifact that a task of a run gave.
+
+    Attributes:
+        position: its place within a list output.
+        origin: the other run that made it, if it was taken from the cache or imported; else "".
+    """
 
     artifact_id: int
     run_id: str
@@ -137,6 +194,29 @@ class ArtifactRecord:
     uri: str
     metadata: Mapping[str, Json]
     created: float
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """A task that ran and ended well, kept for others that would give the same.
+
+    Attributes:
+        task: its path.
+        sequence: the place of its `TaskSucceeded` in the run's list.
+    """
+
+    run_id: str
+    task: str
+    sequence: int
+    outputs: Values
+
+
+class Recipient(enum.StrEnum):
+    """Whom a record of the outbox is for."""
+
+    MLFLOW = "MLflow"
+    WEBHOOK = "webhook"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +227,13 @@ class OutboxRecord:
         key: identifies the delivery; a second record with the same key is dropped.
         run_id: the run that it is about.
         body: JSON data for whoever delivers it.
+        recipient: who is to have it.
     """
 
     key: str
     run_id: str
     body: Mapping[str, Json]
+    recipient: Recipient = Recipient.MLFLOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +260,11 @@ class EventStore(Protocol):
         The run's derived columns and the outbox change in the same transaction.
 
         Raises:
-            ConflictError: the run does not have exactly `expected_sequence` events.
+            ConflictError: the run does not have exactly `expected_sequence` events, or a task was
+                to be taken from the cache that is there no more.
             NotFoundError: there is no such run.
+            InUseError: it is to be retried, and is being deleted; or an artifact is imported of a
+                run that is being deleted, and it can be tried again once that is gone.
         """
         ...
 
@@ -189,6 +274,23 @@ class EventStore(Protocol):
         Raises:
             NotFoundError: there is no such run.
             ValueError: a stored event cannot be read; the message names it.
+        """
+        ...
+
+    def since(self, run_id: str, after: int, limit: int) -> tuple[Run, tuple[Event, ...]]:
+        """Give a run's row with the first of its events after a number, as of one moment.
+
+        Raises:
+            NotFoundError: there is no such run.
+            ValueError: a stored event cannot be read; the message names it.
+        """
+        ...
+
+    def execution(self, fingerprint: str, since: float) -> Execution | None:
+        """Give the newest execution of that fingerprint that ended at `since` or later, or None.
+
+        Raises:
+            ValueError: its event cannot be read.
         """
         ...
 
@@ -216,9 +318,12 @@ class EventStore(Protocol):
         ...
 
     def outbox(
-        self, limit: int = 100, *, excluding: Sequence[str] = ()
+        self, recipient: Recipient, limit: int = 100, *, excluding: Sequence[str] = ()
     ) -> tuple[OutboxEntry, ...]:
-        """Give the oldest waiting records, without those of the runs in `excluding`."""
+        """Give the oldest waiting records for a recipient.
+
+        Those of the runs in `excluding` are left out.
+        """
         ...
 
     def delivered(self, entry_ids: Sequence[int]) -> None:

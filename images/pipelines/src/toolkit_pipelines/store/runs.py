@@ -3,43 +3,67 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, delete, insert, or_, select, update
 
+from .. import naming
 from ..events import (
     Event,
     RunCreated,
     RunPhase,
+    RunRetried,
     RunStatus,
+    TaskCached,
+    TaskFailed,
     TaskSucceeded,
+    Values,
     advance,
     decode,
     encode,
 )
 from ..paging import Position, Query
+from ..runstate import fold
 from . import catalog, queries, tables
-from .database import Database
+from .database import Database, insert_new
 from .interface import (
     AlreadyExistsError,
     ArtifactRecord,
     ConflictError,
+    Execution,
     InUseError,
     NotFoundError,
     OutboxEntry,
     OutboxRecord,
+    Recipient,
     Recorder,
     Run,
     Storage,
 )
+from .listeners import Listeners
+
+_RETIRED = 0
+"""The sequence of the entry in the cache's table that says that a run is about to be deleted."""
+_BATCH = 1000
+"""Values of one query, well below what a database takes."""
 
 
 def record_nothing(events: Sequence[Event]) -> Sequence[OutboxRecord]:
     """Give no records: nobody is told of runs."""
     return ()
+
+
+@dataclass(frozen=True, slots=True)
+class WholeRun:
+    """A run with its events, its artifacts in the order they were made, its spec as JSON text."""
+
+    run: Run
+    events: tuple[Event, ...]
+    artifacts: tuple[ArtifactRecord, ...]
+    spec: bytes
 
 
 class Runs:
@@ -49,8 +73,7 @@ class Runs:
         """`recorder` says what new events give to deliver; it is called in their transaction."""
         self._database = database
         self._recorder = recorder
-        self._callbacks: dict[object, Callable[[str], None]] = {}
-        self._callbacks_lock = threading.Lock()
+        self._listeners = Listeners()
 
     # Creation
 
@@ -76,26 +99,43 @@ class Runs:
                 known = _requested(connection, *request)
                 if known is not None:
                     return known
-            experiment = catalog.experiment_of(connection, run.experiment_id)
-            if experiment.storage is Storage.ARCHIVED:
-                raise InUseError(
-                    f"experiment {experiment.display_name!r} is archived; unarchive it first"
-                )
-            spec = catalog.keep_spec(connection, body)
-            row = dataclasses.asdict(dataclasses.replace(run, spec=spec))
-            row["finished"], row["history"] = 0.0, []
-            row["request_key"], row["request_digest"] = request or (None, "")
-            connection.execute(insert(tables.runs).values(row))
-            self._append(connection, run.run_id, [dataclasses.replace(created, spec=spec)], 0)
-            experiments = tables.experiments
-            connection.execute(
-                update(experiments)
-                .where(experiments.c.experiment_id == run.experiment_id)
-                .values(last_run_created=run.created)
-            )
-            kept = _run_of(connection, run.run_id)
-        self._tell(run.run_id)
+            kept = self.insert(connection, run, created, body, request=request)
+        self.announce(kept.run_id)
         return kept
+
+    def insert(
+        self,
+        connection: sqlalchemy.Connection,
+        run: Run,
+        created: RunCreated,
+        body: bytes,
+        *,
+        request: tuple[str, str] | None = None,
+    ) -> Run:
+        """Add a run in the caller's transaction; see `create`. `announce` comes after it.
+
+        Raises:
+            NotFoundError, InUseError: as `create`.
+        """
+        experiment = catalog.available_experiment(connection, run.experiment_id)
+        spec = catalog.keep_spec(connection, body)
+        row = dataclasses.asdict(dataclasses.replace(run, spec=spec))
+        row["finished"], row["history"] = 0.0, []
+        row["scheduled"] = run.created if run.scheduled is None else run.scheduled
+        row["request_key"], row["request_digest"] = request or (None, "")
+        connection.execute(insert(tables.runs).values(row))
+        self._append(connection, run.run_id, [dataclasses.replace(created, spec=spec)], 0)
+        experiments = tables.experiments
+        connection.execute(
+            update(experiments)
+            .where(experiments.c.experiment_id == experiment.experiment_id)
+            .values(last_run_created=run.created)
+        )
+        return _run_of(connection, run.run_id)
+
+    def announce(self, run_id: str) -> None:
+        """Tell the subscribers of a run that `insert` added, once that is committed."""
+        self._listeners.tell(run_id)
 
     # Events
 
@@ -105,7 +145,7 @@ class Runs:
         """Record events; see `EventStore.append`."""
         with self._database.write() as connection:
             recorded = self._append(connection, run_id, events, expected_sequence)
-        self._tell(run_id)
+        self._listeners.tell(run_id)
         return recorded
 
     def _append(
@@ -156,13 +196,18 @@ class Runs:
                 history=[[phase.value, moment] for phase, moment in status.history],
             )
         )
+        if any(isinstance(event, RunRetried) for event in recorded):
+            _check_retried(connection, run_id)
+        _forget_dropped(connection, recorded)
+        _check_cached(connection, recorded)
+        _check_imported(connection, recorded)
+        _record_executions(connection, recorded)
         _record_artifacts(connection, recorded)
         for record in self._recorder(recorded):
             connection.execute(
-                insert(tables.outbox)
-                .prefix_with("OR IGNORE", dialect="sqlite")
-                .values(
+                insert_new(connection, tables.outbox).values(
                     key=record.key,
+                    recipient=record.recipient.value,
                     run_id=record.run_id,
                     body=dict(record.body),
                     created=recorded[-1].time,
@@ -172,37 +217,45 @@ class Runs:
 
     def events(self, run_id: str, after: int = 0) -> tuple[Event, ...]:
         """Give a run's events in order; see `EventStore.events`."""
-        table = tables.events
         with self._database.read() as connection:
-            rows = connection.execute(
+            return _events(connection, run_id, after)
+
+    def since(self, run_id: str, after: int, limit: int) -> tuple[Run, tuple[Event, ...]]:
+        """Give a run's row with its next events; see `EventStore.since`."""
+        with self._database.read() as connection:
+            run = _run_of(connection, run_id)
+            # Most often nothing is to be read: a client has all that there is.
+            listed = _events(connection, run_id, after, limit) if after < run.sequence else ()
+            return run, listed
+
+    def execution(self, fingerprint: str, since: float) -> Execution | None:
+        """Give the newest execution that others may be given the outputs of.
+
+        See `EventStore.execution`.
+        """
+        kept, table = tables.executions, tables.events
+        with self._database.read() as connection:
+            row = connection.execute(
                 select(table)
-                .where(table.c.run_id == run_id, table.c.sequence > after)
-                .order_by(table.c.sequence)
-            ).all()
-            if not rows:
-                _run_of(connection, run_id)
-        return tuple(
-            decode(row.kind, row.body, run_id=run_id, time=row.time, sequence=row.sequence)
-            for row in rows
+                .join(
+                    kept, (kept.c.run_id == table.c.run_id) & (kept.c.sequence == table.c.sequence)
+                )
+                .where(kept.c.fingerprint == fingerprint, kept.c.finished >= since)
+                .order_by(kept.c.finished.desc())
+                .limit(1)
+            ).one_or_none()
+        if row is None:
+            return None
+        event = _event(row)
+        if not isinstance(event, TaskSucceeded):
+            raise ValueError(f"run {row.run_id}, event {row.sequence} is no {TaskSucceeded.kind}")
+        return Execution(
+            run_id=event.run_id, task=event.task, sequence=event.sequence, outputs=event.outputs
         )
 
     def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
         """Call back after each change of a run; see `EventStore.subscribe`."""
-        key = object()
-        with self._callbacks_lock:
-            self._callbacks[key] = callback
-
-        def stop() -> None:
-            with self._callbacks_lock:
-                self._callbacks.pop(key, None)
-
-        return stop
-
-    def _tell(self, run_id: str) -> None:
-        with self._callbacks_lock:
-            callbacks = list(self._callbacks.values())
-        for callback in callbacks:
-            callback(run_id)
+        return self._listeners.subscribe(callback)
 
     # Runs
 
@@ -210,6 +263,21 @@ class Runs:
         """Give a run's row; NotFoundError if there is none."""
         with self._database.read() as connection:
             return _run_of(connection, run_id)
+
+    def whole(self, run_id: str) -> WholeRun:
+        """Give all that is known of a run, as it was at one moment.
+
+        Raises:
+            NotFoundError: there is no such run.
+        """
+        with self._database.read() as connection:
+            run = _run_of(connection, run_id)
+            return WholeRun(
+                run,
+                _events(connection, run_id),
+                _artifacts(connection, run_id),
+                _spec(connection, run.spec),
+            )
 
     def requested(self, key: str, digest: str) -> Run | None:
         """Give the run that a request with that key made, or None; see `create`."""
@@ -258,6 +326,73 @@ class Runs:
                 .values(storage=storage.value)
             )
 
+    def expired(
+        self, before: float, keep: int | None, *, recorded: bool
+    ) -> tuple[tuple[str, int], ...]:
+        """Give runs that have ended and are to be removed, the newest first.
+
+        Each with the number of its events, for `retire`.
+
+        Args:
+            before: those that ended before this time are.
+            keep: those are that are not among the newest so many; None for no such bound.
+            recorded: leave out those of which something waits to be told to MLflow.
+        """
+        table = tables.runs
+        order = (table.c.finished.desc(), table.c.run_id.desc())
+        found = select(table.c.run_id, table.c.finished, table.c.sequence).where(
+            table.c.finished > 0
+        )
+        with self._database.read() as connection:
+            conditions = [table.c.finished < before]
+            if keep is not None:
+                first = connection.execute(found.order_by(*order).offset(keep).limit(1)).first()
+                if first is not None:
+                    conditions.append(table.c.finished < first.finished)
+                    same = table.c.finished == first.finished
+                    conditions.append(same & (table.c.run_id <= first.run_id))
+            found = found.where(or_(*conditions)).order_by(*order)
+            if recorded:
+                waiting = tables.outbox.c.recipient == Recipient.MLFLOW.value
+                found = found.where(
+                    table.c.run_id.not_in(select(tables.outbox.c.run_id).where(waiting))
+                )
+            return tuple((row.run_id, row.sequence) for row in connection.execute(found))
+
+    def retire(self, run_id: str, sequence: int | None = None) -> None:
+        """Make a run ready to be deleted.
+
+        From now on nothing of it is taken from the cache, and it cannot be retried.
+
+        Args:
+            run_id: the run.
+            sequence: how many events it had when this was decided; None if that does not matter.
+
+        Raises:
+            NotFoundError: there is none.
+            ConflictError: it has had more since: it was retried.
+            InUseError: it has not ended, or other runs use its artifacts.
+        """
+        table = tables.artifacts
+        with self._database.write() as connection:
+            run = _ended(connection, run_id)
+            if sequence not in (None, run.sequence):
+                raise ConflictError(f"run {run_id} has {run.sequence} events, not {sequence}")
+            users = connection.execute(
+                select(table.c.run_id).where(table.c.origin == run_id).distinct().limit(4)
+            )
+            named = list(users.scalars())
+            if named:
+                more = " and others" if len(named) > 3 else ""
+                raise InUseError(
+                    f"run {run_id} made artifacts that were taken from the cache or imported by "
+                    f"run {', '.join(named[:3])}{more}; delete those first"
+                )
+            kept = tables.executions
+            connection.execute(delete(kept).where(kept.c.run_id == run_id))
+            mark = {"run_id": run_id, "sequence": _RETIRED, "fingerprint": "", "finished": 0.0}
+            connection.execute(insert(kept).values(mark))
+
     def delete(self, run_id: str) -> None:
         """Delete a run with its events and artifact records.
 
@@ -265,25 +400,15 @@ class Runs:
             InUseError: it has not ended.
         """
         with self._database.write() as connection:
-            run = _run_of(connection, run_id)
-            if not run.phase.ended:
-                raise InUseError(
-                    f"run {run_id} is {run.phase}; terminate it and wait until it has ended"
-                )
+            run = _ended(connection, run_id)
             connection.execute(delete(tables.runs).where(tables.runs.c.run_id == run_id))
             catalog.drop_unused_spec(connection, run.spec)
-        self._tell(run_id)
+        self._listeners.tell(run_id)
 
     def spec(self, digest: str) -> bytes:
         """Give a spec as JSON text; see `EventStore.spec`."""
         with self._database.read() as connection:
-            row = connection.execute(
-                select(tables.specs.c.body).where(tables.specs.c.digest == digest)
-            ).one_or_none()
-        if row is None:
-            raise NotFoundError(f"there is no pipeline spec {digest}")
-        body: bytes = row.body
-        return body
+            return _spec(connection, digest)
 
     # Artifacts
 
@@ -306,31 +431,31 @@ class Runs:
             )
         return [ArtifactRecord(**row._mapping) for row in rows], total, following
 
-    def artifacts_of(self, run_id: str) -> list[ArtifactRecord]:
+    def artifacts_of(self, run_id: str) -> tuple[ArtifactRecord, ...]:
         """Give every artifact that a run's tasks produced, in order."""
-        table = tables.artifacts
         with self._database.read() as connection:
-            rows = connection.execute(
-                select(table).where(table.c.run_id == run_id).order_by(table.c.artifact_id)
-            ).all()
-        return [ArtifactRecord(**row._mapping) for row in rows]
+            return _artifacts(connection, run_id)
 
     # The outbox
 
     def outbox(
-        self, limit: int = 100, *, excluding: Sequence[str] = ()
+        self, recipient: Recipient, limit: int = 100, *, excluding: Sequence[str] = ()
     ) -> tuple[OutboxEntry, ...]:
         """Give the oldest waiting records; see `EventStore.outbox`."""
         table = tables.outbox
         with self._database.read() as connection:
             rows = connection.execute(
                 select(table)
-                .where(table.c.run_id.not_in(excluding))
+                .where(table.c.recipient == recipient.value, table.c.run_id.not_in(excluding))
                 .order_by(table.c.entry_id)
                 .limit(limit)
             ).all()
         return tuple(
-            OutboxEntry(row.entry_id, OutboxRecord(row.key, row.run_id, row.body), row.created)
+            OutboxEntry(
+                row.entry_id,
+                OutboxRecord(row.key, row.run_id, row.body, recipient),
+                row.created,
+            )
             for row in rows
         )
 
@@ -342,33 +467,163 @@ class Runs:
             )
 
 
-def _record_artifacts(connection: sqlalchemy.Connection, events: Sequence[Event]) -> None:
+def _origin(run_id: str, uri: str) -> str:
+    """Give the run that made an artifact, "" if it is this one or none."""
+    maker = naming.maker(uri)
+    return "" if maker == run_id else maker
+
+
+def _check_cached(connection: sqlalchemy.Connection, events: Sequence[Event]) -> None:
+    """See that what is taken from the cache is in it, and stays there until this is recorded."""
+    table = tables.executions
+    for event in events:
+        if not isinstance(event, TaskCached):
+            continue
+        found = connection.execute(
+            select(table.c.sequence)
+            .where(table.c.run_id == event.origin, table.c.sequence == event.origin_sequence)
+            .with_for_update(read=True)
+        ).one_or_none()
+        if found is None:
+            raise ConflictError(
+                f"run {event.run_id}: what task {event.task!r} was to be given by run "
+                f"{event.origin} is not in the cache any more"
+            )
+
+
+def _check_imported(connection: sqlalchemy.Connection, events: Sequence[Event]) -> None:
+    """See that what is imported is of no run that has begun to be deleted."""
+    table = tables.executions
+    origins = {
+        _origin(event.run_id, artifact.uri): event.run_id
+        for event in events
+        if isinstance(event, TaskSucceeded)
+        for listed in event.outputs.artifacts.values()
+        for artifact in listed
+    }
+    origins.pop("", None)
+    for origin, run_id in origins.items():
+        retired = select(table.c.sequence).where(
+            table.c.run_id == origin, table.c.sequence == _RETIRED
+        )
+        if connection.execute(retired).one_or_none() is not None:
+            raise InUseError(
+                f"run {run_id} imports an artifact of run {origin}, which is being deleted"
+            )
+
+
+def _check_retried(connection: sqlalchemy.Connection, run_id: str) -> None:
+    """See that a run that is to go on has not begun to be deleted."""
+    table = tables.executions
+    retired = select(table.c.sequence).where(
+        table.c.run_id == run_id, table.c.sequence == _RETIRED
+    )
+    if connection.execute(retired).one_or_none() is not None:
+        raise InUseError(f"run {run_id} is being deleted; delete it once more, or start a new one")
+
+
+def _forget_dropped(connection: sqlalchemy.Connection, events: Sequence[Event]) -> None:
+    """Delete the records of artifacts whose tasks are to run again."""
+    table = tables.artifacts
+    for event in events:
+        match event:
+            case RunRetried():
+                dropped = set(event.dropped)
+            case TaskFailed(nested=True):
+                dropped = {event.task}
+            case _:
+                continue
+        rows = connection.execute(
+            select(table.c.artifact_id, table.c.task).where(table.c.run_id == event.run_id)
+        ).all()
+        gone = [row.artifact_id for row in rows if not dropped.isdisjoint(_around(row.task))]
+        for first in range(0, len(gone), _BATCH):
+            connection.execute(
+                delete(table).where(table.c.artifact_id.in_(gone[first : first + _BATCH]))
+            )
+        # An artifact is recorded once: another task that stays may have been given the same.
+        if gone:
+            state = fold(_events(connection, event.run_id))
+            _insert_artifacts(
+                connection,
+                event.run_id,
+                [
+                    row
+                    for task in state.tasks.values()
+                    if task.phase.succeeded
+                    for row in _artifact_rows(
+                        event.run_id, task.path, task.outputs, task.finished or event.time
+                    )
+                    if row["uri"]
+                ],
+            )
+
+
+def _around(path: str) -> Iterator[str]:
+    """Give a task's path and those of all that it is in."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
+
+
+def _record_executions(connection: sqlalchemy.Connection, events: Sequence[Event]) -> None:
     rows = [
         {
             "run_id": event.run_id,
-            "task": event.task,
-            "output": output,
-            "position": position,
-            "name": artifact.name,
-            "type": artifact.type,
-            "uri": artifact.uri,
-            "metadata": dict(artifact.metadata),
-            "created": event.time,
+            "sequence": event.sequence,
+            "fingerprint": event.fingerprint,
+            "finished": event.time,
         }
         for event in events
-        if isinstance(event, TaskSucceeded)
-        for output, artifacts in event.outputs.artifacts.items()
-        for position, artifact in enumerate(artifacts)
+        if isinstance(event, TaskSucceeded) and event.fingerprint
     ]
-    if not rows:
-        return
+    if rows:
+        connection.execute(insert(tables.executions), rows)
+
+
+def _record_artifacts(connection: sqlalchemy.Connection, events: Sequence[Event]) -> None:
+    rows = [
+        row
+        for event in events
+        if isinstance(event, TaskSucceeded | TaskCached)
+        for row in _artifact_rows(event.run_id, event.task, event.outputs, event.time)
+    ]
+    if rows:
+        _insert_artifacts(connection, events[0].run_id, rows)
+
+
+def _artifact_rows(
+    run_id: str, task: str, outputs: Values, created: float
+) -> Iterator[dict[str, Any]]:
+    for output, artifacts in outputs.artifacts.items():
+        for position, artifact in enumerate(artifacts):
+            yield {
+                "run_id": run_id,
+                "task": task,
+                "output": output,
+                "position": position,
+                "name": artifact.name,
+                "type": artifact.type,
+                "uri": artifact.uri,
+                "metadata": dict(artifact.metadata),
+                "created": created,
+                "origin": _origin(run_id, artifact.uri),
+            }
+
+
+def _insert_artifacts(
+    connection: sqlalchemy.Connection, run_id: str, rows: Sequence[dict[str, Any]]
+) -> None:
+    """Add the records of artifacts that the run has none of yet."""
     # A nested DAG passes its tasks' artifacts on: they stay the same artifacts.
     table = tables.artifacts
-    known = set(
-        connection.execute(
-            select(table.c.uri).where(table.c.run_id == rows[0]["run_id"], table.c.uri != "")
-        ).scalars()
-    )
+    known: set[str] = set()
+    uris = sorted({row["uri"] for row in rows} - {""})
+    for first in range(0, len(uris), _BATCH):
+        found = select(table.c.uri).where(
+            table.c.run_id == run_id, table.c.uri.in_(uris[first : first + _BATCH])
+        )
+        known.update(connection.execute(found).scalars())
     fresh = []
     for row in rows:
         if row["uri"] not in known:
@@ -386,6 +641,50 @@ def _requested(connection: sqlalchemy.Connection, key: str, digest: str) -> Run 
     if row.request_digest != digest:
         raise AlreadyExistsError(f"the idempotency key was used for run {row.run_id}, asked else")
     return _run(row)
+
+
+def _events(
+    connection: sqlalchemy.Connection, run_id: str, after: int = 0, limit: int | None = None
+) -> tuple[Event, ...]:
+    table = tables.events
+    rows = connection.execute(
+        select(table)
+        .where(table.c.run_id == run_id, table.c.sequence > after)
+        .order_by(table.c.sequence)
+        .limit(limit)
+    ).all()
+    if not rows:
+        _run_of(connection, run_id)
+    return tuple(map(_event, rows))
+
+
+def _event(row: Row[Any]) -> Event:
+    return decode(row.kind, row.body, run_id=row.run_id, time=row.time, sequence=row.sequence)
+
+
+def _artifacts(connection: sqlalchemy.Connection, run_id: str) -> tuple[ArtifactRecord, ...]:
+    table = tables.artifacts
+    rows = connection.execute(
+        select(table).where(table.c.run_id == run_id).order_by(table.c.artifact_id)
+    ).all()
+    return tuple(ArtifactRecord(**row._mapping) for row in rows)
+
+
+def _spec(connection: sqlalchemy.Connection, digest: str) -> bytes:
+    row = connection.execute(
+        select(tables.specs.c.body).where(tables.specs.c.digest == digest)
+    ).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no pipeline spec {digest}")
+    body: bytes = row.body
+    return body
+
+
+def _ended(connection: sqlalchemy.Connection, run_id: str) -> Run:
+    run = _run_of(connection, run_id)
+    if not run.phase.ended:
+        raise InUseError(f"run {run_id} is {run.phase}; terminate it and wait until it has ended")
+    return run
 
 
 def _run_of(connection: sqlalchemy.Connection, run_id: str) -> Run:

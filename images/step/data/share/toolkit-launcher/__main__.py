@@ -3,6 +3,7 @@
     python3 /toolkit/launcher run INPUT.json
     python3 /toolkit/launcher remote http://HOST:PORT/steps/v1   without a shared volume
     python3 /toolkit/launcher build REQUEST.json
+    python3 /toolkit/launcher copy SOURCE TARGET                 an artifact into a workspace
 
 Standard library only, Python 3.9 or later: it runs on whatever interpreter the image has.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import os
 import sys
 
-VERSION = "1"
+VERSION = "2"
 """The version of the files' format; that of a preloaded copy must be the same."""
 
 
@@ -41,8 +42,13 @@ def main() -> int:
         return task.run(sys.argv[2], entry)
     if len(sys.argv) == 3 and sys.argv[1] == "build":
         return build.run(sys.argv[2])
+    if len(sys.argv) == 4 and sys.argv[1] == "copy":
+        from toolkit_launcher import copying
+
+        return copying.run(sys.argv[2], sys.argv[3])
     sys.stderr.write(
-        "usage: launcher run INPUT.json | launcher remote URL | launcher build REQUEST.json\n"
+        "usage: launcher run INPUT.json | launcher remote URL | launcher build REQUEST.json | "
+        "launcher copy SOURCE TARGET\n"
     )
     return 2
 

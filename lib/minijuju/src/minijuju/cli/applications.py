@@ -46,6 +46,7 @@ def remove_unit(session: Session, arguments: argparse.Namespace) -> int:
     """Remove units: as many as asked for, the highest first."""
     model = session.model(arguments.model)
     units = [word for word in arguments.args if "/" in word]
+    _check_wait(arguments)
     common = {
         "model": model,
         "destroy_storage": arguments.destroy_storage,
@@ -62,6 +63,11 @@ def remove_unit(session: Session, arguments: argparse.Namespace) -> int:
         raise CommandError("--num-units must be at least 1")
     wanted = arguments.num_units or 1
     application = arguments.args[0]
+    if arguments.dry_run:
+        members = _units_of(session, model, application)
+        for unit in sorted(members, key=lambda name: -int(name.rpartition("/")[2]))[:wanted]:
+            session.say(f"will remove unit {unit}")
+        return 0
     confirm(
         session,
         arguments,
@@ -69,6 +75,18 @@ def remove_unit(session: Session, arguments: argparse.Namespace) -> int:
     )
     session.call("remove_unit", application=application, count=wanted, **common)
     return 0
+
+
+def _check_wait(arguments: argparse.Namespace) -> None:
+    if arguments.no_wait and not arguments.force:
+        raise CommandError("--no-wait without --force not valid")
+
+
+def _units_of(session: Session, model: str, application: str) -> list[str]:
+    applications = session.call("status", model=model).get("applications") or {}
+    if application not in applications:
+        raise CommandError(f'application "{application}" not found')
+    return list(applications[application].get("units") or {})
 
 
 def scale_application(session: Session, arguments: argparse.Namespace) -> int:
@@ -85,6 +103,13 @@ def scale_application(session: Session, arguments: argparse.Namespace) -> int:
 def remove_application(session: Session, arguments: argparse.Namespace) -> int:
     """Remove applications with their units."""
     model = session.model(arguments.model)
+    _check_wait(arguments)
+    if arguments.dry_run:
+        for name in arguments.args:
+            session.say(f"will remove application {name}")
+            for unit in _units_of(session, model, name):
+                session.say(f"- will remove unit {unit}")
+        return 0
     confirm(session, arguments, f"This command will remove {', '.join(arguments.args)}")
     session.call(
         "remove_application",
@@ -130,6 +155,10 @@ def _removal(parser: Parser) -> None:
     _force(parser)
     parser.add_argument("--no-prompt", action="store_true", help="do not ask")
     parser.add_argument("--destroy-storage", action="store_true", help="destroy its storage too")
+    parser.add_argument("--dry-run", action="store_true", help="say what would go, change nothing")
+    parser.add_argument(
+        "--no-wait", action="store_true", help="with --force: nothing is waited for on the way"
+    )
 
 
 def _units(parser: Parser) -> None:
@@ -176,7 +205,10 @@ VERBS = (
         options=_units,
         minimum=1,
         maximum=1,
-        unbuilt=("--attach-storage", "--to"),
+        refused=(
+            ("--attach-storage", "Kubernetes models only support --num-units"),
+            ("--to", "Kubernetes models only support --num-units"),
+        ),
     ),
     Verb(
         name="remove-unit",
@@ -187,7 +219,6 @@ VERBS = (
         options=_remove_units,
         minimum=1,
         maximum=None,
-        unbuilt=("--dry-run", "--no-wait"),
     ),
     Verb(
         name="scale-application",
@@ -207,7 +238,6 @@ VERBS = (
         options=_removal,
         minimum=1,
         maximum=None,
-        unbuilt=("--dry-run", "--no-wait"),
     ),
     Verb(
         name="resolved",

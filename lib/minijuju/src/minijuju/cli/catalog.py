@@ -5,13 +5,26 @@ from __future__ import annotations
 import difflib
 import importlib
 
-from .verb import UsageError, Verb
+from . import refusals
+from .verb import CommandError, UsageError, Verb
 
 # Module: its verbs. A test holds this against the modules.
 MODULES = {
     "deploy": ("deploy", "refresh"),
+    "bundles": ("diff-bundle", "export-bundle"),
     "status": ("status", "show-status-log"),
-    "config": ("config", "model-config", "trust"),
+    "config": (
+        "config",
+        "model-config",
+        "trust",
+        "model-defaults",
+        "constraints",
+        "set-constraints",
+        "model-constraints",
+        "set-model-constraints",
+        "expose",
+        "unexpose",
+    ),
     "applications": (
         "integrate",
         "remove-relation",
@@ -21,8 +34,28 @@ MODULES = {
         "remove-application",
         "resolved",
     ),
+    "offers": (
+        "offer",
+        "offers",
+        "find-offers",
+        "show-offer",
+        "consume",
+        "remove-offer",
+        "suspend-relation",
+        "resume-relation",
+        "remove-saas",
+    ),
     "models": ("add-model", "models", "show-model", "switch", "destroy-model"),
-    "tasks": ("run", "exec", "ssh"),
+    "tasks": ("run", "exec"),
+    "operations": (
+        "actions",
+        "show-action",
+        "operations",
+        "show-operation",
+        "show-task",
+        "cancel-task",
+    ),
+    "ssh": ("ssh", "scp"),
     "log": ("debug-log",),
     "show": ("show-unit", "show-application", "secrets", "show-secret"),
     "secrets": (
@@ -32,153 +65,51 @@ MODULES = {
         "revoke-secret",
         "remove-secret",
     ),
+    "stores": (
+        "storage",
+        "show-storage",
+        "remove-storage",
+        "storage-pools",
+        "resources",
+        "attach-resource",
+    ),
+    "store": ("find", "info", "download", "charm-resources"),
     "wait": ("wait-for",),
-    "controller": ("version", "bootstrap", "controllers", "whoami", "shutdown", "shim-path"),
+    "controller": (
+        "version",
+        "bootstrap",
+        "controllers",
+        "show-controller",
+        "destroy-controller",
+        "kill-controller",
+        "shutdown",
+        "backup",
+        "restore",
+        "shim-path",
+    ),
+    "account": ("whoami", "users", "show-user", "clouds", "show-cloud"),
+    "completion": ("completion",),
 }
 
 ALIASES = {
-    "relate": "integrate",
-    "list-models": "models",
-    "list-secrets": "secrets",
+    "list-actions": "actions",
+    "list-charm-resources": "charm-resources",
+    "list-clouds": "clouds",
     "list-controllers": "controllers",
+    "list-models": "models",
+    "list-offers": "offers",
+    "list-operations": "operations",
+    "list-resources": "resources",
+    "list-secrets": "secrets",
+    "list-storage": "storage",
+    "list-storage-pools": "storage-pools",
+    "list-users": "users",
+    "model-default": "model-defaults",
+    "relate": "integrate",
     "resolve": "resolved",
+    "show-status": "status",
     "upgrade-charm": "refresh",
-    "kill-controller": "shutdown",
 }
-
-# Juju's other verbs: known, so that they are told from a slip of the keyboard.
-UNBUILT = frozenset(
-    [
-        "actions",
-        "add-cloud",
-        "add-credential",
-        "add-k8s",
-        "add-machine",
-        "add-secret-backend",
-        "add-space",
-        "add-ssh-key",
-        "add-storage",
-        "add-user",
-        "attach-resource",
-        "attach-storage",
-        "autoload-credentials",
-        "bind",
-        "cancel-task",
-        "change-user-password",
-        "charm-resources",
-        "clouds",
-        "config-get",
-        "constraints",
-        "consume",
-        "controller-config",
-        "create-backup",
-        "create-storage-pool",
-        "credentials",
-        "dashboard",
-        "debug-code",
-        "debug-hooks",
-        "default-credential",
-        "default-region",
-        "destroy-controller",
-        "detach-storage",
-        "diff-bundle",
-        "disable-command",
-        "disable-user",
-        "disabled-commands",
-        "download",
-        "download-backup",
-        "enable-command",
-        "enable-destroy-controller",
-        "enable-ha",
-        "enable-user",
-        "export-bundle",
-        "expose",
-        "find",
-        "find-offers",
-        "firewall-rules",
-        "grant",
-        "grant-cloud",
-        "help-action-commands",
-        "help-hook-commands",
-        "import-filesystem",
-        "import-ssh-key",
-        "info",
-        "login",
-        "logout",
-        "machines",
-        "migrate",
-        "model-constraints",
-        "model-default",
-        "model-defaults",
-        "model-secret-backend",
-        "move-to-space",
-        "offer",
-        "offers",
-        "operations",
-        "payloads",
-        "refresh-secret-backend",
-        "regions",
-        "register",
-        "reload-spaces",
-        "remove-cloud",
-        "remove-credential",
-        "remove-k8s",
-        "remove-machine",
-        "remove-offer",
-        "remove-saas",
-        "remove-secret-backend",
-        "remove-space",
-        "remove-ssh-key",
-        "remove-storage",
-        "remove-storage-pool",
-        "remove-unit-storage",
-        "remove-user",
-        "rename-space",
-        "resources",
-        "resume-relation",
-        "retry-provisioning",
-        "revoke",
-        "revoke-cloud",
-        "scp",
-        "secret-backends",
-        "set-constraints",
-        "set-credential",
-        "set-default-credentials",
-        "set-firewall-rule",
-        "set-meter-status",
-        "set-model-constraints",
-        "show-action",
-        "show-cloud",
-        "show-controller",
-        "show-credential",
-        "show-machine",
-        "show-offer",
-        "show-operation",
-        "show-secret-backend",
-        "show-space",
-        "show-storage",
-        "show-task",
-        "show-user",
-        "spaces",
-        "ssh-keys",
-        "storage",
-        "storage-pools",
-        "subnets",
-        "suspend-relation",
-        "sync-agent-binary",
-        "unexpose",
-        "unregister",
-        "update-cloud",
-        "update-credential",
-        "update-k8s",
-        "update-secret-backend",
-        "update-storage-pool",
-        "upgrade-controller",
-        "upgrade-machine",
-        "upgrade-model",
-        "users",
-    ]
-)
 
 
 def names() -> list[str]:
@@ -190,20 +121,27 @@ def find(program: str, name: str) -> Verb:
     """The verb of that name or alias.
 
     Raises:
-        UsageError: There is none; says whether Juju has it, and what was perhaps meant.
+        UsageError: There is none; says what was perhaps meant.
+        CommandError: Juju has it and minijuju has not; says why.
     """
-    wanted = ALIASES.get(name, name)
-    for module, verbs in MODULES.items():
-        if wanted in verbs:
-            return next(verb for verb in load(module) if verb.name == wanted)
-    if wanted in UNBUILT:
-        raise UsageError(f"{program} {name}: not built in minijuju yet")
+    module = module_of(name)
+    if module:
+        wanted = ALIASES.get(name, name)
+        return next(verb for verb in load(module) if verb.name == wanted)
+    if reason := refusals.reason(name):
+        raise CommandError(reason)
     close = difflib.get_close_matches(name, [*names(), *ALIASES], n=1)
     guess = f"\n\nDid you mean:\n\t{close[0]}" if close else ""
     raise UsageError(
-        f'"{name}" is not a {program} command. See "{program} --help".{guess}\n\n'
+        f'{program}: "{name}" is not a {program} command. See "{program} --help".{guess}\n\n'
         f"The commands are: {', '.join(names())}"
     )
+
+
+def module_of(name: str) -> str:
+    """The module of a verb or alias; empty if there is none."""
+    wanted = ALIASES.get(name, name)
+    return next((module for module, verbs in MODULES.items() if wanted in verbs), "")
 
 
 def load(module: str) -> tuple[Verb, ...]:

@@ -1,9 +1,11 @@
-"""`config`, `model-config` and `trust`."""
+"""Settings: configuration, constraints, trust and exposing."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
+
+from minijuju.constraints import parse, render
 
 from .deploy import read_config
 from .output import emit, plain, structured, table
@@ -140,6 +142,100 @@ def trust(session: Session, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def model_defaults(session: Session, arguments: argparse.Namespace) -> int:
+    """Show or change what models that are added get."""
+    words = list(arguments.args)
+    reset = [key for group in arguments.reset for key in group]
+    sets = [word for word in words if "=" in word]
+    keys = [word for word in words if "=" not in word]
+    if arguments.file:
+        sets.insert(0, arguments.file)
+    if keys and (sets or reset):
+        raise CommandError("cannot get and set, or get and reset, defaults together")
+    values = read_config(sets, "") if sets else {}
+    document = session.call("model_defaults", set=values, reset=reset)
+    if sets or reset:
+        return 0
+    if keys:
+        if len(keys) > 1:
+            raise CommandError("can only retrieve defaults for one key or all")
+        if keys[0] not in document:
+            raise CommandError(f'there are no default model values for "{keys[0]}"')
+        document = {keys[0]: document[keys[0]]}
+    if arguments.format == "tabular":
+        rows = [["Attribute", "Default", "Controller"]]
+        rows += [
+            [key, plain(_scalar(entry["default"])), plain(_scalar(entry.get("controller", "-")))]
+            for key, entry in document.items()
+        ]
+        text = table(rows)
+    else:
+        text = structured(document, arguments.format)
+    emit(text, session.stdout, arguments.output)
+    return 0
+
+
+def constraints(session: Session, arguments: argparse.Namespace) -> int:
+    """Show an application's constraints."""
+    application = arguments.args[0]
+    shown = session.call(
+        "show_application", model=session.model(arguments.model), applications=[application]
+    )
+    return _print_constraints(
+        session, arguments, render(dict(shown[application].get("constraints") or {}))
+    )
+
+
+def model_constraints(session: Session, arguments: argparse.Namespace) -> int:
+    """Show a model's constraints."""
+    text = session.call("model_constraints", model=session.model(arguments.model))
+    return _print_constraints(session, arguments, text)
+
+
+def _print_constraints(session: Session, arguments: argparse.Namespace, text: str) -> int:
+    if arguments.format != "constraints":
+        emit(structured(parse(text), arguments.format), session.stdout, arguments.output)
+    elif text:
+        emit(f"{text}\n", session.stdout, arguments.output)
+    return 0
+
+
+def set_constraints(session: Session, arguments: argparse.Namespace) -> int:
+    """Replace an application's constraints."""
+    application, *words = arguments.args
+    session.call(
+        "set_constraints",
+        model=session.model(arguments.model),
+        application=application,
+        constraints=render(parse(*words)),
+    )
+    return 0
+
+
+def set_model_constraints(session: Session, arguments: argparse.Namespace) -> int:
+    """Replace a model's constraints."""
+    session.call(
+        "set_model_constraints",
+        model=session.model(arguments.model),
+        constraints=render(parse(*arguments.args)),
+    )
+    return 0
+
+
+def expose(session: Session, arguments: argparse.Namespace) -> int:
+    """Note that an application shall be reachable from outside."""
+    session.call("expose", model=session.model(arguments.model), application=arguments.args[0])
+    return 0
+
+
+def unexpose(session: Session, arguments: argparse.Namespace) -> int:
+    """Take that back."""
+    session.call("unexpose", model=session.model(arguments.model), application=arguments.args[0])
+    return 0
+
+
+_CONSTRAINTS = "They are kept, shown and exported; nothing is limited by them on this machine."
+
 VERBS = (
     Verb(
         name="config",
@@ -172,5 +268,81 @@ VERBS = (
         options=_trust_options,
         minimum=1,
         maximum=1,
+    ),
+    Verb(
+        name="model-defaults",
+        arguments="[<key>[=<value>] ...]",
+        summary="Show or change the configuration that models begin with.",
+        details="Models that are there stay as they are.",
+        example=(
+            "model-defaults update-status-hook-interval=1m",
+            "model-defaults --reset update-status-hook-interval",
+        ),
+        run=model_defaults,
+        options=_options,
+        maximum=None,
+        model=False,
+        formats=("tabular", "json", "yaml"),
+        unbuilt=("--cloud", "--region"),
+    ),
+    Verb(
+        name="constraints",
+        arguments="<application>",
+        summary="Show the constraints of an application.",
+        details=_CONSTRAINTS,
+        example=("constraints metadata",),
+        run=constraints,
+        minimum=1,
+        maximum=1,
+        formats=("constraints", "json", "yaml"),
+    ),
+    Verb(
+        name="set-constraints",
+        arguments="<application> [<constraint>=<value> ...]",
+        summary="Replace the constraints of an application.",
+        details=_CONSTRAINTS,
+        example=("set-constraints metadata mem=4G cores=2",),
+        run=set_constraints,
+        minimum=1,
+        maximum=None,
+    ),
+    Verb(
+        name="model-constraints",
+        arguments="",
+        summary="Show what constraints a model gives its applications.",
+        details=_CONSTRAINTS,
+        example=("model-constraints",),
+        run=model_constraints,
+        formats=("constraints", "json", "yaml"),
+    ),
+    Verb(
+        name="set-model-constraints",
+        arguments="[<constraint>=<value> ...]",
+        summary="Replace what constraints a model gives applications that are deployed.",
+        details=_CONSTRAINTS,
+        example=("set-model-constraints mem=4G",),
+        run=set_model_constraints,
+        maximum=None,
+    ),
+    Verb(
+        name="expose",
+        arguments="<application>",
+        summary="Mark an application as one to be reached from outside.",
+        details="It needs its juju-external-hostname; there is no ingress that would be made.",
+        example=("expose metadata",),
+        run=expose,
+        minimum=1,
+        maximum=1,
+        unbuilt=("--endpoints", "--to-cidrs", "--to-spaces"),
+    ),
+    Verb(
+        name="unexpose",
+        arguments="<application>",
+        summary="Take that mark away.",
+        example=("unexpose metadata",),
+        run=unexpose,
+        minimum=1,
+        maximum=1,
+        unbuilt=("--endpoints",),
     ),
 )

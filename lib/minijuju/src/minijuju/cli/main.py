@@ -34,6 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     program = "juju" if Path(sys.argv[0]).name == "juju" else "minijuju"
+    if "_ARGCOMPLETE" in os.environ:
+        from .completion import complete
+
+        complete(program)
     session = Session(program=program, colour=_colour())
     try:
         return _run(session, words)
@@ -65,7 +69,7 @@ def _run(session: Session, words: list[str]) -> int:
     if name == "--version":
         name = "version"
     if name == "help":
-        if not rest:
+        if not rest or rest[0] in ("commands", "topics"):
             session.stdout.write(overview(session.program))
             return 0
         name, rest = rest[0], ["--help"]

@@ -97,6 +97,8 @@ def destroy_model(session: Session, arguments: argparse.Namespace) -> int:
         )
     if arguments.release_storage:
         raise CommandError("--release-storage: not built in minijuju yet", code=2)
+    if arguments.no_wait and not arguments.force:
+        raise CommandError("--no-wait without --force not valid")
     applications = ", ".join(status.get("applications") or {}) or "nothing"
     confirm(
         session,
@@ -109,6 +111,7 @@ def destroy_model(session: Session, arguments: argparse.Namespace) -> int:
         model=name,
         force=arguments.force,
         destroy_storage=arguments.destroy_storage or arguments.force,
+        timeout=arguments.timeout,
     )
     if session.current_model() == name:
         session.set_current_model(None)
@@ -122,7 +125,6 @@ def _add(parser: Parser) -> None:
     parser.add_argument(
         "--config", action="append", default=[], metavar="KEY=VALUE", help="model configuration"
     )
-    parser.add_argument("--credential", help=argparse.SUPPRESS)
 
 
 def _destroy(parser: Parser) -> None:
@@ -130,8 +132,12 @@ def _destroy(parser: Parser) -> None:
     parser.add_argument("--destroy-storage", action="store_true", help="destroy its storage too")
     parser.add_argument("--release-storage", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--force", action="store_true", help="ignore errors")
-    parser.add_argument("--no-wait", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("-t", "--timeout", type=duration, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--no-wait", action="store_true", help="with --force: nothing is waited for on the way"
+    )
+    parser.add_argument(
+        "-t", "--timeout", type=duration, metavar="TIME", help="how long to wait (default: 2m)"
+    )
 
 
 VERBS = (
@@ -142,6 +148,7 @@ VERBS = (
         example=("add-model toolkit",),
         run=add_model,
         options=_add,
+        refused=(("--credential", "there are no credentials: the cloud is this machine"),),
         minimum=1,
         maximum=2,
         model=False,

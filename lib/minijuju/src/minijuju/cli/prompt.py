@@ -10,7 +10,11 @@ from .verb import CommandError
 
 
 def confirm(
-    session: Session, arguments: argparse.Namespace, warning: str, answer: str | None = None
+    session: Session,
+    arguments: argparse.Namespace,
+    warning: str,
+    answer: str | None = None,
+    kind: str = "model",
 ) -> None:
     """Ask, unless `--no-prompt` was given.
 
@@ -19,6 +23,7 @@ def confirm(
         arguments: Has `no_prompt`.
         warning: What will happen.
         answer: The name that must be typed; without it `y` is enough.
+        kind: What bears that name.
 
     Raises:
         CommandError: The user did not agree, or is not there to be asked.
@@ -29,7 +34,7 @@ def confirm(
         raise CommandError(f"{warning}; there is no terminal to ask on: say --no-prompt to go on")
     session.say(f"WARNING! {warning}.")
     question = (
-        f'To continue, enter the name of the model to be destroyed ("{answer}"): '
+        f'To continue, enter the name of the {kind} to be destroyed ("{answer}"): '
         if answer
         else "Continue [y/N]? "
     )

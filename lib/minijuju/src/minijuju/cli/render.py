@@ -15,14 +15,16 @@ def tabular(
     status: Document, *, colour: bool = False, relations: bool = False, storage: bool = False
 ) -> str:
     """What `status` prints by default."""
-    sections = [_model(status)]
+    sections = [_model(status), _saas(status, colour)]
     applications = status.get("applications") or {}
     if not applications and not status.get("application-endpoints"):
         name = (status.get("model") or {}).get("name", "")
         return f'{sections[0]}\nModel "admin/{name}" is empty.\n'
-    sections.append(_applications(applications, colour))
+    if applications:
+        sections.append(_applications(applications, colour))
     if any(application.get("units") for application in applications.values()):
         sections.append(_units(applications, colour))
+    sections.append(_offers(status, colour))
     if relations:
         sections.append(_relations(status, colour))
     if storage:
@@ -48,6 +50,36 @@ def _model(status: Document) -> str:
         for row, text in zip(rows, ("Notes", plain(notice)), strict=True):
             row.append(text)
     return table(rows)
+
+
+def _saas(status: Document, colour: bool) -> str:
+    found = status.get("application-endpoints") or {}
+    if not found:
+        return ""
+    rows = [["SAAS", "Status", "Store", "URL"]]
+    colours: list[list[str | None]] = [["bold"] * 4]
+    store = (status.get("model") or {}).get("controller", "")
+    for name, saas in sorted(found.items()):
+        state = (saas.get("application-status") or {}).get("current", "")
+        rows.append([name, state, store, saas.get("url", "")])
+        colours.append([None, STATUS_COLOURS.get(state), None, None])
+    return table(rows, colours if colour else ())
+
+
+def _offers(status: Document, colour: bool) -> str:
+    found = status.get("offers") or {}
+    if not found:
+        return ""
+    rows = [["Offer", "Application", "Charm", "Connected", "Endpoint", "Interface", "Role"]]
+    for name, offer in sorted(found.items()):
+        counts = (offer.get("active-connected-count", 0), offer.get("total-connected-count", 0))
+        connected = f"{counts[0]}/{counts[1]}"
+        words = [name, offer.get("application", ""), offer.get("charm", ""), connected]
+        for endpoint, end in (offer.get("endpoints") or {}).items():
+            rows.append([*words, endpoint, end.get("interface", ""), end.get("role", "")])
+    colours: list[list[str | None]] = [["bold"] * 7]
+    colours += [[None] * 7 for _ in rows[1:]]
+    return table(rows, colours if colour else ())
 
 
 def _applications(applications: Mapping[str, Document], colour: bool) -> str:
@@ -176,11 +208,35 @@ def pairs(status: Document) -> list[tuple[str, str, str, str, str]]:
     )
 
 
-def _storage(storage: Document, colour: bool) -> str:
+def storage(document: Document) -> str:
+    """What `storage` prints by default."""
+    return _storage(document, False, first="Unit")
+
+
+def filesystems(document: Document) -> str:
+    """What `storage --filesystem` prints by default."""
+    rows = [["Unit", "Storage ID", "Filesystem", "Provider ID", "Size", "State"]]
+    for number, filesystem in sorted((document.get("filesystems") or {}).items()):
+        units = (filesystem.get("attachments") or {}).get("units") or {"": None}
+        rows += [
+            [
+                unit,
+                filesystem.get("storage", ""),
+                number,
+                filesystem.get("provider-id", ""),
+                f"{filesystem.get('size', 0)} MiB",
+                (filesystem.get("status") or {}).get("current", ""),
+            ]
+            for unit in units
+        ]
+    return table(rows)
+
+
+def _storage(storage: Document, colour: bool, first: str = "Storage Unit") -> str:
     details = storage.get("storage") or {}
     if not details:
         return ""
-    rows = [["Storage Unit", "Storage ID", "Type", "Pool", "Size", "Status", "Message"]]
+    rows = [[first, "Storage ID", "Type", "Pool", "Size", "Status", "Message"]]
     colours: list[list[str | None]] = [["bold"] * 7]
     sizes = {
         filesystem.get("storage"): filesystem

@@ -10,14 +10,18 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from minijuju.client import Client, data_folder
 
 from .verb import CommandError
 
+if TYPE_CHECKING:
+    from minijuju.charm_store import CharmStore
+
 CONTROLLER = "minijuju"
 USER = "admin"
+CLOUD = "localhost"
 STOP_TIMEOUT = 60
 
 NO_MODEL = """No model in focus.
@@ -86,6 +90,22 @@ class Session:
     def say(self, text: str) -> None:
         """Tell the user something that is not the result."""
         print(text, file=self.stderr, flush=True)
+
+    def charm_store(self, wanted: str | None = None) -> CharmStore | None:
+        """The charm store: `--charm-store`, `MINIJUJU_CHARM_STORE`, or the configured one."""
+        from minijuju import documents
+        from minijuju.charm_store import CharmStore
+
+        chosen = wanted or os.environ.get("MINIJUJU_CHARM_STORE")
+        if not chosen:
+            try:
+                configured = documents.read(self.data / "config.yaml")
+            except documents.DocumentError as error:
+                if (self.data / "config.yaml").exists():
+                    raise CommandError(str(error)) from None
+                return None
+            chosen = configured.get("charm-store") if isinstance(configured, dict) else None
+        return CharmStore(Path(chosen).absolute()) if chosen else None
 
     # Models.
 

@@ -1,11 +1,11 @@
-"""`run` an action, `exec` a command line, `ssh` into a container."""
+"""`run` an action, `exec` a command line."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,68 +13,91 @@ from minijuju import documents
 
 from .output import emit, plain, structured
 from .session import Session
-from .verb import CommandError, Parser, UsageError, Verb, duration, names
+from .verb import CommandError, Parser, UsageError, Verb, names, span
 
-_UNIT = re.compile(r"[a-z][a-z0-9-]*/(0|[1-9][0-9]*|leader)")
-_KEY = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?", re.IGNORECASE)
+UNIT = re.compile(r"([a-z][a-z0-9-]*)/(0|[1-9][0-9]*|leader)")
+# Names of actions and of their parameters.
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 WAIT = 60.0
 EXEC_WAIT = 300.0
 
 
 def _run_options(parser: Parser) -> None:
-    parser.add_argument(
-        "--wait", type=duration, default=WAIT, metavar="TIME", help="how long (default: 60s)"
-    )
+    _wait_options(parser, "60s")
     parser.add_argument("--params", metavar="FILE", help="a YAML file of parameters")
     parser.add_argument("--string-args", action="store_true", help="take every value as a string")
 
 
+def _wait_options(parser: Parser, default: str) -> None:
+    parser.add_argument(
+        "--wait",
+        type=span,
+        default=0.0,
+        metavar="TIME",
+        help=f"how long, without end if negative (default: {default})",
+    )
+    parser.add_argument("--background", action="store_true", help="do not wait for results")
+    parser.add_argument("--utc", action="store_true", help=argparse.SUPPRESS)
+
+
+def _wait(arguments: argparse.Namespace, default: float) -> float:
+    if arguments.background and arguments.wait > 0:
+        raise UsageError("cannot specify both --wait and --background")
+    return float(arguments.wait or default)
+
+
 def run(session: Session, arguments: argparse.Namespace) -> int:
     """Run an action on units and wait for its results."""
-    words = list(arguments.args)
-    units = []
-    while words and "/" in words[0]:
-        units.append(words.pop(0))
+    wait = _wait(arguments, WAIT)
+    units: list[str] = []
+    action = ""
+    for word in arguments.args:
+        if UNIT.fullmatch(word):
+            units.append(word)
+        elif _NAME.fullmatch(word):
+            action = word
+            break
+        else:
+            raise UsageError(f'invalid unit or action name "{word}"')
     if not units:
         raise UsageError(f"no unit specified; try: {session.program} run --help")
-    if not words:
+    if not action:
         raise UsageError("no action specified")
-    for unit in units:
-        if not _UNIT.fullmatch(unit):
-            raise CommandError(f'invalid unit name "{unit}"')
-    action, *rest = words
+    if len({unit.partition("/")[0] for unit in units}) > 1:
+        raise UsageError("all units must be of the same application")
+    rest = arguments.args[len(units) + 1 :]
     params = read_params(rest, arguments.params, strings=arguments.string_args)
-    model = session.model(arguments.model)
-    found = expand(session, model, units)
-    if not found:
-        return 0
     results = session.call(
-        "run", model=model, units=found, action=action, params=params, timeout=arguments.wait
+        "run",
+        model=session.model(arguments.model),
+        units=units,
+        action=action,
+        params=params,
+        timeout=wait,
+        background=arguments.background,
     )
-    return show_tasks(session, arguments, results)
+    if arguments.background:
+        return scheduled(session, results)
+    return show_tasks(session, arguments, results, plain_run)
 
 
-def expand(session: Session, model: str, units: list[str]) -> list[str]:
-    """Unit names with `app/leader` replaced; units that are not there are said to be missing.
-
-    As Juju does, a missing unit alone is no failure: it yields no result.
-    """
-    applications = session.call("status", model=model).get("applications") or {}
-    found = []
-    for unit in units:
-        application, _, number = unit.partition("/")
-        known = (applications.get(application) or {}).get("units") or {}
-        if number == "leader":
-            leaders = [name for name, body in known.items() if body.get("leader")]
-            if leaders:
-                found.append(leaders[0])
-            else:
-                session.say(f"could not determine leader for {application!r}")
-        elif unit in known:
-            found.append(unit)
-        else:
-            session.say(f'unit "{unit}" not found')
-    return found
+def scheduled(session: Session, results: dict[str, Any]) -> int:
+    """Say what will be done, and how to hear of it; of several tasks each is printed."""
+    made, operation = results["tasks"], results["operation"]
+    if not made:
+        return 0
+    if len(made) == 1:
+        ((_, only),) = made.items()
+        what, which = f"task {only['id']}", only["id"]
+    else:
+        what, which = f"{len(made)} tasks", "<id>"
+        emit(documents.dump(made), session.stdout, None)
+    session.say(
+        f"Scheduled operation {operation} with {what}\n"
+        f"Check operation status with '{session.program} show-operation {operation}'\n"
+        f"Check task status with '{session.program} show-task {which}'"
+    )
+    return 0
 
 
 def read_params(words: list[str], path: str | None, *, strings: bool) -> dict[str, Any]:
@@ -88,67 +111,100 @@ def read_params(words: list[str], path: str | None, *, strings: bool) -> dict[st
     for word in words:
         key, separator, text = word.partition("=")
         if not separator:
-            raise CommandError(f'argument "{word}" must be of the form key.key.key...=value')
+            raise UsageError(f'argument "{word}" must be of the form key.key.key...=value')
         keys = key.split(".")
         for part in keys:
-            if not _KEY.fullmatch(part):
-                raise CommandError(
+            if not _NAME.fullmatch(part):
+                raise UsageError(
                     f'key "{part}" must start and end with lowercase alphanumeric, and contain '
                     "only lowercase alphanumeric and hyphens"
                 )
         value = text if strings else documents.load(text, word)
         here = params
         for part in keys[:-1]:
-            below = here.setdefault(part, {})
+            below = here.get(part)
             if not isinstance(below, dict):
-                raise CommandError(f'"{part}" in "{key}" already has a value')
+                below = here[part] = {}
             here = below
         here[keys[-1]] = value
     return params
 
 
 def show_tasks(
-    session: Session, arguments: argparse.Namespace, results: dict[str, dict[str, Any]]
+    session: Session,
+    arguments: argparse.Namespace,
+    results: dict[str, dict[str, Any]],
+    readable: Callable[[dict[str, dict[str, Any]]], str],
 ) -> int:
-    """Print what tasks yielded; 1 if one failed, with Juju's words for it."""
-    if arguments.format == "plain":
-        text = "".join(_plain_task(unit, task, len(results) > 1) for unit, task in results.items())
-    else:
-        text = structured(results, arguments.format)
+    """Print what tasks yielded; 1 if one ended with a code other than 0, with Juju's words."""
+    if not results:
+        return 0
+    form = arguments.format
+    text = readable(results) if form == "plain" else structured(results, form)
     emit(text, session.stdout, arguments.output)
+    codes = {
+        task["id"]: int(task.get("results", {}).get("return-code", 0)) for task in results.values()
+    }
     failed = [
-        task for task in results.values() if task.get("status") != "completed" or _code(task)
+        f' - id "{name}" with return code {codes[name]}' for name in sorted(codes) if codes[name]
     ]
     if not failed:
         return 0
-    noun = "task" if len(failed) == 1 else "tasks"
-    lines = [f"the following {noun} failed:"]
-    for task in failed:
-        detail = f" with return code {_code(task)}" if _code(task) else ""
-        message = f": {plain(task['message'])}" if task.get("message") else ""
-        lines.append(f' - id "{task.get("id")}"{detail}{message}')
-    raise CommandError("\n".join(lines))
+    several = "s" if len(failed) > 1 else ""
+    lines = "\n".join(failed)
+    raise CommandError(
+        f"the following task{several} failed:\n{lines}\n\n"
+        f"use '{session.program} show-task' to inspect the failure{several}\n"
+    )
 
 
-def _code(task: dict[str, Any]) -> int:
-    return int((task.get("results") or {}).get("return-code") or 0)
+_STREAMS = ("stdout", "stderr")
 
 
-def _plain_task(unit: str, task: dict[str, Any], several: bool) -> str:
-    results = dict(task.get("results") or {})
-    code = results.pop("return-code", 0)
-    stdout, stderr = results.pop("stdout", ""), results.pop("stderr", "")
-    lines = [f"{unit}:\n"] if several else []
-    lines += [f"{line}\n" for line in task.get("log") or []]
-    if stdout:
-        lines.append(stdout if stdout.endswith("\n") else f"{stdout}\n")
-    if stderr:
-        lines.append(stderr if stderr.endswith("\n") else f"{stderr}\n")
-    if results:
-        lines.append(documents.dump(results))
-    if task.get("status") != "completed" or code:
-        lines.append(f"{task.get('status')}: {task.get('message') or f'return code {code}'}\n")
-    return "".join(lines)
+def plain_run(results: dict[str, dict[str, Any]]) -> str:
+    """What actions yielded, for people: of one what it set and said, of several a list."""
+    if len(results) > 1:
+        return documents.dump({unit: _summary(task) for unit, task in results.items()})
+    ((_, task),) = results.items()
+    shown = _summary(task)
+    lines = []
+    if task["status"] == "failed":
+        lines.append(f"Action id {task['id']} failed: {plain(task.get('message', ''))}")
+    lines.append(str(shown["output"]))
+    said = task.get("results", {})
+    lines += [str(said[name]).strip("\n") for name in _STREAMS if said.get(name)]
+    return "\n".join(lines) + "\n"
+
+
+def _summary(task: dict[str, Any]) -> dict[str, Any]:
+    results = task.get("results")
+    output = f"Task {task['id']} {task['status']}\n"
+    if results is not None:
+        own = {key: value for key, value in results.items() if key not in _HIDDEN}
+        output = documents.dump(own) if own else ""
+    shown = {"id": task["id"], "output": output, "status": task["status"]}
+    return {**shown, "message": task["message"]} if task.get("message") else shown
+
+
+_HIDDEN = ("return-code", *_STREAMS)
+
+
+def plain_exec(results: dict[str, dict[str, Any]]) -> str:
+    """What command lines printed; with the units if there are several."""
+    said = {}
+    for unit in sorted(results, key=natural):
+        found = results[unit].get("results", {})
+        texts = [str(found[name]) for name in _STREAMS if found.get(name)]
+        said[unit] = "".join(text if text.endswith("\n") else f"{text}\n" for text in texts)
+    if len(results) == 1:
+        return "".join(said.values())
+    return "".join(f"{unit}:\n{text}\n" for unit, text in said.items())
+
+
+def natural(unit: str) -> tuple[str, int]:
+    """A key that sorts units by their numbers."""
+    application, _, number = unit.partition("/")
+    return application, int(number)
 
 
 def _exec_options(parser: Parser) -> None:
@@ -165,9 +221,14 @@ def _exec_options(parser: Parser) -> None:
         metavar="APP,...",
         help="on all units of these",
     )
-    parser.add_argument(
-        "--wait", type=duration, default=EXEC_WAIT, metavar="TIME", help="how long (default: 5m)"
-    )
+    parser.add_argument("--all", action="store_true", help="on all units of the model")
+    parser.add_argument("--machine", action="append", default=[], help=argparse.SUPPRESS)
+    # On Kubernetes they change nothing: a charm's command lines run in its own container, which
+    # is the operator, and each unit's in turn, beside those of other units.
+    parser.add_argument("--operator", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--parallel", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--execution-group", help=argparse.SUPPRESS)
+    _wait_options(parser, "5m")
 
 
 def execute(session: Session, arguments: argparse.Namespace) -> int:
@@ -179,67 +240,30 @@ def execute(session: Session, arguments: argparse.Namespace) -> int:
         raise UsageError("no commands specified")
     units = [unit for group in arguments.unit for unit in group]
     applications = [name for group in arguments.app for name in group]
-    if not units and not applications:
-        raise UsageError("You must specify a target with --application or --unit")
-    for unit in units:
-        if not _UNIT.fullmatch(unit):
-            raise CommandError(f'invalid unit name "{unit}"')
-    model = session.model(arguments.model)
-    found = expand(session, model, units)
-    if applications:
-        known = session.call("status", model=model).get("applications") or {}
-        for name in applications:
-            found += [u for u in (known.get(name) or {}).get("units") or {} if u not in found]
-    if not found:
-        session.say("no units to run on")
-        return 0
+    if arguments.machine:
+        raise CommandError("--machine: a Kubernetes model has no machines; name units")
+    if arguments.all and (units or applications):
+        raise UsageError("You cannot specify --all and individual units or applications")
+    if not (arguments.all or units or applications):
+        raise UsageError("You must specify a target with --all, --application or --unit")
+    wrong = [f'  "{unit}" is not a valid unit name' for unit in units if not UNIT.fullmatch(unit)]
+    if wrong:
+        raise UsageError("\n".join(["The following exec targets are not valid:", *wrong]))
     # One word is a line for the shell, as Juju hands it on; several are quoted back into one.
     line = words[0] if len(words) == 1 else shlex.join(words)
     results = session.call(
         "exec",
-        model=model,
-        units=found,
+        model=session.model(arguments.model),
+        units=units,
+        applications=applications,
+        everywhere=arguments.all,
         command=["/bin/bash", "-c", line],
-        timeout=arguments.wait,
+        timeout=_wait(arguments, EXEC_WAIT),
+        background=arguments.background,
     )
-    return show_tasks(session, arguments, results)
-
-
-def _ssh_options(parser: Parser) -> None:
-    parser.add_argument("--container", metavar="NAME", help="a workload's, not the charm's")
-    parser.add_argument("--no-host-key-checks", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--pty", nargs="?", const="true", help=argparse.SUPPRESS)
-
-
-def ssh(session: Session, arguments: argparse.Namespace) -> int:
-    """Run a command, or a shell, inside a unit's container."""
-    words = [word for word in arguments.args if word != "--"] if arguments.args else []
-    if not words:
-        raise UsageError("no target name specified")
-    target = words[0].rpartition("@")[2]
-    command = arguments.args[arguments.args.index(words[0]) + 1 :]
-    if command and command[0] == "--":
-        command = command[1:]
-    if command and command[0].startswith("-"):
-        raise UsageError(
-            f"{session.program} ssh: there is no SSH in between: option {command[0]} means nothing"
-        )
-    if not _UNIT.fullmatch(target):
-        raise CommandError(f'"{target}" is not a unit; on Kubernetes, name one such as metadata/0')
-    model = session.model(arguments.model)
-    found = expand(session, model, [target])
-    if not found:
-        raise CommandError(f'unit "{target}" not found')
-    # Words are joined by spaces for the shell on the other side, as ssh does.
-    shell = ["/bin/sh", "-c", " ".join(command)] if command else []
-    place = session.call(
-        "ssh", model=model, unit=found[0], container=arguments.container, command=shell
-    )
-    session.stdout.flush()
-    session.stderr.flush()
-    argv = [str(word) for word in place["argv"]]
-    environment = {str(key): str(value) for key, value in (place.get("env") or {}).items()}
-    os.execvpe(argv[0], argv, {**os.environ, **environment})  # noqa: S606 - a list from our own controller
+    if arguments.background:
+        return scheduled(session, results)
+    return show_tasks(session, arguments, results, plain_exec)
 
 
 VERBS = (
@@ -248,13 +272,13 @@ VERBS = (
         arguments="<unit> [<unit> ...] <action> [<key>=<value> ...]",
         summary="Run an action on one or more units and wait for its results.",
         details="app/leader is the unit that leads. Values are read as YAML.",
-        example=("run metadata/leader get-token",),
+        example=("run metadata/leader get-token", "run metadata/0 backup --background"),
         run=run,
         options=_run_options,
         minimum=1,
         maximum=None,
         formats=("plain", "json", "yaml"),
-        unbuilt=("--background", "--utc", "--parallel", "--execution-group"),
+        unbuilt=("--parallel", "--execution-group"),
     ),
     Verb(
         name="exec",
@@ -266,17 +290,5 @@ VERBS = (
         maximum=None,
         formats=("plain", "json", "yaml"),
         passthrough=True,
-        unbuilt=("--all", "--machine", "--background", "--operator", "--parallel", "--utc"),
-    ),
-    Verb(
-        name="ssh",
-        arguments="<unit> [<command> ...]",
-        summary="Run a command or a shell inside a unit's charm or workload container.",
-        example=("ssh --container metadata metadata/0 ps aux",),
-        run=ssh,
-        options=_ssh_options,
-        maximum=None,
-        passthrough=True,
-        unbuilt=("--proxy", "--remote"),
     ),
 )

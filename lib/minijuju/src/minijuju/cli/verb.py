@@ -53,6 +53,8 @@ class Verb:
         formats: Values of `--format`, the default first; empty for verbs that print no data.
         passthrough: Whether everything after the first positional argument is left alone.
         unbuilt: Options of Juju's that are refused for now.
+        refused: Options of Juju's that make no sense here, each with the reason.
+        choices: What a positional argument may be; empty for anything.
     """
 
     name: str
@@ -68,6 +70,8 @@ class Verb:
     formats: tuple[str, ...] = ()
     passthrough: bool = False
     unbuilt: tuple[str, ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()
+    choices: tuple[str, ...] = ()
 
     def parser(self, program: str) -> Parser:
         """The parser of this verb's arguments; the positional ones end up in `args`."""
@@ -109,12 +113,21 @@ class Verb:
             UsageError: They make no sense, or name what is not built.
         """
         parser = self.parser(program)
+        reasons = dict(self.refused)
         for word in self._flags(argv):
+            if reason := reasons.get(word.partition("=")[0]):
+                raise CommandError(f"{word.partition('=')[0]}: {reason}")
             if word.partition("=")[0] in self.unbuilt:
                 option = word.partition("=")[0]
                 raise UsageError(f"{program} {self.name} {option}: not built in minijuju yet")
+        words, rest = self._switched(parser, argv), list[str]()
+        if not self.passthrough and "--" in words:
+            # argparse forgets of a word where it stood when options and others are mixed.
+            mark = words.index("--")
+            words, rest = words[:mark], words[mark + 1 :]
         parse: Any = parser.parse_args if self.passthrough else parser.parse_intermixed_args
-        arguments: argparse.Namespace = parse(list(argv))
+        arguments: argparse.Namespace = parse(words)
+        arguments.args = [*arguments.args, *rest]
         if arguments.help:
             return arguments
         if len(arguments.args) < self.minimum:
@@ -122,7 +135,32 @@ class Verb:
         if self.maximum is not None and len(arguments.args) > self.maximum:
             extra = " ".join(arguments.args[self.maximum :])
             raise UsageError(f"unrecognized args: {extra!r}")
+        for word in arguments.args if self.choices else ():
+            if word not in self.choices:
+                raise UsageError(f"expected {self.arguments}, got {word!r}")
         return arguments
+
+    def _switched(self, parser: Parser, argv: Sequence[str]) -> list[str]:
+        """The arguments with `--flag=true` as `--flag` and `--flag=false` left out, as in Go."""
+        switches = {
+            name for item in parser._actions if item.nargs == 0 for name in item.option_strings
+        }
+        words: list[str] = []
+        valued = False
+        for at, word in enumerate(argv):
+            if word == "--" or (self.passthrough and not valued and not word.startswith("-")):
+                return [*words, *argv[at:]]
+            name, given, value = word.partition("=")
+            if not valued and given and name in switches:
+                if value not in _TRUE | _FALSE:
+                    raise UsageError(
+                        f'invalid value "{value}" for flag {name}: write true or false'
+                    )
+                words += [name] if value in _TRUE else []
+                continue
+            words.append(word)
+            valued = not valued and not given and word[:1] == "-" and word not in switches
+        return words
 
     def _flags(self, argv: Sequence[str]) -> list[str]:
         flags = []
@@ -138,6 +176,10 @@ class Verb:
         return "\n".join([*([self.details, ""] if self.details else []), *lines])
 
 
+_TRUE = {"1", "t", "T", "true", "TRUE", "True"}
+_FALSE = {"0", "f", "F", "false", "FALSE", "False"}
+
+
 def duration(text: str) -> float:
     """Seconds of a duration such as `90s`, `1h30m`, `500ms` or a bare number of seconds.
 
@@ -151,6 +193,15 @@ def duration(text: str) -> float:
     if re.fullmatch(r"\d+(\.\d+)?", text):
         return float(text)
     raise argparse.ArgumentTypeError(f"invalid duration {text!r}; write 30s, 5m or 1h30m")
+
+
+def span(text: str) -> float:
+    """A duration that may be negative, as Juju takes it for waits.
+
+    Raises:
+        argparse.ArgumentTypeError: It is none.
+    """
+    return -duration(text[1:]) if text.startswith("-") else duration(text)
 
 
 def count(text: str) -> int:

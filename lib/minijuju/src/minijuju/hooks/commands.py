@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from minijuju.errors import JujuError
-from minijuju.hooks import relation, secret, unit
+from minijuju.hooks import credential, relation, secret, unit
 from minijuju.hooks.context import Context
 from minijuju.hooks.parser import UsageError
 from minijuju.hooks.tools import NAMES
@@ -20,7 +20,7 @@ COMMANDS: Mapping[str, Command] = {
     "application-version-set": unit.application_version_set,
     "close-port": unit.close_port,
     "config-get": unit.config_get,
-    "credential-get": unit.credential_get,
+    "credential-get": credential.credential_get,
     "goal-state": unit.goal_state,
     "is-leader": unit.is_leader,
     "juju-log": unit.juju_log,

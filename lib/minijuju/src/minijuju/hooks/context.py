@@ -17,6 +17,7 @@ from minijuju import (
     applications,
     models,
     relations,
+    secret_readers,
     secrets,
     storages,
     tasks,
@@ -24,8 +25,11 @@ from minijuju import (
 )
 from minijuju.charm import Charm
 from minijuju.errors import JujuError
+from minijuju.hooks.parser import UsageError
+from minijuju.runtime import ClusterAccess
 from minijuju.state import State
 from minijuju.uniter import Hook, Life, Local
+from minijuju.vault import Vault
 
 
 class CommandError(JujuError):
@@ -47,7 +51,11 @@ class SecretDraft:
 
 @dataclass(slots=True)
 class Writes:
-    """What a run asked for and is not done yet."""
+    """What a run asked for and is not done yet.
+
+    `dropped` are secrets that it made and removed, `refreshed` those whose latest revision it
+    wants to follow: should it make that revision itself, it follows it afterwards.
+    """
 
     bags: dict[tuple[int, str], dict[str, str]] = field(default_factory=dict)
     charm_state: dict[str, str | None] = field(default_factory=dict)
@@ -57,6 +65,8 @@ class Writes:
     changed: dict[str, SecretDraft] = field(default_factory=dict)
     grants: list[tuple[bool, str, int | None, str]] = field(default_factory=list)
     removed: list[tuple[str, int | None]] = field(default_factory=list)
+    dropped: set[str] = field(default_factory=set)
+    refreshed: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -71,7 +81,7 @@ class Context:
         task: the action or command line; None for a hook.
         folder: the unit's hooks folder on this machine.
         log: takes level, module and text.
-        service_address: the application's address.
+        access: the way to Kubernetes; None without it.
         results, failure: what action-set and action-fail said.
         wrote_secrets: revisions this run made, by id; set by `flush`.
         wrote_peers: versions of the peer application databags this run wrote; set by `flush`.
@@ -79,7 +89,7 @@ class Context:
 
     id: str
     state: State
-    vault: secrets.Vault
+    vault: Vault
     model: models.Model
     unit: str
     charm: Charm
@@ -89,6 +99,7 @@ class Context:
     folder: Path
     storage_base: Path
     log: Callable[[str, str, str], None]
+    access: ClusterAccess | None = None
     writes: Writes = field(default_factory=Writes)
     results: dict[str, str] = field(default_factory=dict)
     failure: str | None = None
@@ -138,12 +149,13 @@ class Context:
         """The relation `endpoint:3` or `3`, else the hook's own.
 
         Raises:
-            CommandError: there is none.
+            UsageError: none is named, and the hook has none.
+            CommandError: there is no such relation.
         """
         if not text:
             number = self.hook.relation if self.hook else -1
             if number < 0:
-                raise CommandError("no relation id specified")
+                raise UsageError("no relation id specified")
         else:
             digits = text.rpartition(":")[2]
             if not digits.isdecimal() or len(digits) > 18:
@@ -163,7 +175,7 @@ class Context:
                 found.discard(self.hook.remote_unit)
             else:
                 found.add(self.hook.remote_unit)
-        return sorted(found, key=_by_number)
+        return sorted(found)
 
     def bag(self, relation: relations.Relation, entity: str) -> dict[str, str]:
         """A databag as this run sees it.
@@ -186,9 +198,15 @@ class Context:
 
     # Secrets.
 
+    @property
+    def reader(self) -> secret_readers.Reader:
+        """The unit as one who reads secrets."""
+        return secret_readers.Reader(self.model.uuid, self.unit)
+
     def manages(self, secret: secrets.Secret) -> bool:
         """Whether the unit may change the secret."""
-        return secrets.manages(secret, self.unit, leader=self.leader())
+        near = secret.model == self.model.uuid
+        return near and secrets.manages(secret, self.unit, leader=self.leader())
 
     # The end of the run.
 
@@ -285,12 +303,15 @@ class Context:
             )
             if draft.content is not None:
                 self.wrote_secrets[identity] = after.latest
+        for identity in self.writes.refreshed & self.wrote_secrets.keys():
+            latest = self.wrote_secrets[identity]
+            secret_readers.track(self.state, self._managed(identity), self.reader, latest)
         for given, identity, number, subject in self.writes.grants:
             secret = self._managed(identity)
             if not given:
-                secrets.revoke(self.state, secret, number, subject)
+                secret_readers.revoke(self.state, secret, subject)
             elif number is not None and relations.find(self.state, self.model.uuid, number):
-                secrets.grant(self.state, secret, number, subject)
+                secret_readers.grant(self.state, secret, number, subject)
             else:
                 raise secrets.SecretError(f"relation {number} not found")
         for identity, revision in self.writes.removed:
@@ -313,34 +334,29 @@ class Context:
             )
             for number, known in local.relations.items()
         }
-        return dataclasses.replace(
-            local, relations=known, secrets={**local.secrets, **self.wrote_secrets}
-        )
-
-
-def _by_number(unit: str) -> tuple[str, int]:
-    application, _, number = unit.rpartition("/")
-    return application, int(number)
+        return dataclasses.replace(local, relations=known)
 
 
 def moment(text: str) -> float:
-    """Epoch seconds of an RFC 3339 time, or of a duration from now.
+    """Epoch seconds of an RFC 3339 time, which may have passed, or of a duration from now.
 
     Raises:
-        CommandError: it is neither.
+        UsageError: it is neither.
     """
     now = datetime.datetime.now(datetime.UTC)
     try:
         when = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
+        negative = text.startswith("-")
         try:
-            return now.timestamp() + models.duration(text, "--expire")
+            wait = models.duration(text.removeprefix("-"), "--expire")
         except JujuError:
-            raise CommandError(f'expire time or duration "{text}" not valid') from None
+            raise UsageError(f'expire time or duration "{text}" not valid') from None
+        if negative or not wait:
+            raise UsageError(f'negative expire duration "{text}" not valid') from None
+        return now.timestamp() + wait
     if when.tzinfo is None:
         when = when.replace(tzinfo=datetime.UTC)
-    if when <= now:
-        raise CommandError(f'expire time "{text}" must be in the future')
     return when.timestamp()
 
 

@@ -80,7 +80,7 @@ def _hook(context: Context) -> dict[str, str]:
 
 
 def _secret(context: Context) -> dict[str, str]:
-    from minijuju import secrets
+    from minijuju import secret_readers
 
     hook = context.hook
     if hook is None:
@@ -88,13 +88,16 @@ def _secret(context: Context) -> dict[str, str]:
     env = {"JUJU_SECRET_ID": f"secret:{hook.secret}", "JUJU_SECRET_LABEL": ""}
     if hook.revision > 0:
         env["JUJU_SECRET_REVISION"] = str(hook.revision)
-    secret = secrets.find(context.state, context.model.uuid, hook.secret)
+    secret = secret_readers.reach(context.state, context.reader, hook.secret)
     if secret is None:
         return env
+    if secret.model != context.model.uuid:
+        env["JUJU_SECRET_ID"] = f"secret://{secret.model}/{secret.id}"
     if context.manages(secret):
         env["JUJU_SECRET_LABEL"] = secret.label
     else:
-        env["JUJU_SECRET_LABEL"] = secrets.consumer_label(context.state, secret, context.unit)
+        label = secret_readers.consumer_label(context.state, secret, context.reader)
+        env["JUJU_SECRET_LABEL"] = label
     return env
 
 

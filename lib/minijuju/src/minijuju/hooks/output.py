@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from minijuju.hooks.context import CommandError, text_mapping
+from minijuju.hooks.parser import UsageError
 
 MAX_INPUT = 8 * 1024 * 1024
 
@@ -17,18 +18,19 @@ def render(value: Any, form: str) -> str:
     if form == "json":
         return json.dumps(value) + "\n"
     if form == "yaml":
-        return str(yaml.safe_dump(value, default_flow_style=False))
-    if form not in ("", "smart"):
-        raise CommandError(f'invalid value "{form}" for option --format: unknown format "{form}"')
-    if value is None:
+        return _as_yaml(value)
+    if value is None or value == "":
         return ""
-    if isinstance(value, bool):
-        return f"{value}\n"
-    if isinstance(value, str | int | float):
+    if isinstance(value, bool | str):
         return f"{value}\n"
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return "".join(f"{item}\n" for item in value)
-    return str(yaml.safe_dump(value, default_flow_style=False))
+    return _as_yaml(value)
+
+
+def _as_yaml(value: Any) -> str:
+    # The mark that ends a document is PyYAML's own, after a lone scalar.
+    return str(yaml.safe_dump(value, default_flow_style=False)).removesuffix("...\n")
 
 
 def settings(text: str, what: str) -> dict[str, str]:
@@ -58,16 +60,18 @@ def _yaml(text: str) -> Any:
         raise CommandError(f"cannot parse settings: {error}") from None
 
 
-def pairs(items: tuple[str, ...], what: str) -> dict[str, str]:
+def pairs(items: tuple[str, ...]) -> dict[str, str]:
     """Settings from `key=value` arguments.
 
     Raises:
-        CommandError: one is not of that form; its value is not quoted.
+        UsageError: one is not of that form, or a key is there twice; no value is quoted.
     """
     found: dict[str, str] = {}
     for item in items:
         key, mark, value = item.partition("=")
         if not mark or not key:
-            raise CommandError(f"{what}: expected key=value, got {key!r}")
+            raise UsageError(f'expected "key=value", got {json.dumps(item if not mark else "=…")}')
+        if key in found:
+            raise UsageError(f"key {json.dumps(key)} specified more than once")
         found[key] = value
     return found

@@ -1,4 +1,4 @@
-"""The arguments of hook commands, parsed as Juju parses them.
+"""The arguments of hook commands, parsed as Juju parses them, and refused in its words.
 
 Flags may stand anywhere before `--`; they are written `--flag value`, `--flag=value`, with one
 dash or two; a boolean flag takes a value only by `=`.
@@ -6,12 +6,19 @@ dash or two; a boolean flag takes a value only by `=`.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from minijuju.charm import CHARM_NAME
 
 
 class UsageError(Exception):
     """Arguments that make no sense; the text is for the charm's author."""
+
+
+FORMATS = ("smart", "json", "yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +43,46 @@ class Arguments:
             return True
         if value in ("false", "0", "f"):
             return False
-        raise UsageError(f'invalid value "{value}" for option --{name}')
+        raise UsageError(f'invalid value "{value}" for option {dashed(name)}')
 
-    def one(self, what: str) -> str:
-        """The one positional argument."""
-        if len(self.rest) != 1:
-            raise UsageError(f"expected {what}, got {' '.join(self.rest) or 'nothing'}")
+    def first(self, missing: str) -> str:
+        """The only positional argument.
+
+        Raises:
+            UsageError: there is none, which `missing` says, or more than one.
+        """
+        if not self.rest:
+            raise UsageError(missing)
+        self.at_most(1)
         return self.rest[0]
+
+    def at_most(self, count: int) -> None:
+        """See that there are no more positional arguments than these.
+
+        Raises:
+            UsageError: there are.
+        """
+        if len(self.rest) > count:
+            extra = " ".join(json.dumps(word) for word in self.rest[count:])
+            raise UsageError(f"unrecognized args: [{extra}]")
+
+
+_UNIT = re.compile(CHARM_NAME.pattern + "/(0|[1-9][0-9]*)")
+
+
+def is_application(name: str) -> bool:
+    """Whether an application could be called so."""
+    return CHARM_NAME.fullmatch(name) is not None
+
+
+def is_unit(name: str) -> bool:
+    """Whether a unit could be called so."""
+    return _UNIT.fullmatch(name) is not None
+
+
+def dashed(name: str) -> str:
+    """A flag as it is written: one dash before a letter, two before a word."""
+    return f"-{name}" if len(name) == 1 else f"--{name}"
 
 
 def parse(
@@ -77,8 +117,12 @@ def parse(
                 try:
                     value = next(items)
                 except StopIteration:
-                    raise UsageError(f"option needs an argument: --{name}") from None
+                    raise UsageError(f"option needs an argument: {dashed(name)}") from None
+            if name == "format" and value not in FORMATS:
+                raise UsageError(
+                    f'invalid value "{value}" for option --format: unknown format "{value}"'
+                )
             flags[known[name]] = value
         else:
-            raise UsageError(f"option provided but not defined: --{name}")
+            raise UsageError(f"option provided but not defined: {dashed(name)}")
     return Arguments(flags, tuple(rest))

@@ -23,9 +23,8 @@ class HookServer:
         self._server = sockets.Server(folder / tools.SOCKET_NAME, self._serve)
 
     async def start(self) -> None:
-        """Lay out the folder and listen."""
+        """Make the folder and listen."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        tools.install(self.folder)
         self._server.start()
 
     async def stop(self) -> None:

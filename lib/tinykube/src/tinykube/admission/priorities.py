@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tinykube import kinds, objects
+from tinykube import kinds, objects, podspec
 from tinykube.objects import JSON
 from tinykube.status import forbidden
 
@@ -73,4 +73,4 @@ def check_runtime(registry: Registry, pod: JSON) -> None:
 
 
 def _forbidden(pod: JSON, why: str) -> Exception:
-    return forbidden("pods", "", objects.name(pod), why)
+    return forbidden("pods", "", podspec.asked_name(pod), why)

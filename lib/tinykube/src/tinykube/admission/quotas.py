@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from tinykube import kinds, objects, podspec, quantity
 from tinykube.kinds import Resource
 from tinykube.objects import JSON
+from tinykube.resourcelist import COMPUTE, COUNTED
 from tinykube.status import forbidden
-from tinykube.store import Store
 
 if TYPE_CHECKING:
     from tinykube.registry import Registry
 
 # Counted by their own name as well as by `count/`.
-COUNTED = (
-    "configmaps",
-    "persistentvolumeclaims",
-    "pods",
-    "replicationcontrollers",
-    "resourcequotas",
-    "secrets",
-    "services",
-)
-COMPUTE = ("cpu", "ephemeral-storage", "memory")
 # A quota over one of these must know it of every container.
 _DEMANDED = ("cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
 SCOPES = (
@@ -39,15 +29,22 @@ SCOPES = (
 _CLASS = ".storageclass.storage.k8s.io/"
 
 
+def counts(resource: Resource) -> tuple[str, ...]:
+    """The names by which quotas count the objects of a resource."""
+    if resource.group:
+        return (f"count/{resource.key}",)
+    plain = (resource.plural,) if resource.plural in COUNTED else ()
+    return (f"count/{resource.plural}", *plain)
+
+
 def charges(resource: Resource, obj: Mapping[str, Any]) -> dict[str, Fraction]:
     """What an object takes, by the names that quotas have for it."""
-    key = resource.plural if not resource.group else resource.key
-    taken = {f"count/{key}": Fraction(1)}
+    taken = dict.fromkeys(counts(resource), Fraction(1))
     if resource is kinds.PODS:
-        if not objects.finished(obj):
-            taken |= {"pods": Fraction(1), **_compute(obj)}
-    elif not resource.group and resource.plural in COUNTED:
-        taken[resource.plural] = Fraction(1)
+        if objects.finished(obj):
+            del taken["pods"]
+        else:
+            taken |= _compute(obj)
     if resource is kinds.CLAIMS:
         taken |= _storage(obj)
     elif resource.key == "services":
@@ -120,28 +117,6 @@ def _in_scope(pod: Mapping[str, Any], term: Mapping[str, Any]) -> bool:
 _AFFINITIES = ("Affinity", "AntiAffinity")
 
 
-def used(
-    store: Store, resources: Iterable[Resource], quota: Mapping[str, Any]
-) -> dict[str, Fraction]:
-    """What the quota's namespace takes of each thing that the quota limits.
-
-    Args:
-        store: the objects.
-        resources: whose objects are looked at; what they have no part in is left out.
-        quota: the ResourceQuota.
-    """
-    namespace, hard = objects.namespace(quota), quota["spec"].get("hard") or {}
-    total: dict[str, Fraction] = {}
-    for resource in resources:
-        for row in store.rows(resource.key, namespace):
-            obj = objects.load(row.data)
-            if scoped(quota, resource, obj):
-                for name, amount in charges(resource, obj).items():
-                    if name in hard:
-                        total[name] = total.get(name, Fraction(0)) + amount
-    return total
-
-
 def text(value: Fraction, hard: str) -> str:
     """An amount, written in the manner of the limit it is held against."""
     return quantity.write(value, binary=quantity.is_binary([hard]))
@@ -171,7 +146,7 @@ def admit(registry: Registry, resource: Resource, obj: JSON) -> None:
         wanted = {key: amount for key, amount in taken.items() if key in hard and amount > 0}
         if not wanted:
             continue
-        now = used(registry.store, [resource], quota)
+        now = registry.tallies.of(quota)
         over = {
             key: (amount, now.get(key, Fraction(0)))
             for key, amount in sorted(wanted.items())

@@ -156,6 +156,10 @@ class Api:
             raise status.not_found(resource.plural, resource.group, target.name)
         if target.subresource not in resource.subresources:
             raise status.unknown_path()
+        if target.subresource == "finalize":
+            if asked != "update":
+                raise not_allowed()
+            return await self._writes.change(http, target, resource)
         if target.subresource == "token":
             if asked != "create":
                 raise not_allowed()

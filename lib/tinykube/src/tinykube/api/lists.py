@@ -34,13 +34,15 @@ class Lists:
         """The objects that match."""
         form = forms.asked(http)
         query = http.query_params
-        limit = request.number(query, "limit", least=0) or None
+        limit = request.limit(query)
         selector = request.selector(query, resource)
-        version, after = self._version(query), ("", "")
+        after = ("", "")
         if token := query.get("continue"):
             place = request.place(token)
             version, after = place.version, (place.namespace, place.name)
             versions.check_covered(self._context.store, version)
+        else:
+            version = self._version(query)
         wanted = -1 if limit is None or selector else limit + 1
         rows = self._context.store.rows(
             resource.key, target.namespace, after=after, version=version, limit=wanted

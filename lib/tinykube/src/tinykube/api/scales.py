@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tinykube import answers, objects, patch, request, scale, status
+from tinykube import answers, fieldsets, objects, patch, request, scale, status
 from tinykube.api.access import caller
 from tinykube.api.context import Context
 from tinykube.api.errors import not_allowed
@@ -28,23 +28,35 @@ class Scales:
         if asked not in ("get", "update", "patch"):
             raise not_allowed()
         body = None if asked == "get" else await request.read_object(http)
-        options = request.options(http)
+        if asked != "get":
+            options = request.options(http)
+        wanted = scale.read(body) if asked == "update" else None
+        if wanted is not None:
+            scale.check_name(wanted, target.name)
         registry = self._context.registry
         # From here on nothing awaits: what is read is what is changed.
         obj = objects.load(registry.get(resource, target.namespace, target.name))
-        shown = scale.show(obj, paths, strict=asked == "get")
         if asked == "get":
-            return answers.raw(objects.dump(shown))
-        wanted = body if asked == "update" else _patched(http, shown, body)
-        written = registry.update(
-            resource,
-            target.namespace,
-            target.name,
-            scale.change(obj, wanted, paths),
-            caller(http),
-            options,
+            return answers.raw(objects.dump(scale.show(obj, paths)))
+        if wanted is None:
+            patched = _patched(http, scale.patched(obj, paths), body)
+            try:
+                wanted = scale.read(patched)
+            except status.ApiError as error:
+                raise patch.unreadable(error) from None
+            scale.check_name(wanted, target.name)
+        new = scale.change(obj, wanted, paths)
+        numbers = scale.number(obj, paths), scale.number(new, paths)
+        new["metadata"]["managedFields"] = fieldsets.scaled(
+            obj["metadata"].get("managedFields") or (),
+            paths.spec_replicas,
+            numbers,
+            options.manager,
+            resource.api_version,
         )
-        found = scale.show(objects.load(written.data), paths)
+        place = (resource, target.namespace, target.name)
+        written = registry.update(*place, new, caller(http), options, owned=True)
+        found = scale.show(objects.load(written.data), paths, strict=False)
         return answers.raw(objects.dump(found), warnings=options.warnings)
 
 

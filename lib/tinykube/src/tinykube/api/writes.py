@@ -43,6 +43,9 @@ class Writes:
     async def change(self, http: Request, target: Target, resource: Resource) -> Response:
         """Replace or patch an object, or its status."""
         form = forms.asked(http)
+        kind = request.media_type(http)
+        if http.method == "PATCH" and not resource.strategic and kind not in patch.OF_EVERY_KIND:
+            raise patch.untaken()
         options = request.options(http)
         who = caller(http)
         place = (resource, target.namespace, target.name)
@@ -57,9 +60,6 @@ class Writes:
                     *place, body, who, options, subresource=target.subresource
                 )
         else:
-            kind = request.media_type(http)
-            if kind == patch.STRATEGIC_PATCH and not resource.strategic:
-                raise patch.untaken()
             body = await request.read_object(http)
             written = self._context.registry.patch(
                 *place,
@@ -95,10 +95,10 @@ class Writes:
         if resource.namespaced and not target.namespace:
             raise not_allowed()
         deletion, dry_run = await request.deletion(http)
-        _warn_of_orphans(http, resource, deletion)
         query = http.query_params
-        limit = request.number(query, "limit", least=0) or None
+        limit = request.limit(query)
         selector = request.selector(query, resource)
+        _warn_of_orphans(http, resource, deletion)
         deleted: list[Row] = []
         for row in matching(
             resource, self._context.store.rows(resource.key, target.namespace), selector

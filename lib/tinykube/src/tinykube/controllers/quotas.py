@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 from tinykube import kinds, objects
-from tinykube.admission import quotas
+from tinykube.admission import quotas, tallies
 from tinykube.control import Loop
 from tinykube.objects import JSON
 from tinykube.registry import Registry
@@ -50,15 +50,10 @@ class QuotaController(Loop):
         rows = list(self.store.rows(kinds.QUOTAS.key, namespace))
         if not rows:
             self._limited.discard(namespace)
-        held = [
-            resource
-            for key in self.store.resources_in(namespace)
-            if (resource := self.registry.catalog.by_key(key)) and resource is not kinds.EVENTS
-        ]
         for row in rows:
             quota: JSON = objects.load(row.data)
             hard = quota["spec"].get("hard") or {}
-            used = quotas.used(self.store, held, quota)
+            used = self.registry.tallies.of(quota)
             status = {
                 "hard": hard,
                 "used": {name: quotas.text(used.get(name, _NONE), hard[name]) for name in hard},
@@ -69,8 +64,7 @@ class QuotaController(Loop):
 
 
 _NONE = Fraction(0)
-# Of these, more than being there counts.
-_LIVELY = ("pods", "persistentvolumeclaims", "services", "resourcequotas")
+_LIVELY = (kinds.QUOTAS.key, *(resource.key for resource in tallies.LIVELY))
 
 
 def _set_status(status: JSON) -> Callable[[JSON], bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinykube import schema
-from tinykube.crd.structural import META_FIELDS, Node
+from tinykube.crd.structural import META_FIELDS, Node, identity_of
 from tinykube.objects import JSON
 from tinykube.schema import Findings
 
@@ -34,7 +34,10 @@ def _prune(value: Any, node: Node, path: str, findings: Findings) -> None:
         if node.items is None and node.preserve:
             return
         for index, item in enumerate(value):
-            _prune(item, node.items or _UNKNOWN, f"{path}[{index}]", findings)
+            where = f"[{index}]"
+            if findings.part and node.list_type == "map" and isinstance(item, dict):
+                where = schema.named(item, identity_of(node))
+            _prune(item, node.items or _UNKNOWN, f"{path}{where}", findings)
 
 
 def _prune_object(

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from tinykube import objects, schema
 from tinykube.crd import defaulting, pruning, validation
 from tinykube.crd.rules import RuleSet
-from tinykube.crd.structural import META_FIELDS, UNSET, Node, build, shape
+from tinykube.crd.structural import META_FIELDS, UNSET, Node, build, check, shape
 from tinykube.kinds import Column, Resource
 from tinykube.names import version_rank
 from tinykube.objects import JSON
 from tinykube.rules.base import Rules
+from tinykube.rules.metadata import metadata
 from tinykube.scale import find
-from tinykube.schema import Fields, Findings
+from tinykube.schema import Fields, Findings, ShapeError
 from tinykube.status import ApiError, Cause
 
 if TYPE_CHECKING:
@@ -71,14 +72,29 @@ class CustomResource(Resource):
         )
         clean.update(schema.read(_meta(body), _META_SHAPE, "", findings))
         if not part:
+            schema.settle(clean, _META_SHAPE)
             defaulting.drop_nulls(clean, self.node)
             defaulting.fill(clean, self.node)
         pruning.prune(clean, self.node, findings)
+        findings.unknown.sort()
+        if part:
+            check({key: clean[key] for key in clean if key not in META_FIELDS}, self.node, "")
         return clean
 
     def complete(self, obj: JSON) -> None:
         """See Resource."""
+        schema.settle(obj, _META_SHAPE)
         defaulting.fill(obj, self.node)
+
+    def ownable(self, obj: JSON) -> bool:
+        """See Resource."""
+        if not self.status:
+            return True
+        try:
+            check(obj.get("status"), self.node.child("status"), "status")
+        except ShapeError:
+            return False
+        return True
 
     def shown(self, data: str) -> str:
         """See Resource."""
@@ -107,11 +123,52 @@ class CustomResource(Resource):
 
 
 # As the messages of Kubernetes name them.
-_GO_TYPES = {str: "string", float: "float64", bool: "bool", list: "[]interface {}"}
+_GO_TYPES = {
+    str: "string",
+    float: "float64",
+    bool: "bool",
+    list: "[]interface {}",
+    int: "int64",
+    type(None): "<nil>",
+}
 
 
-def _shown(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def _misfit(obj: JSON, path: str) -> str:
+    """Why there can be no whole number at a path, as Go's accessors say it; empty if it can."""
+    value: Any = obj
+    at = ""
+    for name in path.removeprefix(".").split("."):
+        at += f".{name}"
+        if value is None:
+            return ""
+        if not isinstance(value, dict):
+            return _accessor(at, value, "map[string]interface{}")
+        if name not in value:
+            return ""
+        value = value[name]
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return "" if whole else _accessor(at, value, "int64")
+
+
+def _accessor(path: str, value: Any, expected: str) -> str:
+    kind = _GO_TYPES.get(type(value), "map[string]interface {}")
+    return f"{path} accessor error: {_shown(value)} is of the type {kind}, expected {expected}"
+
+
+def _shown(value: Any) -> str:
+    """A value as Go prints it."""
+    match value:
+        case None:
+            return "<nil>"
+        case bool():
+            return str(value).lower()
+        case float() if value.is_integer():
+            return str(int(value))
+        case list():
+            return f"[{' '.join(map(_shown, value))}]"
+        case dict():
+            return f"map[{' '.join(f'{key}:{_shown(value[key])}' for key in sorted(value))}]"
+    return str(value)
 
 
 _META_SHAPE = Fields({"apiVersion": "str", "kind": "str", "metadata": schema.METADATA})
@@ -143,8 +200,8 @@ class CustomRules(Rules):
         faults += _embedded(new, self._node, "")
         if old is None or not any(validation.unique(old, self._node)):
             faults += validation.unique(new, self._node)
-        faults += self._rules.faults(new, before, faults)
-        return faults
+        found = [*metadata(self._resource, new, old), *faults]
+        return [*faults, *self._rules.faults(new, before, found)]
 
     def admit(self, registry: Registry, caller: Caller, new: JSON, old: JSON | None) -> None:
         """See Rules."""
@@ -176,13 +233,11 @@ class CustomRules(Rules):
         if scale is None:
             return
         for path in (scale.spec_replicas, scale.status_replicas):
-            value = find(obj, path)
-            if value is None:
+            value = find(obj, path, UNSET)
+            if fault := _misfit(obj, path):
+                yield validation.invalid(path, 0, fault)
+            elif value is UNSET:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int):
-                kind = _GO_TYPES.get(type(value), "map[string]interface {}")
-                words = f"{_shown(value)} is of the type {kind}, expected int64"
-                yield validation.invalid(path, 0, f"{path} accessor error: {words}")
             elif value < 0:
                 yield validation.invalid(path, value, "should be a non-negative integer")
             elif value > _MOST_REPLICAS:

@@ -63,7 +63,7 @@ class RuleSet:
             return
         if any(cause.reason in _BLOCKING for cause in before):
             yield validation.invalid(
-                "",
+                "<nil>",
                 None,
                 "some validation rules were not checked because the object was invalid; correct "
                 "the existing errors to complete validation",

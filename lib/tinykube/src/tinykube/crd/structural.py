@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tinykube import schema
 from tinykube.objects import JSON
-from tinykube.schema import Fields, Many, Shape, Table
+from tinykube.schema import Fields, Many, Shape, ShapeError, Table, mismatch
 
 UNSET: Final = object()
 # What every object has of its own; a schema does not prune it from a resource.
@@ -134,8 +135,7 @@ def shape(node: Node) -> Shape:
         if node.list_type == "set":
             return Many(shape(node.items), key="*")
         if node.list_type == "map" and node.keys:
-            names = tuple((name, _default(node.items, name)) for name in node.keys)
-            return Many(shape(node.items), key=node.keys[0], keys=names)
+            return Many(shape(node.items), key=node.keys[0], keys=identity_of(node))
         # An atomic list: it is replaced as a whole.
         return "any"
     if kind == "object" and node.map_type != "atomic":
@@ -143,7 +143,60 @@ def shape(node: Node) -> Shape:
             return Fields({name: shape(child) for name, child in node.properties.items()})
         if isinstance(node.additional, Node):
             return Table(shape(node.additional))
+    if node.preserve and kind in ("", "object") and node.map_type != "atomic":
+        return "free"
     return _SCALARS.get(kind, "any")
+
+
+def check(value: Any, node: Node | None, path: str) -> None:
+    """Raise ShapeError unless a value and all that is in it have the types of their schema.
+
+    As for server-side apply: a null is of any type, a string with a format of its own is not
+    looked into, and what a list of items with keys holds can be told apart.
+    """
+    if value is None or node is None or node.int_or_string or not node.types:
+        return
+    match node.types[0]:
+        case "object":
+            if not isinstance(value, dict):
+                raise mismatch(path, "an object", value)
+            for name, item in value.items():
+                check(item, node.child(name), f"{path}.{name}" if path else name)
+        case "array":
+            if not isinstance(value, list):
+                raise mismatch(path, "a list", value)
+            for index, item in enumerate(value):
+                where = f"{path}[{index}]"
+                if node.list_type == "map":
+                    where = f"{path}{_named(item, node, where)}"
+                elif node.list_type == "set" and item is None:
+                    raise mismatch(where, "a value", item)
+                check(item, node.items, where)
+        case "string":
+            if not isinstance(value, str) and node.constraints.get("format", "byte") == "byte":
+                raise mismatch(path, "a string", value)
+        case "boolean":
+            if not isinstance(value, bool):
+                raise mismatch(path, "true or false", value)
+        case _:
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise mismatch(path, "a number", value)
+
+
+def _named(item: Any, node: Node, where: str) -> str:
+    """How an item of a list with keys is called. Raises ShapeError if it has no name."""
+    if not isinstance(item, dict):
+        raise mismatch(where, "an object", item)
+    identity = identity_of(node)
+    if all(item.get(name, default) is None for name, default in identity):
+        raise ShapeError(f"{where}: expected one of {', '.join(node.keys)}, by which it is told")
+    return schema.named(item, identity)
+
+
+def identity_of(node: Node) -> tuple[tuple[str, Any], ...]:
+    """The keys of a list's items, and what each is where it is left out; None for nothing."""
+    items = node.items or Node()
+    return tuple((name, _default(items, name)) for name in node.keys)
 
 
 def _default(item: Node, name: str) -> Any:

@@ -25,10 +25,27 @@ _ZERO: Mapping[str, JSON] = {
     "pods": {"spec": {"containers": None}, "status": {}},
     "services": {"spec": {}, "status": {"loadBalancer": {}}},
     "persistentvolumeclaims": {"spec": {"resources": {}}, "status": {}},
-    "events": {"source": {}},
+    "events": {
+        "source": {},
+        "reportingComponent": "",
+        "reportingInstance": "",
+        "firstTimestamp": None,
+        "lastTimestamp": None,
+        "eventTime": None,
+    },
+    "priorityclasses.scheduling.k8s.io": {"value": 0},
     "nodes": {
         "spec": {},
         "status": {"daemonEndpoints": {"kubeletEndpoint": {}}, "nodeInfo": {}},
+    },
+    "statefulsets.apps": {
+        "spec": {
+            "selector": None,
+            "template": {"metadata": {}, "spec": {"containers": None}},
+            "serviceName": "",
+            "updateStrategy": {},
+        },
+        "status": {"replicas": 0},
     },
     "jobs.batch": {
         "spec": {"template": {"metadata": {}, "spec": {"containers": None}}},
@@ -38,6 +55,10 @@ _ZERO: Mapping[str, JSON] = {
 _PLAIN_ZERO: JSON = {"spec": {}, "status": {}}
 # What admission fills into a new object is nobody's.
 _FILLED: tuple[Path, ...] = (("f:metadata", "f:finalizers"),)
+# One by two names: who gives one gives both.
+_ACCOUNT: frozenset[Path] = frozenset(
+    {("f:spec", "f:serviceAccount"), ("f:spec", "f:serviceAccountName")}
+)
 _ADMITTED: Mapping[str, tuple[Path, ...]] = {
     "pods": (
         ("f:spec", "f:serviceAccount"),
@@ -48,17 +69,19 @@ _ADMITTED: Mapping[str, tuple[Path, ...]] = {
     ),
     "namespaces": (("f:spec", "f:finalizers"),),
     "jobs.batch": (("f:spec", "f:selector"), ("f:metadata", "f:labels")),
+    "services": (("f:spec", "f:clusterIPs"),),
 }
 
 
 def filled(obj: JSON) -> frozenset[Path]:
     """The fields of two elements that an object has as its client sent it."""
-    return frozenset(
+    found = {
         (f"f:{part}", f"f:{name}")
         for part in ("metadata", "spec")
         if isinstance(obj.get(part), dict)
         for name in obj[part]
-    )
+    }
+    return frozenset(found | _ACCOUNT if found & _ACCOUNT else found)
 
 
 def zero(key: str, *, custom: bool) -> JSON:
@@ -69,6 +92,16 @@ def zero(key: str, *, custom: bool) -> JSON:
 def written(obj: JSON, *, custom: bool) -> JSON:
     """What of an object belongs to those who write it; some structures are always there."""
     return {"metadata": {}, **({} if custom else _PLAIN_ZERO), **walk.owned(obj)}
+
+
+def untimed(obj: Mapping[str, Any]) -> JSON:
+    """An object without the moments of its entries: who writes the same again changes nothing."""
+    meta = obj["metadata"]
+    entries = [
+        {key: value for key, value in item.items() if key != "time"}
+        for item in meta.get("managedFields") or ()
+    ]
+    return {**obj, "metadata": {**meta, "managedFields": entries}}
 
 
 def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

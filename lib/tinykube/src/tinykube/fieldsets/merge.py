@@ -24,6 +24,7 @@ def apply(
     manager: str,
     *,
     force: bool,
+    ignored: JSON | None = None,
     subresource: str = "",
     key: str = "",
     custom: bool = False,
@@ -36,6 +37,8 @@ def apply(
         shape: the objects' shape.
         manager: who applies.
         force: fields of others are taken over.
+        ignored: what the manager wants besides and this way does not write; as in Kubernetes, what
+            it would have changed makes this a new moment.
         subresource: the one that is applied to.
         key: the store's name of the resource.
         custom: True for a custom resource.
@@ -61,13 +64,27 @@ def apply(
     kept = without(others, changed, gone, own)
     if wanted:
         own["fieldsV1"] = wanted
-        if changed or gone:
+        if changed or gone or live is None or _touches(current, ignored or {}, shape):
             own["time"] = objects.now()
         elif earlier is not None and "time" in earlier:
             own["time"] = earlier["time"]
         kept.append(own)
-    result["metadata"]["managedFields"] = ordered(kept)
+    result["metadata"].pop("managedFields", None)
+    if kept:
+        result["metadata"]["managedFields"] = ordered(kept)
     return result
+
+
+def _touches(current: JSON, ignored: JSON, shape: Shape) -> bool:
+    return bool(_overlay(objects.copy(current), ignored, shape) != current)
+
+
+def doubled(config: JSON, shape: Shape) -> list[str]:
+    """What an apply names twice, in Kubernetes' words: no list of it can be merged."""
+    return [
+        f"{tree.spell(path)}: duplicate entries for key {tree.spell((name,))}"
+        for path, name in walk.doubles(config, shape)
+    ]
 
 
 def _known(
@@ -90,8 +107,9 @@ def _check(others: Sequence[JSON], changed: Sequence[Path]) -> None:
     found = [
         (_name(item), tree.spell(path))
         for item in others
-        for path in sorted(changed)
-        if tree.has(item.get("fieldsV1") or {}, path)
+        for path in tree.members(
+            tree.of(path for path in changed if tree.has(item.get("fieldsV1") or {}, path))
+        )
     ]
     if not found:
         return
@@ -124,22 +142,42 @@ def _overlay(value: Any, config: Any, shape: Shape | None) -> Any:
             for name, item in config.items():
                 result[name] = _overlay(result.get(name), item, schema.member(shape, name))
             return result
-        case Many() if shape.key and isinstance(config, list):
+        case "free" if isinstance(config, dict):
+            free = value if isinstance(value, dict) else {}
+            return {
+                **free,
+                **{name: _overlay(free.get(name), config[name], shape) for name in config},
+            }
+        case Many() if shape.shared and isinstance(config, list):
             return _overlay_list(value if isinstance(value, list) else [], config, shape)
     return objects.copy(config)
 
 
 def _overlay_list(current: list[Any], config: list[Any], shape: Many) -> list[Any]:
-    if shape.key == "*":
-        return current + [item for item in config if item not in current]
-    places = {walk.key_of(item, shape): index for index, item in enumerate(current)}
-    for item in config:
-        place = places.get(walk.key_of(item, shape))
-        if place is None:
-            current.append(objects.copy(item))
-        else:
-            current[place] = _overlay(current[place], item, shape.item)
-    return current
+    """Both lists in one: what is shared in the order of `config`, the rest where it was."""
+    lefts = [(walk.key_of(item, shape), item) for item in current]
+    rights = [(walk.key_of(item, shape), item) for item in config]
+    old, new = dict(lefts), dict(rights)
+    shared = [key for key, _ in rights if key in old]
+    merged: list[Any] = []
+    done: set[str | None] = set()
+    while lefts or rights:
+        if lefts and lefts[0][0] in new:
+            key = lefts[0][0]
+            if key in done or (shared and shared[0] != key):
+                # It came already, or its turn comes later.
+                lefts.pop(0)
+                continue
+        elif lefts:
+            merged.append(lefts.pop(0)[1])
+            continue
+        key, item = rights.pop(0)
+        before = old.get(key)
+        merged.append(objects.copy(item) if before is None else _overlay(before, item, shape.item))
+        done.add(key)
+        if shared and shared[0] == key:
+            shared.pop(0)
+    return merged
 
 
 def _prune(result: JSON, earlier: JSON, wanted: JSON, others: Sequence[JSON]) -> None:

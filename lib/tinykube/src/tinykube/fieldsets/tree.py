@@ -94,6 +94,16 @@ def paths(tree: object, at: Path = ()) -> Iterator[Path]:
             yield from paths(child, (*at, element))
 
 
+def members(tree: JSON, at: Path = ()) -> Iterator[Path]:
+    """Every path of the set in Kubernetes' order: of each level first its own, then the next's."""
+    elements = sorted(element for element in tree if element != _SELF)
+    for element in elements:
+        if not tree[element] or _SELF in tree[element]:
+            yield (*at, element)
+    for element in elements:
+        yield from members(tree[element], (*at, element))
+
+
 def of(found: Iterable[Path]) -> JSON:
     """The set of these paths."""
     tree: JSON = {}

@@ -64,10 +64,17 @@ def _children(value: Any, shape: Shape | None) -> dict[str, tuple[Any, Shape | N
     match shape:
         case Fields() if isinstance(value, dict) and not shape.atomic:
             known = shape.fields
-            return {f"f:{name}": (item, known.get(name)) for name, item in value.items()}
+            return {
+                f"f:{name}": (item, known.get(name))
+                for name, item in value.items()
+                # A list that is null is none.
+                if item is not None or not isinstance(known.get(name), Many)
+            }
         case Table() if isinstance(value, dict) and not shape.atomic:
             return {f"f:{name}": (item, shape.item) for name, item in value.items()}
-        case Many() if shape.key and isinstance(value, list):
+        case "free" if isinstance(value, dict):
+            return {f"f:{name}": (item, shape) for name, item in value.items()}
+        case Many() if shape.shared and isinstance(value, list):
             inner = None if shape.key == "*" else shape.item
             found: dict[str, tuple[Any, Shape | None]] = {}
             for item in value:
@@ -88,6 +95,10 @@ def grown(value: Any, shape: Shape | None, zero: Any = None) -> JSON:
     for element, (item, inner) in (_children(value, shape) or {}).items():
         name = element[2:]
         if isinstance(zero, dict) and name in zero:
+            if _children(item, inner) is None:
+                if item != zero[name]:
+                    node[element] = {}
+                continue
             below = grown(item, inner, zero[name] or {})
             if below:
                 node[element] = below
@@ -112,12 +123,25 @@ def configured(value: Any, shape: Shape | None, at: Path = ()) -> Iterator[Path]
         if at:
             yield at
         return
-    named = isinstance(shape, Many | Table)
+    named = isinstance(shape, Many | Table) or shape == "free"
     for element, (item, inner) in children.items():
         place = (*at, element)
         if named:
             yield place
         yield from (path for path in configured(item, inner, place) if not named or path != place)
+
+
+def doubles(value: Any, shape: Shape | None, at: Path = ()) -> Iterator[tuple[Path, str]]:
+    """The lists in which two items have one name, and that name."""
+    if isinstance(shape, Many) and shape.shared and isinstance(value, list):
+        seen: set[str] = set()
+        for item in value:
+            name = key_of(item, shape)
+            if name is not None and name in seen:
+                yield at, name
+            seen.add(name or "")
+    for element, (item, inner) in (_children(value, shape) or {}).items():
+        yield from doubles(item, inner, (*at, element))
 
 
 def differences(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tinykube.kinds.apiextensions import API_EXTENSIONS, DEFINITIONS
+from tinykube.kinds.apps import APPS, STATEFUL_SETS
 from tinykube.kinds.batch import BATCH, JOBS
 from tinykube.kinds.coordination import LEASES
 from tinykube.kinds.core import (
@@ -35,6 +36,7 @@ from tinykube.kinds.storage import STORAGE_CLASSES
 __all__ = [
     "ALL_VERBS",
     "API_EXTENSIONS",
+    "APPS",
     "BATCH",
     "CLAIMS",
     "CLUSTER_ROLES",
@@ -63,6 +65,7 @@ __all__ = [
     "SERVICES",
     "SERVICE_ACCOUNTS",
     "SLICES",
+    "STATEFUL_SETS",
     "STORAGE_CLASSES",
     "STORED",
     "VIEWS",
@@ -85,6 +88,7 @@ STORED = (
     ENDPOINTS,
     SLICES,
     JOBS,
+    STATEFUL_SETS,
     EVENTS,
     NODES,
     QUOTAS,

@@ -56,7 +56,9 @@ _props: dict[str, Shape] = {
                 "reason": "str",
                 "fieldPath": "str",
                 "optionalOldSelf": "bool",
-            }
+            },
+            optional=("reason", "optionalOldSelf"),
+            always=("rule",),
         ),
         key="rule",
     ),
@@ -66,7 +68,24 @@ _props: dict[str, Shape] = {
     "dependencies": "any",
 }
 # A schema is made of schemas.
-PROPS = Fields(_props)
+PROPS = Fields(
+    _props,
+    optional=(
+        "$ref",
+        "maximum",
+        "minimum",
+        "multipleOf",
+        "maxLength",
+        "minLength",
+        "maxItems",
+        "minItems",
+        "maxProperties",
+        "minProperties",
+        "x-kubernetes-preserve-unknown-fields",
+        "x-kubernetes-list-type",
+        "x-kubernetes-map-type",
+    ),
+)
 _props.update(
     {
         "items": PROPS,
@@ -87,7 +106,8 @@ _NAMES = Fields(
         "listKind": "str",
         "shortNames": Many("str"),
         "categories": Many("str"),
-    }
+    },
+    always=("plural", "kind"),
 )
 _VERSION = Fields(
     {
@@ -105,7 +125,9 @@ _VERSION = Fields(
                         "specReplicasPath": "str",
                         "statusReplicasPath": "str",
                         "labelSelectorPath": "str",
-                    }
+                    },
+                    optional=("labelSelectorPath",),
+                    always=("specReplicasPath", "statusReplicasPath"),
                 ),
             }
         ),
@@ -118,11 +140,14 @@ _VERSION = Fields(
                     "description": "str",
                     "priority": "int",
                     "jsonPath": "str",
-                }
+                },
+                always=("name", "type", "jsonPath"),
             )
         ),
-        "selectableFields": Many(Fields({"jsonPath": "str"})),
-    }
+        "selectableFields": Many(Fields({"jsonPath": "str"}, always=("jsonPath",))),
+    },
+    optional=("deprecationWarning",),
+    always=("name", "served", "storage"),
 )
 
 
@@ -187,9 +212,11 @@ DEFINITIONS = _Definition(
                                     "conversionReviewVersions": Many("str"),
                                 }
                             ),
-                        }
+                        },
+                        always=("strategy",),
                     ),
-                }
+                },
+                always=("group", "scope", "names"),
             ),
             "status": Fields(
                 {

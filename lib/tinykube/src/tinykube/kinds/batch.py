@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tinykube import podspec, schema
 from tinykube.kinds.resource import Resource
 from tinykube.kinds.shapes import CONDITIONS, LABEL_SELECTOR
 from tinykube.schema import Fields, Many
 
 BATCH = "batch"
-POD_TEMPLATE = Fields({"metadata": schema.METADATA, "spec": podspec.SHAPE.fields["spec"]})
+POD_TEMPLATE = Fields(
+    {"metadata": schema.METADATA, "spec": podspec.SHAPE.fields["spec"]}, always=("spec",)
+)
 _FAILURE_RULE = Fields(
     {
         "action": "str",
-        "onExitCodes": Fields({"containerName": "str", "operator": "str", "values": Many("int")}),
-        "onPodConditions": Many(Fields({"type": "str", "status": "str"})),
-    }
+        "onExitCodes": Fields(
+            {"containerName": "str", "operator": "str", "values": Many("int", key="*")},
+            optional=("containerName",),
+            always=("operator",),
+        ),
+        "onPodConditions": Many(
+            Fields(
+                {"type": "str", "status": "str"},
+                always=("type", "status"),
+            )
+        ),
+    },
+    always=("action",),
 )
-_SUCCESS_RULE = Fields({"succeededIndexes": "str", "succeededCount": "int"})
+_SUCCESS_RULE = Fields(
+    {"succeededIndexes": "str", "succeededCount": "int"},
+    optional=("succeededIndexes", "succeededCount"),
+)
 JOBS = Resource(
     BATCH,
     "v1",
@@ -47,11 +64,26 @@ JOBS = Resource(
                     "suspend": "bool",
                     "podReplacementPolicy": "str",
                     "managedBy": "str",
-                }
+                },
+                optional=(
+                    "parallelism",
+                    "completions",
+                    "activeDeadlineSeconds",
+                    "backoffLimit",
+                    "backoffLimitPerIndex",
+                    "maxFailedIndexes",
+                    "manualSelector",
+                    "ttlSecondsAfterFinished",
+                    "completionMode",
+                    "suspend",
+                    "podReplacementPolicy",
+                    "managedBy",
+                ),
+                always=("template",),
             ),
             "status": Fields(
                 {
-                    "conditions": CONDITIONS,
+                    "conditions": replace(CONDITIONS, atomic=True),
                     "startTime": "time",
                     "completionTime": "time",
                     "active": "int",
@@ -64,8 +96,10 @@ JOBS = Resource(
                         {"succeeded": Many("str", key="*"), "failed": Many("str", key="*")}
                     ),
                     "ready": "int",
-                }
+                },
+                optional=("terminating", "failedIndexes", "ready"),
             ),
-        }
+        },
+        always=("spec", "status"),
     ),
 )

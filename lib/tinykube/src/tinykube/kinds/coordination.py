@@ -25,8 +25,16 @@ LEASES = Resource(
                     "leaseTransitions": "int",
                     "preferredHolder": "str",
                     "strategy": "str",
-                }
+                },
+                optional=(
+                    "holderIdentity",
+                    "leaseDurationSeconds",
+                    "leaseTransitions",
+                    "preferredHolder",
+                    "strategy",
+                ),
             )
-        }
+        },
+        always=("spec",),
     ),
 )

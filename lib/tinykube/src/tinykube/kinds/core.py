@@ -17,13 +17,15 @@ NAMESPACES = Resource(
     short=("ns",),
     verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
     status=True,
+    subresources={"finalize": "Namespace"},
     selectable=("status.phase",),
     name_fault=names.label_fault,
     shape=schema.kind(
         {
-            "spec": Fields({"finalizers": Many("str", key="*")}),
+            "spec": Fields({"finalizers": Many("str")}),
             "status": Fields({"phase": "str", "conditions": CONDITIONS}),
-        }
+        },
+        always=("spec", "status"),
     ),
 )
 SERVICE_ACCOUNTS = Resource(
@@ -40,7 +42,8 @@ SERVICE_ACCOUNTS = Resource(
             "secrets": Many(OBJECT_REFERENCE, key="name"),
             "imagePullSecrets": Many(Fields({"name": "str"})),
             "automountServiceAccountToken": "bool",
-        }
+        },
+        optional=("automountServiceAccountToken",),
     ),
 )
 SECRETS = Resource(
@@ -56,7 +59,8 @@ SECRETS = Resource(
             "data": Table("bytes"),
             "stringData": Table("str"),
             "immutable": "bool",
-        }
+        },
+        optional=("immutable",),
     ),
 )
 CONFIG_MAPS = Resource(
@@ -67,7 +71,8 @@ CONFIG_MAPS = Resource(
     namespaced=True,
     short=("cm",),
     shape=schema.kind(
-        {"data": Table("str"), "binaryData": Table("bytes"), "immutable": "bool"},
+        {"data": Table("str"), "binaryData": Table("bytes", kept=True), "immutable": "bool"},
+        optional=("immutable",),
     ),
 )
 _OTHER_VOLUME = "only hostPath volumes exist here"
@@ -91,13 +96,16 @@ VOLUMES = Resource(
                     "volumeMode": "str",
                     "mountOptions": Refused("mount options cannot be honoured here"),
                     "claimRef": Fields(OBJECT_REFERENCE.fields),
-                    "hostPath": Fields({"path": "str", "type": "str"}),
+                    "hostPath": Fields(
+                        {"path": "str", "type": "str"}, optional=("type",), always=("path",)
+                    ),
                     "nodeAffinity": Refused("there is one node; node affinity is not known here"),
                     **{
                         source: Refused(_OTHER_VOLUME)
                         for source in ("local", "nfs", "csi", "iscsi", "fc", "cephfs", "rbd")
                     },
-                }
+                },
+                optional=("volumeMode",),
             ),
             "status": Fields(
                 {
@@ -107,7 +115,8 @@ VOLUMES = Resource(
                     "lastPhaseTransitionTime": "time",
                 }
             ),
-        }
+        },
+        always=("spec", "status"),
     ),
 )
 CLAIMS = Resource(
@@ -132,7 +141,9 @@ CLAIMS = Resource(
                     "dataSource": Refused("volumes cannot be filled from a source here"),
                     "dataSourceRef": Refused("volumes cannot be filled from a source here"),
                     "volumeAttributesClassName": Refused("volume attributes are not known here"),
-                }
+                },
+                optional=("storageClassName", "volumeMode"),
+                always=("resources",),
             ),
             "status": Fields(
                 {
@@ -142,7 +153,8 @@ CLAIMS = Resource(
                     "conditions": CONDITIONS,
                 }
             ),
-        }
+        },
+        always=("spec", "status"),
     ),
 )
 PODS = Resource(
@@ -197,15 +209,18 @@ QUOTAS = Resource(
                                         "scopeName": "str",
                                         "operator": "str",
                                         "values": Many("str"),
-                                    }
+                                    },
+                                    always=("scopeName", "operator"),
                                 )
                             )
-                        }
+                        },
+                        atomic=True,
                     ),
                 }
             ),
             "status": Fields({"hard": Table("quantity"), "used": Table("quantity")}),
-        }
+        },
+        always=("spec", "status"),
     ),
 )
 _LIMITS = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
@@ -222,11 +237,17 @@ LIMIT_RANGES = Resource(
             "spec": Fields(
                 {
                     "limits": Many(
-                        Fields({"type": "str", **{name: Table("quantity") for name in _LIMITS}})
+                        Fields(
+                            {"type": "str", **{name: Table("quantity") for name in _LIMITS}},
+                            always=("type",),
+                        ),
+                        kept=True,
                     )
-                }
+                },
+                always=("limits",),
             )
-        }
+        },
+        always=("spec",),
     ),
 )
 EVENTS = Resource(
@@ -236,6 +257,7 @@ EVENTS = Resource(
     "Event",
     namespaced=True,
     upserts=True,
+    name_fault=names.segment_fault,
     short=("ev",),
     selectable=(
         "involvedObject.kind",
@@ -265,8 +287,19 @@ EVENTS = Resource(
             "eventTime": "time",
             "reportingComponent": "str",
             "reportingInstance": "str",
-            "series": Fields({"count": "int", "lastObservedTime": "time"}),
-        }
+            "series": Fields(
+                {"count": "int", "lastObservedTime": "time"}, always=("lastObservedTime",)
+            ),
+        },
+        always=(
+            "involvedObject",
+            "source",
+            "reportingComponent",
+            "reportingInstance",
+            "firstTimestamp",
+            "lastTimestamp",
+            "eventTime",
+        ),
     ),
 )
 NODES = Resource(
@@ -288,7 +321,8 @@ NODES = Resource(
                     "providerID": "str",
                     "taints": Many(
                         Fields(
-                            {"key": "str", "value": "str", "effect": "str", "timeAdded": "time"}
+                            {"key": "str", "value": "str", "effect": "str", "timeAdded": "time"},
+                            always=("key", "effect"),
                         )
                     ),
                 }
@@ -298,7 +332,13 @@ NODES = Resource(
                     "capacity": Table("quantity"),
                     "allocatable": Table("quantity"),
                     "conditions": CONDITIONS,
-                    "addresses": Many(Fields({"type": "str", "address": "str"}), key="type"),
+                    "addresses": Many(
+                        Fields(
+                            {"type": "str", "address": "str"},
+                            always=("type", "address"),
+                        ),
+                        key="type",
+                    ),
                     "daemonEndpoints": "any",
                     "nodeInfo": "any",
                     "images": "any",
@@ -310,6 +350,7 @@ NODES = Resource(
                     "volumesInUse": "any",
                 }
             ),
-        }
+        },
+        always=("spec", "status"),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinykube import objects, schema
+from tinykube import names, objects, schema
 from tinykube.kinds.core import EVENTS
 from tinykube.kinds.resource import Resource
 from tinykube.kinds.shapes import OBJECT_REFERENCE
@@ -36,19 +36,22 @@ class EventView(Resource):
     def shown(self, data: str) -> str:
         """See Resource."""
         obj: JSON = objects.load(data)
-        return objects.dump(
-            {
-                **{_NAMES.get(name, name): value for name, value in obj.items()},
-                "apiVersion": self.api_version,
-            }
-        )
+        found = {
+            **{_NAMES.get(name, name): value for name, value in obj.items()},
+            "apiVersion": self.api_version,
+        }
+        # What is always shown of the one is not of the other.
+        schema.settle(found, self.shape)
+        return objects.dump(found)
 
     def stored(self, obj: JSON) -> JSON:
         """See Resource."""
-        return {
+        found = {
             **{_BACK.get(name, name): value for name, value in obj.items()},
             "apiVersion": EVENTS.api_version,
         }
+        schema.settle(found, EVENTS.shape)
+        return found
 
 
 EVENT_VIEWS = EventView(
@@ -59,6 +62,7 @@ EVENT_VIEWS = EventView(
     namespaced=True,
     short=("ev",),
     selectable=EVENTS.selectable,
+    name_fault=names.segment_fault,
     shape=schema.kind(
         {
             "regarding": OBJECT_REFERENCE,
@@ -70,11 +74,20 @@ EVENT_VIEWS = EventView(
             "eventTime": "time",
             "reportingController": "str",
             "reportingInstance": "str",
-            "series": Fields({"count": "int", "lastObservedTime": "time"}),
+            "series": Fields(
+                {"count": "int", "lastObservedTime": "time"}, always=("count", "lastObservedTime")
+            ),
             "deprecatedSource": Fields({"component": "str", "host": "str"}),
             "deprecatedFirstTimestamp": "time",
             "deprecatedLastTimestamp": "time",
             "deprecatedCount": "int",
-        }
+        },
+        always=(
+            "eventTime",
+            "regarding",
+            "deprecatedSource",
+            "deprecatedFirstTimestamp",
+            "deprecatedLastTimestamp",
+        ),
     ),
 )

@@ -20,8 +20,17 @@ _RULES = Many(
     ),
     kept=True,
 )
-_ROLE_REF = Fields({"apiGroup": "str", "kind": "str", "name": "str"}, atomic=True)
-_SUBJECTS = Many(Fields({"kind": "str", "apiGroup": "str", "name": "str", "namespace": "str"}))
+_ROLE_REF = Fields(
+    {"apiGroup": "str", "kind": "str", "name": "str"},
+    atomic=True,
+    always=("apiGroup", "kind", "name"),
+)
+_SUBJECTS = Many(
+    Fields(
+        {"kind": "str", "apiGroup": "str", "name": "str", "namespace": "str"},
+        always=("kind", "name"),
+    )
+)
 _AGGREGATION = Fields({"clusterRoleSelectors": Many(LABEL_SELECTOR)})
 ROLES = Resource(
     RBAC,
@@ -31,7 +40,7 @@ ROLES = Resource(
     namespaced=True,
     upserts=True,
     name_fault=names.segment_fault,
-    shape=schema.kind({"rules": _RULES}),
+    shape=schema.kind({"rules": _RULES}, always=("rules",)),
 )
 CLUSTER_ROLES = Resource(
     RBAC,
@@ -41,7 +50,7 @@ CLUSTER_ROLES = Resource(
     namespaced=False,
     upserts=True,
     name_fault=names.segment_fault,
-    shape=schema.kind({"rules": _RULES, "aggregationRule": _AGGREGATION}),
+    shape=schema.kind({"rules": _RULES, "aggregationRule": _AGGREGATION}, always=("rules",)),
 )
 ROLE_BINDINGS = Resource(
     RBAC,
@@ -51,7 +60,7 @@ ROLE_BINDINGS = Resource(
     namespaced=True,
     upserts=True,
     name_fault=names.segment_fault,
-    shape=schema.kind({"roleRef": _ROLE_REF, "subjects": _SUBJECTS}),
+    shape=schema.kind({"roleRef": _ROLE_REF, "subjects": _SUBJECTS}, always=("roleRef",)),
 )
 CLUSTER_ROLE_BINDINGS = Resource(
     RBAC,
@@ -61,5 +70,5 @@ CLUSTER_ROLE_BINDINGS = Resource(
     namespaced=False,
     upserts=True,
     name_fault=names.segment_fault,
-    shape=schema.kind({"roleRef": _ROLE_REF, "subjects": _SUBJECTS}),
+    shape=schema.kind({"roleRef": _ROLE_REF, "subjects": _SUBJECTS}, always=("roleRef",)),
 )

@@ -66,7 +66,8 @@ class Resource:
         unconditional: False if an update must name the resource version that it is made for.
         strategic: False if a strategic merge patch is not taken.
         list_kind: the kind of a list; empty for the kind with `List` behind it.
-        typed: False if the items of a list carry their own apiVersion and kind.
+        typed: False for a custom resource, which Kubernetes reads into no type of Go's: an object
+            says its apiVersion and kind, also in lists, and some faults have other words.
         deprecation: what whoever uses this version is warned of.
         rules: what it demands of its objects, where it is not built in.
         document: its schema as OpenAPI has it, where it is not built in.
@@ -128,12 +129,26 @@ class Resource:
             findings: filled with what was dropped.
             part: it is what a manager applies, not a whole object: nothing is filled in.
         """
-        del part
         clean: JSON = schema.read(body, self.shape, "", findings)
+        if not part:
+            schema.settle(clean, self.shape)
         return clean
 
     def complete(self, obj: JSON) -> None:
         """Fill in, in place, what `read` fills in of an object that is whole."""
+        schema.settle(obj, self.shape)
+
+    def fold(self, obj: JSON) -> None:
+        """Make of an object, in place, what the store cannot tell from it."""
+        schema.fold(obj, self.shape)
+
+    def ownable(self, obj: JSON) -> bool:
+        """False if a status, which a write of the whole object ignores, has types of its own.
+
+        Nobody owns a field of what is written so.
+        """
+        del obj
+        return True
 
     def shown(self, data: str) -> str:
         """Stored JSON as this version of the resource shows it."""
@@ -150,8 +165,18 @@ class Resource:
     @property
     def fields(self) -> tuple[str, ...]:
         """Every field that a field selector may name."""
-        own = ("metadata.name", "metadata.namespace") if self.namespaced else ("metadata.name",)
+        both = self.namespaced or (self.typed and not self.selectable)
+        own = ("metadata.name", "metadata.namespace") if both else ("metadata.name",)
         return own + self.selectable
+
+    @property
+    def unknown_field(self) -> str:
+        """What is said of a field that no selector may name; `{}` stands for it."""
+        if self.plural == "jobs" and self.typed:
+            return 'field label "{}" not supported for batchv1.Job'
+        if self.selectable or not self.typed:
+            return "field label not supported: {}"
+        return '"{}" is not a known field selector: only "metadata.name", "metadata.namespace"'
 
 
 def field_of(obj: Mapping[str, Any], path: str) -> str:

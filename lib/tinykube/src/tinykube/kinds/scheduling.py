@@ -20,7 +20,9 @@ PRIORITY_CLASSES = Resource(
             "globalDefault": "bool",
             "description": "str",
             "preemptionPolicy": "str",
-        }
+        },
+        optional=("preemptionPolicy",),
+        always=("value",),
     ),
 )
 RUNTIME_CLASSES = Resource(
@@ -29,11 +31,16 @@ RUNTIME_CLASSES = Resource(
     "runtimeclasses",
     "RuntimeClass",
     namespaced=False,
+    upserts=True,
+    unconditional=False,
     shape=schema.kind(
         {
             "handler": "str",
             "overhead": Refused("pod overhead is not known here"),
-            "scheduling": Fields({"nodeSelector": Table("str"), "tolerations": "any"}),
-        }
+            "scheduling": Fields(
+                {"nodeSelector": Table("str", atomic=True), "tolerations": "any"}
+            ),
+        },
+        always=("handler",),
     ),
 )

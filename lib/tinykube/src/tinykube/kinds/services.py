@@ -14,6 +14,7 @@ SERVICES = Resource(
     "services",
     "Service",
     namespaced=True,
+    upserts=True,
     short=("svc",),
     categories=("all",),
     status=True,
@@ -24,7 +25,7 @@ SERVICES = Resource(
             "spec": Fields(
                 {
                     "type": "str",
-                    "selector": Table("str"),
+                    "selector": Table("str", atomic=True),
                     "ports": Many(
                         Fields(
                             {
@@ -34,9 +35,12 @@ SERVICES = Resource(
                                 "port": "int",
                                 "targetPort": "int-or-str",
                                 "nodePort": Refused(_OUTSIDE, (0,)),
-                            }
+                            },
+                            optional=("appProtocol",),
+                            always=("port",),
                         ),
                         key="port",
+                        keys=(("port", None), ("protocol", "TCP")),
                     ),
                     "clusterIP": "str",
                     "clusterIPs": Many("str"),
@@ -55,14 +59,20 @@ SERVICES = Resource(
                     "loadBalancerClass": Refused(_OUTSIDE),
                     "loadBalancerSourceRanges": Refused(_OUTSIDE),
                     "allocateLoadBalancerNodePorts": Refused(_OUTSIDE, (False,)),
-                }
+                },
+                optional=("ipFamilyPolicy", "internalTrafficPolicy", "trafficDistribution"),
             ),
             "status": Fields({"loadBalancer": "any", "conditions": CONDITIONS}),
-        }
+        },
+        always=("spec", "status"),
     ),
 )
 _ADDRESSES = Many(
-    Fields({"ip": "str", "hostname": "str", "nodeName": "str", "targetRef": OBJECT_REFERENCE}),
+    Fields(
+        {"ip": "str", "hostname": "str", "nodeName": "str", "targetRef": OBJECT_REFERENCE},
+        optional=("nodeName",),
+        always=("ip",),
+    ),
 )
 _PORT: dict[str, Shape] = {"name": "str", "port": "int", "protocol": "str", "appProtocol": "str"}
 ENDPOINTS = Resource(
@@ -71,6 +81,7 @@ ENDPOINTS = Resource(
     "endpoints",
     "Endpoints",
     namespaced=True,
+    upserts=True,
     short=("ep",),
     shape=schema.kind(
         {
@@ -79,7 +90,7 @@ ENDPOINTS = Resource(
                     {
                         "addresses": _ADDRESSES,
                         "notReadyAddresses": _ADDRESSES,
-                        "ports": Many(Fields(_PORT)),
+                        "ports": Many(Fields(_PORT, optional=("appProtocol",), always=("port",))),
                     }
                 )
             )
@@ -101,7 +112,8 @@ SLICES = Resource(
                     {
                         "addresses": Many("str", key="*"),
                         "conditions": Fields(
-                            {"ready": "bool", "serving": "bool", "terminating": "bool"}
+                            {"ready": "bool", "serving": "bool", "terminating": "bool"},
+                            optional=("ready", "serving", "terminating"),
                         ),
                         "hostname": "str",
                         "targetRef": OBJECT_REFERENCE,
@@ -109,10 +121,18 @@ SLICES = Resource(
                         "nodeName": "str",
                         "zone": "str",
                         "hints": "any",
-                    }
+                    },
+                    optional=("hostname", "nodeName", "zone"),
+                    always=("conditions",),
                 )
             ),
-            "ports": Many(Fields(_PORT)),
-        }
+            "ports": Many(
+                Fields(
+                    _PORT,
+                    optional=("name", "port", "protocol", "appProtocol"),
+                )
+            ),
+        },
+        always=("addressType",),
     ),
 )

@@ -20,7 +20,10 @@ LABEL_SELECTOR = Fields(
     {
         "matchLabels": Table("str"),
         "matchExpressions": Many(
-            Fields({"key": "str", "operator": "str", "values": Many("str")}),
+            Fields(
+                {"key": "str", "operator": "str", "values": Many("str")},
+                always=("key", "operator"),
+            ),
         ),
     },
     atomic=True,
@@ -36,7 +39,8 @@ CONDITIONS = Many(
             "lastProbeTime": "time",
             "lastHeartbeatTime": "time",
             "observedGeneration": "int",
-        }
+        },
+        always=("type", "status"),
     ),
     key="type",
 )

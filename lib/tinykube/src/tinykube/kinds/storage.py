@@ -23,6 +23,8 @@ STORAGE_CLASSES = Resource(
             "allowVolumeExpansion": "bool",
             "volumeBindingMode": "str",
             "allowedTopologies": Refused("volumes are folders of this machine"),
-        }
+        },
+        optional=("reclaimPolicy", "allowVolumeExpansion", "volumeBindingMode"),
+        always=("provisioner",),
     ),
 )

@@ -12,6 +12,7 @@ import logging
 import os
 import platform
 import re
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +28,7 @@ from tinykube.node import logs, status, visits
 from tinykube.node.addresses import Addresses
 from tinykube.node.client import JSON, LogOptions, LogsError, NodeClient, Streams
 from tinykube.node.clock import Clock
+from tinykube.node.disk import Disk
 from tinykube.node.env import Host
 from tinykube.node.gpus.manager import Gpus
 from tinykube.node.gpus.plan import Settings
@@ -43,6 +45,8 @@ _LEASE = 40
 _RETRY, _LONGEST_RETRY = 0.2, 10.0
 _AGAIN = 5.0
 _REPORT = 10.0
+# How long what was killed may take to be gone.
+_END_SECONDS = 5.0
 _UID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -106,6 +110,10 @@ class Agent:
         self._gpus = Gpus(
             folder.absolute() / "pods", gpus or Settings(), nvml, self._tell, self._changed.set
         )
+        clock = clock or Clock()
+        self._disk = Disk(
+            folder.absolute(), name, self._running, self._tell, self._changed.set, clock
+        )
         self._node = Node(
             client=client,
             images=ImageMap(config, store or ImageStore()),
@@ -113,9 +121,9 @@ class Agent:
             host=Host(name, address, self._capacity, None if folders is None else tuple(folders)),
             folder=folder.absolute(),
             post=self._post,
-            clock=clock or Clock(),
+            clock=clock,
             addresses=Addresses(folder.absolute() / "pods", subnet, address),
-            growth=Growth(),
+            growth=Growth(self._disk.look),
             gpus=self._gpus,
         )
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -130,6 +138,7 @@ class Agent:
                 group.create_task(self._send_events())
                 group.create_task(self._heartbeat())
                 group.create_task(self._report())
+                group.create_task(self._disk.run())
                 group.create_task(self._watch_gpus())
                 group.create_task(self._follow())
         finally:
@@ -229,6 +238,14 @@ class Agent:
         if not waiting:
             return "ContainerCreating"
         return str(waiting.get("message") or waiting.get("reason") or "unknown")
+
+    def _running(self) -> list[str]:
+        """The uids of the pods of which something runs."""
+        return [
+            uid
+            for uid, pod in self._pods.items()
+            if any(workload.running for workload in pod.workloads)
+        ]
 
     async def _watch_gpus(self) -> None:
         await self._gpus.run()
@@ -346,9 +363,14 @@ class Agent:
         machine = platform.machine()
         architecture = _MACHINES.get(machine, machine)
         release = _os_release()
+        disk = (
+            ("DiskPressure", "True", "KubeletHasDiskPressure")
+            if self._disk.pressed
+            else ("DiskPressure", "False", "KubeletHasNoDiskPressure")
+        )
         conditions = [
             ("MemoryPressure", "False", "KubeletHasSufficientMemory"),
-            ("DiskPressure", "False", "KubeletHasNoDiskPressure"),
+            disk,
             ("PIDPressure", "False", "KubeletHasSufficientPID"),
             ("Ready", "True", "KubeletReady"),
         ]
@@ -409,8 +431,11 @@ def _os_release() -> str:
 
 def _destroy(folder: Path) -> None:
     """Kill what runs of a pod that the API no longer has, and delete its folder."""
-    for place in (folder / "containers").glob("*/*"):
-        container = Container.adopt(place)
-        if container is not None:
-            container.kill()
+    found = [Container.adopt(place) for place in (folder / "containers").glob("*/*")]
+    containers = [container for container in found if container is not None]
+    for container in containers:
+        container.kill()
+    limit = time.monotonic() + _END_SECONDS
+    while any(container.running() for container in containers) and time.monotonic() < limit:
+        time.sleep(0.002)
     tree.remove(folder)

@@ -12,7 +12,7 @@ import ctypes
 import logging
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tinykube.node.timeline import Recorder
@@ -29,9 +29,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Growth:
-    """The logs that are written to; `run` is a task of the node's."""
+    """The logs that are written to; `run` is a task of the node's.
 
-    def __init__(self) -> None:
+    Args:
+        noticed: called when one is added and when some have grown.
+    """
+
+    def __init__(self, noticed: Callable[[], None] = lambda: None) -> None:
+        self._noticed = noticed
         self._descriptor: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._descriptor < 0:
             logger.warning(
@@ -59,6 +64,7 @@ class Growth:
             else:
                 self._watches[number], self._numbers[log] = log, number
         recorder.note()
+        self._noticed()
 
     def finish(self, log: Path) -> None:
         """Its container has ended: note the rest, and wake who follows it."""
@@ -98,6 +104,7 @@ class Growth:
                 woken.clear()
                 for log in self._grown():
                     self._note(log)
+                self._noticed()
                 # Meanwhile the kernel makes one of the same notifications.
                 await asyncio.sleep(_PAUSE)
         finally:

@@ -8,16 +8,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from sandbox.container import Container
-from sandbox.errors import SandboxError
-from sandbox.spec import Exit
+from sandbox.errors import NoSpaceError, SandboxError
+from sandbox.spec import Exit, Spec
 from tinykube import objects
-from tinykube.node import handlers, logs, restarts, status
-from tinykube.node.handlers import HookError, Outcome
+from tinykube.node import logs, restarts, status
+from tinykube.node.care import Care
 from tinykube.node.prober import Prober
 from tinykube.node.recipe import Context, Recipe
 from tinykube.node.restarts import BackOff
@@ -27,8 +26,8 @@ from tinykube.node.status import ContainerView, State, Terminated, Waiting
 logger = logging.getLogger(__name__)
 
 _MESSAGE_BYTES = 4096
-# What is left for the end after a hook before it that took all the time, as a kubelet has it.
-_LEAST_GRACE = 2.0
+# Seconds between tries of what the disk has no room for.
+_RETRY, _LONGEST_RETRY = 0.5, 10.0
 
 
 class Workload:
@@ -71,8 +70,9 @@ class Workload:
         self._attempt = 0
         self._current: Container | None = None
         self._begun = False
+        self._care = Care(context, body, self._runs, self._restarted)
         self._prober: Prober | None = None
-        self._remembered = self._watcher(0.0)
+        self._remembered = self._care.prober(None, self._probed)
         self.started = asyncio.Event()
         self._recall(known)
         self._back_off = BackOff(self._attempt)
@@ -131,7 +131,7 @@ class Workload:
                 # It was to be started again: it is left as it ended last.
                 self._set(self._last)
             return
-        await self._end(container, await self._terminate(container, until))
+        await self._end(container, await self._care.terminate(container, until))
 
     def rename(self) -> None:
         """Bring a running container's names up to the services there are."""
@@ -146,7 +146,11 @@ class Workload:
             self._current.kill()
 
     def _again(self, ended: Terminated) -> bool:
-        return restarts.again(self._body, self._policy, ended.code, init=self._init)
+        return self._restarted(ended.code)
+
+    def _restarted(self, code: int) -> bool:
+        """True if it is run again after an end with this code."""
+        return restarts.again(self._body, self._policy, code, init=self._init)
 
     def _recall(self, known: Mapping[str, Any]) -> None:
         """Find the last run on disk; failing that, believe the API that there was one."""
@@ -202,110 +206,20 @@ class Workload:
         log = self._runs.log(self._attempt)
         if log.is_file():
             self._context.growth.add(log)
-        prober = self._prober = self._watcher(container.started)
+        prober = self._prober = self._care.prober(container, self._probed)
         prober.started, prober.ready = self._remembered.started, self._remembered.ready
-        plain = not any(name in self._body for name in _WATCHED)
-        if plain:
+        if self._care.none:
             # Nothing to wait for: one report tells all of it.
             prober.started = prober.ready = True
             self.started.set()
         self._set(status.Running(container.started))
         try:
-            ended = await (container.wait() if plain else self._watch(container, prober))
+            ended = await self._care.watch(container, prober, self._attempt)
         finally:
             self._prober = None
-            self._remembered = self._watcher(0.0)
+            self._remembered = self._care.prober(None, self._probed)
             self.started.clear()
         await self._end(container, ended)
-
-    def _watcher(self, began: float) -> Prober:
-        return Prober(
-            self._body, self._look, self._clock, began, self._context.event, self._probed
-        )
-
-    async def _watch(self, container: Container, prober: Prober) -> Exit:
-        """Hook and probes of a run, until it has ended."""
-        waiting = asyncio.create_task(container.wait())
-        care = asyncio.create_task(self._care(container, prober))
-        try:
-            await asyncio.wait((waiting, care), return_when=asyncio.FIRST_COMPLETED)
-            while not waiting.done():
-                care.result()
-                if prober.doomed is None:
-                    # No probe that could be fatal is left.
-                    await asyncio.wait((waiting,))
-                    break
-                return await self._punish(container, prober)
-            return waiting.result()
-        finally:
-            for task in (waiting, care):
-                task.cancel()
-            await asyncio.wait((waiting, care))
-
-    async def _care(self, container: Container, prober: Prober) -> None:
-        hook = (self._body.get("lifecycle") or {}).get("postStart")
-        if hook and not self._runs.hooked(self._attempt):
-            try:
-                await self._hook(hook, container)
-            except HookError as error:
-                if container.exit() is not None:
-                    return
-                self._context.event(
-                    "Warning", "FailedPostStartHook", f"PostStartHook failed: {error}"
-                )
-                self._context.event("Normal", "Killing", "FailedPostStartHook")
-                await self._terminate(container, self._clock.monotonic() + self._grace(None))
-                return
-            self._runs.mark_hooked(self._attempt)
-        await prober.run()
-
-    async def _punish(self, container: Container, prober: Prober) -> Exit:
-        """Kill a container whose probe says that it is lost."""
-        kind = str(prober.doomed).lower()
-        # A signal's exit code stands for what a policy would see.
-        again = restarts.again(self._body, self._policy, 137, init=self._init)
-        text = f"Container {self.name} failed {kind} probe"
-        self._context.event("Normal", "Killing", f"{text}, will be restarted" if again else text)
-        probe = self._body[f"{kind}Probe"]
-        return await self._terminate(container, self._clock.monotonic() + self._grace(probe))
-
-    def _grace(self, probe: Mapping[str, Any] | None) -> float:
-        own = (probe or {}).get("terminationGracePeriodSeconds")
-        seconds = self._context.pod["spec"].get("terminationGracePeriodSeconds")
-        return float(own if own is not None else 30 if seconds is None else seconds)
-
-    async def _look(self, probe: Mapping[str, Any], seconds: float) -> Outcome:
-        if self._current is None:
-            raise TypeError(f"container {self.name} is probed and does not run")
-        address = self._context.host.serving
-        return await handlers.probe(probe, self._body, self._current, address, seconds)
-
-    async def _hook(self, hook: Mapping[str, Any], container: Container) -> None:
-        await handlers.hook(
-            hook, self._body, container, self._context.host.serving, self._clock.sleep
-        )
-
-    async def _terminate(self, container: Container, until: float) -> Exit:
-        ended = container.exit()
-        if ended is not None:
-            return ended
-        lifecycle = self._body.get("lifecycle") or {}
-        left = until - self._clock.monotonic()
-        if (hook := lifecycle.get("preStop")) and left > 0:
-            try:
-                async with asyncio.timeout(left):
-                    await self._hook(hook, container)
-            except (HookError, TimeoutError) as error:
-                text = str(error) or f"it did not end within {left:.0f} s"
-                self._context.event("Warning", "FailedPreStopHook", f"PreStopHook failed: {text}")
-            until = max(until, self._clock.monotonic() + _LEAST_GRACE)
-        container.signal(signal.Signals[lifecycle.get("stopSignal") or "SIGTERM"])
-        try:
-            async with asyncio.timeout(max(until - self._clock.monotonic(), 0)):
-                return await container.wait()
-        except TimeoutError:
-            container.kill()
-            return await container.wait()
 
     async def _end(self, container: Container, ended: Exit) -> None:
         self._context.growth.finish(self._runs.log(self._attempt))
@@ -340,15 +254,40 @@ class Workload:
         return text
 
     async def _start(self) -> Container | None:
-        """Start a run; None if it cannot be: the state says why, it counts as a failed run."""
-        resolved = await self._recipe.resolve()
-        spec = await self._recipe.spec(resolved, self._attempt)
-        self._image_id = resolved.id
+        """Start a run; None if it cannot be: the state says why, it counts as a failed run.
+
+        Waits while the disk has no room for it: nothing of it has run then.
+        """
+        pause = _RETRY
+        while True:
+            resolved = await self._recipe.resolve()
+            spec = await self._recipe.spec(resolved, self._attempt)
+            self._image_id = resolved.id
+            try:
+                container = await self._launch(spec)
+            except NoSpaceError as error:
+                if pause == _RETRY:
+                    self._context.event("Warning", "Failed", f"Error: {error}")
+                self._set(Waiting("CreateContainerError", str(error)))
+            except SandboxError as error:
+                now, last = self._clock.time(), self._id(self._attempt)
+                self._context.event("Warning", "Failed", f"Error: {error}")
+                self._begun = True
+                self._set(Terminated(128, "StartError", now, now, str(error), last))
+                return None
+            else:
+                self._context.event("Normal", "Started", f"Started container {self.name}")
+                return container
+            await self._clock.sleep(pause)
+            pause = min(pause * 2, _LONGEST_RETRY)
+
+    async def _launch(self, spec: Spec) -> Container:
+        """Start it in a thread. Raises SandboxError."""
         task = asyncio.create_task(
             asyncio.to_thread(Container.start, self._runs.directory(self._attempt), spec)
         )
         try:
-            container = await asyncio.shield(task)
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
             # The thread cannot be stopped: what it starts is ours to end.
             try:
@@ -357,14 +296,6 @@ class Workload:
             except SandboxError:
                 logger.info("container %s was given up before it started", self.name)
             raise
-        except SandboxError as error:
-            now = self._clock.time()
-            self._context.event("Warning", "Failed", f"Error: {error}")
-            self._begun = True
-            self._set(Terminated(128, "StartError", now, now, str(error), self._id(self._attempt)))
-            return None
-        self._context.event("Normal", "Started", f"Started container {self.name}")
-        return container
 
     async def _wait(self, ended: Terminated) -> None:
         """Wait before the next run, longer each time."""
@@ -390,9 +321,6 @@ class Workload:
             await self._clock.sleep(left)
         self._set(status.CREATING)
         await asyncio.to_thread(self._runs.prune, self._attempt)
-
-
-_WATCHED = ("startupProbe", "livenessProbe", "readinessProbe", "lifecycle")
 
 
 def _duration(seconds: float) -> str:

@@ -21,12 +21,20 @@ def containers(pod: Mapping[str, Any]) -> Iterator[tuple[str, JSON]]:
             yield f"spec.{group}[{index}]", item
 
 
+def asked_name(pod: Mapping[str, Any]) -> str:
+    """What admission calls a new pod: what its generated name begins with, if it has such."""
+    name, prefix = pod["metadata"]["name"], pod["metadata"].get("generateName")
+    return str(prefix if prefix and name.startswith(prefix[:58]) else name)
+
+
 def default(pod: JSON) -> None:
     """Fill in what Kubernetes fills in."""
     default_template(pod)
     spec: JSON = pod["spec"]
     spec.setdefault("enableServiceLinks", True)
-    account = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
+    if spec["terminationGracePeriodSeconds"] < 0:
+        spec["terminationGracePeriodSeconds"] = 1
+    account = spec.get("serviceAccountName") or "default"
     spec["serviceAccountName"] = spec["serviceAccount"] = account
     for _, item in containers(pod):
         _default_requests(item)
@@ -40,8 +48,8 @@ def default_template(template: JSON) -> None:
     spec.setdefault("dnsPolicy", "ClusterFirst")
     spec.setdefault("schedulerName", "default-scheduler")
     spec.setdefault("securityContext", {})
-    if spec.get("serviceAccountName"):
-        spec["serviceAccount"] = spec["serviceAccountName"]
+    if account := spec.get("serviceAccountName") or spec.get("serviceAccount"):
+        spec["serviceAccountName"] = spec["serviceAccount"] = account
     for _, item in containers(template):
         _default_container(item)
     for volume in spec.get("volumes") or ():

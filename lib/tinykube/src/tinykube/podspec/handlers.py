@@ -25,7 +25,12 @@ _HTTP_GET = Fields(
         "port": "int-or-str",
         "host": "str",
         "scheme": "str",
-        "httpHeaders": Many(Fields({"name": "str", "value": "str"})),
+        "httpHeaders": Many(
+            Fields(
+                {"name": "str", "value": "str"},
+                always=("name", "value"),
+            )
+        ),
     }
 )
 _EXEC = Fields({"command": Many("str")})
@@ -35,26 +40,29 @@ _PROBE = Fields(
         "exec": _EXEC,
         "httpGet": _HTTP_GET,
         "tcpSocket": _TCP_SOCKET,
-        "grpc": Fields({"port": "int", "service": "str"}),
+        "grpc": Fields({"port": "int", "service": "str"}, optional=("service",), always=("port",)),
         "initialDelaySeconds": "int",
         "timeoutSeconds": "int",
         "periodSeconds": "int",
         "successThreshold": "int",
         "failureThreshold": "int",
         "terminationGracePeriodSeconds": "int",
-    }
+    },
+    optional=("terminationGracePeriodSeconds",),
 )
 _HOOK = Fields(
     {
         "exec": _EXEC,
         "httpGet": _HTTP_GET,
         "tcpSocket": _TCP_SOCKET,
-        "sleep": Fields({"seconds": "int"}),
+        "sleep": Fields({"seconds": "int"}, always=("seconds",)),
     }
 )
 SHAPES: dict[str, Shape] = {
     **dict.fromkeys(PROBES, _PROBE),
-    "lifecycle": Fields({"postStart": _HOOK, "preStop": _HOOK, "stopSignal": "str"}),
+    "lifecycle": Fields(
+        {"postStart": _HOOK, "preStop": _HOOK, "stopSignal": "str"}, optional=("stopSignal",)
+    ),
     "restartPolicy": "str",
     "restartPolicyRules": Many(
         Fields(

@@ -10,7 +10,10 @@ from tinykube.objects import JSON
 from tinykube.schema import Fields, Many, Refused, Shape, Table
 from tinykube.status import Cause, duplicate, forbidden_field, required, unsupported, wrong
 
-_EXPRESSION = Fields({"key": "str", "operator": "str", "values": Many("str")})
+_EXPRESSION = Fields(
+    {"key": "str", "operator": "str", "values": Many("str")},
+    always=("key", "operator"),
+)
 _SELECTOR = Fields(
     {"matchLabels": Table("str"), "matchExpressions": Many(_EXPRESSION)}, atomic=True
 )
@@ -25,14 +28,20 @@ _POD_TERM = Fields(
         "topologyKey": "str",
         "matchLabelKeys": Many("str"),
         "mismatchLabelKeys": Many("str"),
-    }
+    },
+    always=("topologyKey",),
 )
 _HARD = "requiredDuringSchedulingIgnoredDuringExecution"
 _SOFT = "preferredDuringSchedulingIgnoredDuringExecution"
 _COMPANY = Fields(
     {
         _HARD: Many(_POD_TERM),
-        _SOFT: Many(Fields({"weight": "int", "podAffinityTerm": _POD_TERM})),
+        _SOFT: Many(
+            Fields(
+                {"weight": "int", "podAffinityTerm": _POD_TERM},
+                always=("weight", "podAffinityTerm"),
+            )
+        ),
     }
 )
 SHAPE: Mapping[str, Shape] = {
@@ -41,7 +50,12 @@ SHAPE: Mapping[str, Shape] = {
             "nodeAffinity": Fields(
                 {
                     _HARD: Fields({"nodeSelectorTerms": Many(_NODE_TERM)}, atomic=True),
-                    _SOFT: Many(Fields({"weight": "int", "preference": _NODE_TERM})),
+                    _SOFT: Many(
+                        Fields(
+                            {"weight": "int", "preference": _NODE_TERM},
+                            always=("weight", "preference"),
+                        )
+                    ),
                 }
             ),
             "podAffinity": _COMPANY,
@@ -53,7 +67,7 @@ SHAPE: Mapping[str, Shape] = {
     "preemptionPolicy": "str",
     "priority": "int",
     "schedulerName": "str",
-    "schedulingGates": Many(Fields({"name": "str"}), key="name"),
+    "schedulingGates": Many(Fields({"name": "str"}, always=("name",)), key="name"),
     "tolerations": Many(
         Fields(
             {
@@ -62,7 +76,8 @@ SHAPE: Mapping[str, Shape] = {
                 "value": "str",
                 "effect": "str",
                 "tolerationSeconds": "int",
-            }
+            },
+            optional=("tolerationSeconds",),
         )
     ),
     "topologySpreadConstraints": Many(
@@ -76,7 +91,9 @@ SHAPE: Mapping[str, Shape] = {
                 "nodeAffinityPolicy": "str",
                 "nodeTaintsPolicy": "str",
                 "matchLabelKeys": Many("str"),
-            }
+            },
+            optional=("minDomains", "nodeAffinityPolicy", "nodeTaintsPolicy"),
+            always=("maxSkew", "topologyKey", "whenUnsatisfiable"),
         ),
         key="topologyKey",
         keys=(("topologyKey", None), ("whenUnsatisfiable", None)),
@@ -92,6 +109,7 @@ _EVICTED_AFTER = 300
 GATED = {
     "type": "PodScheduled",
     "status": "False",
+    "lastProbeTime": None,
     "reason": "SchedulingGated",
     "message": "Scheduling is blocked due to non-empty scheduling gates",
 }
@@ -120,7 +138,7 @@ def validate(spec: Mapping[str, Any]) -> Iterator[Cause]:
     """The faults of a new pod's placement."""
     for key, value in (spec.get("nodeSelector") or {}).items():
         yield from _key("spec.nodeSelector", key)
-        if fault := names.label_value_fault(value):
+        for fault in names.label_value_faults(value):
             yield wrong("spec.nodeSelector", value, fault)
     if not spec["schedulerName"]:
         yield required("spec.schedulerName")
@@ -174,7 +192,7 @@ def taints(path: str, items: Iterable[Mapping[str, Any]]) -> Iterator[Cause]:
         where = f"{path}[{index}]"
         key, effect = taint.get("key", ""), taint.get("effect", "")
         yield from _key(f"{where}.key", key)
-        if fault := names.label_value_fault(taint.get("value", "")):
+        for fault in names.label_value_faults(taint.get("value", "")):
             yield wrong(f"{where}.value", taint["value"], fault)
         if not effect:
             yield required(f"{where}.effect")
@@ -211,7 +229,7 @@ def tolerations(path: str, items: Iterable[Mapping[str, Any]]) -> Iterator[Cause
                 "effect must be 'NoExecute' when `tolerationSeconds` is set",
             )
         if operator in ("", "Equal"):
-            if fault := names.label_value_fault(value):
+            for fault in names.label_value_faults(value):
                 yield wrong(f"{where}.operator", value, fault)
         elif operator == "Exists":
             if value:
@@ -306,7 +324,7 @@ def _keys(path: str, body: Mapping[str, Any], field: str) -> Iterator[Cause]:
 def _selector(path: str, selector: Mapping[str, Any] | None) -> Iterator[Cause]:
     for key, value in ((selector or {}).get("matchLabels") or {}).items():
         yield from _key(f"{path}.matchLabels", key)
-        if fault := names.label_value_fault(value):
+        for fault in names.label_value_faults(value):
             yield wrong(f"{path}.matchLabels", value, fault)
     for index, item in enumerate((selector or {}).get("matchExpressions") or ()):
         yield from _expression(f"{path}.matchExpressions[{index}]", item)
@@ -329,7 +347,7 @@ def _expression(path: str, item: Mapping[str, Any]) -> Iterator[Cause]:
         yield wrong(f"{path}.operator", operator, "not a valid selector operator")
     yield from _key(f"{path}.key", item.get("key", ""))
     for index, value in enumerate(values):
-        if fault := names.label_value_fault(value):
+        for fault in names.label_value_faults(value):
             yield wrong(f"{path}.values[{index}]", value, fault)
 
 
@@ -364,5 +382,5 @@ def _spread(
 
 
 def _key(path: str, key: str) -> Iterator[Cause]:
-    if fault := names.label_key_fault(key):
+    for fault in names.label_key_faults(key):
         yield wrong(path, key, fault)

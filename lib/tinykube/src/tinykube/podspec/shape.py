@@ -10,10 +10,18 @@ _OWN_USER = "every container runs as the one user that tinykube itself runs as"
 _VOLUME = "this kind of volume does not exist here"
 
 _KEY: dict[str, Shape] = {"name": "str", "key": "str", "optional": "bool"}
-_ITEMS = Many(Fields({"key": "str", "path": "str", "mode": "int"}), key="key")
-_FIELD_REF = Fields({"apiVersion": "str", "fieldPath": "str"}, atomic=True)
+_ITEMS = Many(
+    Fields(
+        {"key": "str", "path": "str", "mode": "int"},
+        optional=("mode",),
+        always=("key", "path"),
+    ),
+)
+_FIELD_REF = Fields({"apiVersion": "str", "fieldPath": "str"}, atomic=True, always=("fieldPath",))
 _RESOURCE_REF = Fields(
-    {"containerName": "str", "resource": "str", "divisor": "quantity"}, atomic=True
+    {"containerName": "str", "resource": "str", "divisor": "quantity"},
+    atomic=True,
+    always=("resource", "divisor"),
 )
 _DOWNWARD = Many(
     Fields(
@@ -22,9 +30,10 @@ _DOWNWARD = Many(
             "mode": "int",
             "fieldRef": _FIELD_REF,
             "resourceFieldRef": _RESOURCE_REF,
-        }
+        },
+        optional=("mode",),
+        always=("path",),
     ),
-    key="path",
 )
 _SECRET_SOURCE: dict[str, Shape] = {"items": _ITEMS, "optional": "bool"}
 _ENV = Fields(
@@ -33,15 +42,18 @@ _ENV = Fields(
         "value": "str",
         "valueFrom": Fields(
             {
-                "secretKeyRef": Fields(_KEY, atomic=True),
-                "configMapKeyRef": Fields(_KEY, atomic=True),
+                "secretKeyRef": Fields(_KEY, atomic=True, optional=("optional",), always=("key",)),
+                "configMapKeyRef": Fields(
+                    _KEY, atomic=True, optional=("optional",), always=("key",)
+                ),
                 "fieldRef": _FIELD_REF,
                 "resourceFieldRef": _RESOURCE_REF,
             }
         ),
-    }
+    },
+    always=("name",),
 )
-_NAMED = Fields({"name": "str", "optional": "bool"})
+_NAMED = Fields({"name": "str", "optional": "bool"}, optional=("optional",))
 _SECURITY: dict[str, Shape] = {
     "privileged": Refused("there are no privileged containers here", (False,)),
     "allowPrivilegeEscalation": Refused("no container can gain privileges here", (False,)),
@@ -79,7 +91,8 @@ _POD_SECURITY = Fields(
         "supplementalGroups": Refused(_OWN_USER),
         "supplementalGroupsPolicy": Refused(_OWN_USER),
         "sysctls": Refused("kernel parameters cannot be set here"),
-    }
+    },
+    optional=("runAsUser", "runAsGroup", "runAsNonRoot", "fsGroup", "fsGroupChangePolicy"),
 )
 _CONTAINER: dict[str, Shape] = {
     "name": "str",
@@ -109,7 +122,8 @@ _CONTAINER: dict[str, Shape] = {
                 "recursiveReadOnly": Refused(
                     "read-only mounts are so in full", ("Disabled", "IfPossible")
                 ),
-            }
+            },
+            always=("name", "mountPath"),
         ),
         key="mountPath",
     ),
@@ -121,12 +135,16 @@ _CONTAINER: dict[str, Shape] = {
                 "protocol": "str",
                 "hostIP": Refused("containers use the host's network; bind the address instead"),
                 "hostPort": Refused("containers use the host's network; bind the port instead"),
-            }
+            },
+            always=("containerPort",),
         ),
         key="containerPort",
         keys=(("containerPort", None), ("protocol", "TCP")),
     ),
-    "securityContext": Fields({**_IDENTITY, **_SECURITY}),
+    "securityContext": Fields(
+        {**_IDENTITY, **_SECURITY},
+        optional=("runAsUser", "runAsGroup", "runAsNonRoot", "readOnlyRootFilesystem"),
+    ),
     "terminationMessagePath": "str",
     "terminationMessagePolicy": "str",
     "stdin": Refused("a container's standard input is empty here", (False,)),
@@ -143,34 +161,49 @@ SOURCES: dict[str, Shape] = {
             "sizeLimit": "quantity",
         }
     ),
-    "persistentVolumeClaim": Fields({"claimName": "str", "readOnly": "bool"}),
-    "secret": Fields({**_SECRET_SOURCE, "secretName": "str", "defaultMode": "int"}),
-    "configMap": Fields({**_SECRET_SOURCE, "name": "str", "defaultMode": "int"}),
-    "downwardAPI": Fields({"items": _DOWNWARD, "defaultMode": "int"}),
+    "persistentVolumeClaim": Fields(
+        {"claimName": "str", "readOnly": "bool"}, always=("claimName",)
+    ),
+    "secret": Fields(
+        {**_SECRET_SOURCE, "secretName": "str", "defaultMode": "int"},
+        optional=("optional", "defaultMode"),
+    ),
+    "configMap": Fields(
+        {**_SECRET_SOURCE, "name": "str", "defaultMode": "int"},
+        optional=("optional", "defaultMode"),
+    ),
+    "downwardAPI": Fields({"items": _DOWNWARD, "defaultMode": "int"}, optional=("defaultMode",)),
     "projected": Fields(
         {
             "defaultMode": "int",
             "sources": Many(
                 Fields(
                     {
-                        "secret": Fields({**_SECRET_SOURCE, "name": "str"}),
-                        "configMap": Fields({**_SECRET_SOURCE, "name": "str"}),
+                        "secret": Fields(
+                            {**_SECRET_SOURCE, "name": "str"}, optional=("optional",)
+                        ),
+                        "configMap": Fields(
+                            {**_SECRET_SOURCE, "name": "str"}, optional=("optional",)
+                        ),
                         "downwardAPI": Fields({"items": _DOWNWARD}),
                         "serviceAccountToken": Fields(
-                            {"audience": "str", "expirationSeconds": "int", "path": "str"}
+                            {"audience": "str", "expirationSeconds": "int", "path": "str"},
+                            optional=("expirationSeconds",),
+                            always=("path",),
                         ),
                     }
                 )
             ),
-        }
+        },
+        optional=("defaultMode",),
     ),
     "image": Fields({"reference": "str", "pullPolicy": "str"}),
-    "hostPath": Fields({"path": "str", "type": "str"}),
+    "hostPath": Fields({"path": "str", "type": "str"}, optional=("type",), always=("path",)),
 }
 _STATES = Fields(
     {
         "waiting": Fields({"reason": "str", "message": "str"}),
-        "running": Fields({"startedAt": "time"}),
+        "running": Fields({"startedAt": "time"}, always=("startedAt",)),
         "terminated": Fields(
             {
                 "exitCode": "int",
@@ -180,7 +213,8 @@ _STATES = Fields(
                 "startedAt": "time",
                 "finishedAt": "time",
                 "containerID": "str",
-            }
+            },
+            always=("exitCode", "startedAt", "finishedAt"),
         ),
     }
 )
@@ -201,16 +235,21 @@ _CONTAINER_STATUSES = Many(
             "volumeMounts": "any",
             "user": "any",
             "stopSignal": "str",
-        }
+        },
+        optional=("started", "stopSignal"),
+        always=("name", "state", "lastState", "ready", "restartCount", "image", "imageID"),
     ),
+)
+_CONTAINERS = Many(
+    Fields(_CONTAINER, optional=("restartPolicy",), always=("name", "resources")), key="name"
 )
 SHAPE = schema.kind(
     {
         "spec": Fields(
             {
                 **placement.SHAPE,
-                "containers": Many(Fields(_CONTAINER), key="name"),
-                "initContainers": Many(Fields(_CONTAINER), key="name"),
+                "containers": _CONTAINERS,
+                "initContainers": _CONTAINERS,
                 "volumes": Many(
                     Fields(
                         {
@@ -220,7 +259,8 @@ SHAPE = schema.kind(
                                 name: Refused(_VOLUME)
                                 for name in ("csi", "ephemeral", "gitRepo", "iscsi", "nfs", "rbd")
                             },
-                        }
+                        },
+                        always=("name",),
                     ),
                     key="name",
                 ),
@@ -233,11 +273,12 @@ SHAPE = schema.kind(
                 "securityContext": _POD_SECURITY,
                 "hostname": "str",
                 "hostAliases": Many(
-                    Fields({"ip": "str", "hostnames": Many("str", key="*")}), key="ip"
+                    Fields({"ip": "str", "hostnames": Many("str")}, always=("ip",)),
+                    key="ip",
                 ),
                 "enableServiceLinks": "bool",
                 "dnsPolicy": "str",
-                "imagePullSecrets": Many(Fields({"name": "str"}), key="name"),
+                "imagePullSecrets": Many(Fields({"name": "str"}, atomic=True), key="name"),
                 "os": Fields({"name": Refused("this is Linux", ("linux",))}),
                 "subdomain": "str",
                 "dnsConfig": Refused("pods use the host's resolver"),
@@ -250,11 +291,22 @@ SHAPE = schema.kind(
                 "shareProcessNamespace": Refused("containers do not share processes", (False,)),
                 "setHostnameAsFQDN": Refused("there is no cluster DNS here", (False,)),
                 "priorityClassName": "str",
-                "readinessGates": Many(Fields({"conditionType": "str"})),
+                "readinessGates": Many(
+                    Fields({"conditionType": "str"}, always=("conditionType",))
+                ),
                 "resources": Refused("resources of a whole pod are not known; use containers'"),
                 "overhead": Refused("pod overhead is not known here"),
                 "ephemeralContainers": Refused("ephemeral containers do not exist here"),
-            }
+            },
+            optional=(
+                "preemptionPolicy",
+                "priority",
+                "runtimeClassName",
+                "activeDeadlineSeconds",
+                "terminationGracePeriodSeconds",
+                "automountServiceAccountToken",
+                "enableServiceLinks",
+            ),
         ),
         "status": Fields(
             {
@@ -271,14 +323,15 @@ SHAPE = schema.kind(
                             "lastTransitionTime": "time",
                             "lastProbeTime": "time",
                             "observedGeneration": "int",
-                        }
+                        },
+                        always=("type", "status", "lastProbeTime", "lastTransitionTime"),
                     ),
                     key="type",
                 ),
                 "hostIP": "str",
-                "hostIPs": Many(Fields({"ip": "str"}), key="ip"),
+                "hostIPs": Many(Fields({"ip": "str"}, always=("ip",)), key="ip", atomic=True),
                 "podIP": "str",
-                "podIPs": Many(Fields({"ip": "str"}), key="ip"),
+                "podIPs": Many(Fields({"ip": "str"}, always=("ip",)), key="ip"),
                 "startTime": "time",
                 "qosClass": "str",
                 "nominatedNodeName": "str",
@@ -288,5 +341,6 @@ SHAPE = schema.kind(
                 "ephemeralContainerStatuses": _CONTAINER_STATUSES,
             }
         ),
-    }
+    },
+    always=("spec", "status"),
 )

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tinykube import names, quantity
+from tinykube import names, quantity, resourcelist
 from tinykube.objects import JSON
 from tinykube.podspec import handlers, placement
 from tinykube.podspec.defaults import containers
@@ -35,8 +35,15 @@ _FIELD_PATHS = (
     "status.podIP",
     "status.podIPs",
 )
+# Fields of a pod that cannot be had in a variable.
+_FIELDS_ELSEWHERE = (
+    "metadata.annotations",
+    "metadata.labels",
+    "spec.restartPolicy",
+    "spec.schedulerName",
+    "status.phase",
+)
 _FIELD_KEYED = re.compile(r"metadata\.(labels|annotations)\['[^']{1,317}'\]")
-_SCHEDULED = ("cpu", "memory", "ephemeral-storage")
 
 
 def validate(pod: Mapping[str, Any]) -> list[Cause]:
@@ -70,21 +77,14 @@ def template_faults(template: Mapping[str, Any], path: str) -> list[Cause]:
 
 def _pod_level(spec: Mapping[str, Any]) -> Iterator[Cause]:
     if spec["restartPolicy"] not in ("Always", "OnFailure", "Never"):
-        yield unsupported(
-            "spec.restartPolicy", spec["restartPolicy"], ("Always", "OnFailure", "Never")
-        )
+        allowed = ("Always", "OnFailure", "Never")
+        yield unsupported("spec.restartPolicy", spec["restartPolicy"], allowed, ordered=True)
     if spec["dnsPolicy"] not in ("ClusterFirst", "ClusterFirstWithHostNet", "Default"):
         yield unsupported("spec.dnsPolicy", spec["dnsPolicy"], ("ClusterFirst", "Default"))
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None and not 1 <= deadline <= 2**31 - 1:
         yield wrong(
             "spec.activeDeadlineSeconds", deadline, "must be between 1 and 2147483647, inclusive"
-        )
-    if spec["terminationGracePeriodSeconds"] < 0:
-        yield wrong(
-            "spec.terminationGracePeriodSeconds",
-            spec["terminationGracePeriodSeconds"],
-            "must be greater than or equal to 0",
         )
     if fault := names.subdomain_fault(spec["serviceAccountName"]):
         yield wrong("spec.serviceAccountName", spec["serviceAccountName"], fault)
@@ -95,7 +95,7 @@ def _pod_level(spec: Mapping[str, Any]) -> Iterator[Cause]:
     yield from placement.validate(spec)
     yield from _identity("spec.securityContext", spec["securityContext"])
     for index, gate in enumerate(spec.get("readinessGates") or ()):
-        if fault := names.label_key_fault(gate.get("conditionType", "")):
+        for fault in names.label_key_faults(gate.get("conditionType", "")):
             where = f"spec.readinessGates[{index}].conditionType"
             yield wrong(where, gate.get("conditionType", ""), fault)
     for index, alias in enumerate(spec.get("hostAliases") or ()):
@@ -147,6 +147,7 @@ def _container(
             f"{path}.terminationMessagePolicy",
             container["terminationMessagePolicy"],
             ("File", "FallbackToLogsOnError"),
+            ordered=True,
         )
     yield from handlers.validate(path, container, init=path.startswith("spec.initContainers"))
     yield from _identity(f"{path}.securityContext", container.get("securityContext") or {})
@@ -169,10 +170,18 @@ def _environment(path: str, container: Mapping[str, Any]) -> Iterator[Cause]:
         source = variable.get("valueFrom")
         if source is None:
             continue
-        if variable.get("value"):
-            yield wrong(f"{where}.valueFrom", "", "may not be specified when `value` is not empty")
-        if len(source) != 1:
-            yield wrong(f"{where}.valueFrom", "", "must specify exactly one source")
+        why = ""
+        if not source:
+            why = (
+                "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, "
+                "`secretKeyRef` or `fileKeyRef`"
+            )
+        elif variable.get("value"):
+            why = "may not be specified when `value` is not empty"
+        elif len(source) > 1:
+            why = "may not have more than one field specified at a time"
+        if why:
+            yield wrong(f"{where}.valueFrom", "", why)
         for kind, reference in source.items():
             yield from _reference(f"{where}.valueFrom.{kind}", kind, reference)
     for index, item in enumerate(container.get("envFrom") or ()):
@@ -191,16 +200,20 @@ def _reference(path: str, kind: str, reference: Mapping[str, Any]) -> Iterator[C
             field = reference.get("fieldPath", "")
             if not field:
                 yield required(f"{path}.fieldPath")
+            elif field in _FIELDS_ELSEWHERE:
+                yield unsupported(f"{path}.fieldPath", field, _FIELD_PATHS)
             elif field not in _FIELD_PATHS and not _FIELD_KEYED.fullmatch(field):
-                allowed = (*_FIELD_PATHS, "metadata.labels['KEY']", "metadata.annotations['KEY']")
-                yield unsupported(f"{path}.fieldPath", field, allowed)
+                why = f"error converting fieldPath: field label not supported: {field[:200]}"
+                yield wrong(f"{path}.fieldPath", field, why)
         case "resourceFieldRef":
             resource = reference.get("resource", "")
-            resources = tuple(
-                f"{group}.{name}" for group in ("limits", "requests") for name in _SCHEDULED
-            )
-            if resource not in resources:
-                yield unsupported(f"{path}.resource", resource, resources)
+            known = [
+                f"{group}.{name}"
+                for group in ("limits", "requests")
+                for name in resourcelist.COMPUTE
+            ]
+            if resource not in known:
+                yield unsupported(f"{path}.resource", resource, known)
         case _:
             if not reference.get("name"):
                 yield required(f"{path}.name")
@@ -220,7 +233,7 @@ def _mounts(
         name, target = mount.get("name", ""), mount.get("mountPath", "")
         if not name:
             yield required(f"{where}.name")
-        elif name not in volumes:
+        if name not in volumes:
             yield missing(f"{where}.name", name)
         if not target:
             yield required(f"{where}.mountPath")
@@ -252,27 +265,20 @@ def _relative(path: str, value: str) -> Iterator[Cause]:
         yield wrong(path, value, "must not contain NUL")
 
 
-def _resources(path: str, resources: Mapping[str, Any]) -> Iterator[Cause]:
-    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+def _resources(path: str, given: Mapping[str, Any]) -> Iterator[Cause]:
+    limits, requests = given.get("limits") or {}, given.get("requests") or {}
     for group, amounts in (("limits", limits), ("requests", requests)):
-        for name, amount in amounts.items():
-            where = f"{path}.{group}[{name[:80]}]"
-            if name not in _SCHEDULED and "/" not in name:
-                yield wrong(where, name, "must be a standard resource for containers")
-            elif name not in _SCHEDULED and (fault := names.label_key_fault(name)):
-                yield wrong(where, name, fault)
-            value = quantity.parse(amount)
-            if value < 0:
-                yield wrong(where, amount, "must be greater than or equal to 0")
-            elif name not in _SCHEDULED and value.denominator != 1:
-                yield wrong(where, amount, "must be an integer")
+        yield from resourcelist.amount_faults(
+            f"{path}.{group}", amounts, resourcelist.container_faults
+        )
     for name, amount in requests.items():
         limit = limits.get(name)
         where = f"{path}.requests"
         if limit is None:
-            if name not in _SCHEDULED and "/" in name:
-                yield required(f"{path}.limits[{name[:80]}]", "Limit must be set for it")
-        elif name not in _SCHEDULED and quantity.parse(amount) != quantity.parse(limit):
+            if resourcelist.exact(name):
+                why = "Limit must be set for non overcommitable resources"
+                yield required(f"{path}.limits", why)
+        elif resourcelist.exact(name) and quantity.parse(amount) != quantity.parse(limit):
             yield wrong(where, amount, f"must be equal to {name} limit of {limit}")
         elif quantity.parse(amount) > quantity.parse(limit):
             yield wrong(where, amount, f"must be less than or equal to {name} limit of {limit}")
@@ -282,7 +288,7 @@ def _ports(path: str, container: Mapping[str, Any]) -> Iterator[Cause]:
     for index, port in enumerate(container.get("ports") or ()):
         where = f"{path}.ports[{index}]"
         number = port.get("containerPort")
-        if number is None:
+        if not number:
             yield required(f"{where}.containerPort")
         elif not 1 <= number <= 65535:
             yield wrong(f"{where}.containerPort", number, "must be between 1 and 65535, inclusive")
@@ -417,20 +423,30 @@ def _projection(path: str, item: Mapping[str, Any]) -> Iterator[Cause]:
 
 def changed(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[Cause]:
     """The faults of a pod that is to replace `old`: a pod's spec does not change."""
-    free = ("tolerations", "schedulingGates")
-    before = {key: value for key, value in old["spec"].items() if key not in free}
-    after = {key: value for key, value in new["spec"].items() if key not in free}
-    faults = list(placement.changed(new["spec"], old["spec"]))
-    if before == after:
-        return faults
+    before, after = old["spec"], new["spec"]
+    faults = validate(new)
+    for group in ("containers", "initContainers"):
+        if len(before.get(group) or ()) != len(after.get(group) or ()):
+            why = "pod updates may not add or remove containers"
+            return [*faults, forbidden_field(f"spec.{group}", why)]
+    free = {"tolerations", "schedulingGates"}
+    was, now = (item.get("activeDeadlineSeconds") for item in (before, after))
+    deadline = "spec.activeDeadlineSeconds"
+    if was is not None and now is None:
+        why = "must not update from a positive integer to nil value"
+        faults.append(wrong(deadline, None, why))
+        free.add("activeDeadlineSeconds")
+    elif was is not None and now is not None and now > was:
+        return [*faults, wrong(deadline, now, "must be less than or equal to previous value")]
+    faults += placement.changed(after, before)
     fields = sorted(
-        key for key in before.keys() | after.keys() if before.get(key) != after.get(key)
+        key for key in (before.keys() | after.keys()) - free if before.get(key) != after.get(key)
     )
-    return faults + [
-        forbidden_field(
-            f"spec.{field}",
+    if fields:
+        why = (
             "pod updates may not change fields other than `spec.tolerations` (only additions) and "
-            "`spec.schedulingGates` (only removals) here; delete the pod and create it anew",
+            f"`spec.schedulingGates` (only removals) here, but {', '.join(fields)} would change; "
+            "delete the pod and create it anew"
         )
-        for field in fields
-    ]
+        faults.append(forbidden_field("spec", why))
+    return faults

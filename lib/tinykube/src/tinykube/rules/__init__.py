@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from tinykube import kinds
 from tinykube.crd.definition import DefinitionRules
 from tinykube.kinds import Resource
+from tinykube.rules.apps import StatefulSetRules
 from tinykube.rules.base import Rules
 from tinykube.rules.batch import JobRules
 from tinykube.rules.classes import (
@@ -59,6 +60,7 @@ _RULES: Mapping[str, Rules] = {
     kinds.NODES.key: NodeRules(),
     kinds.PODS.key: PodRules(),
     kinds.JOBS.key: JobRules(),
+    kinds.STATEFUL_SETS.key: StatefulSetRules(),
     kinds.SERVICES.key: ServiceRules(),
     kinds.ENDPOINTS.key: EndpointsRules(),
     kinds.SLICES.key: SliceRules(),

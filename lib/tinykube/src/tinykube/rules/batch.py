@@ -46,17 +46,17 @@ class JobRules(Rules):
         spec.setdefault("manualSelector", False)
         for rule in (policy or {}).get("rules") or ():
             for pattern in rule.get("onPodConditions") or ():
-                pattern.setdefault("status", "True")
+                pattern["status"] = pattern.get("status") or "True"
         template: JSON = spec.setdefault("template", {})
         podspec.default_template(template)
         if old is None:
             new["status"] = {}
+            if podspec.asked_name(new) != objects.name(new):
+                # As in Kubernetes, it does not get the labels that select its pods.
+                _label(new)
             if not spec["manualSelector"]:
                 _select(new)
-            if not new["metadata"].get("labels") and (template.get("metadata") or {}).get(
-                "labels"
-            ):
-                new["metadata"]["labels"] = objects.copy(template["metadata"]["labels"])
+            _label(new)
 
     def validate(self, new: JSON, old: JSON | None) -> Iterable[Cause]:
         """See Rules."""
@@ -64,9 +64,24 @@ class JobRules(Rules):
         if old is None:
             faults += _template(new["spec"])
             faults += _selector(new)
+            faults += _hostname(new)
         else:
             faults += _changed(new["spec"], old)
         return faults
+
+    def warnings(self, new: JSON, old: JSON | None) -> Iterator[str]:
+        """See Rules."""
+        if old is None:
+            yield from podspec.of_name(new, "Pod names and hostnames")
+        if old is None or new["spec"] != old["spec"]:
+            yield from podspec.warnings(new["spec"]["template"], "spec.template")
+
+
+def _label(job: JSON) -> None:
+    """Give a Job without labels those of its pods."""
+    labels = (job["spec"]["template"].get("metadata") or {}).get("labels")
+    if labels and not job["metadata"].get("labels"):
+        job["metadata"]["labels"] = objects.copy(labels)
 
 
 def _select(job: JSON) -> None:
@@ -94,6 +109,17 @@ def _selector(job: JSON) -> Iterator[Cause]:
             labels or None,
             "`selector` does not match template `labels`",
         )
+
+
+def _hostname(job: JSON) -> Iterator[Cause]:
+    """What is wrong with the names of hosts that an indexed Job makes of its own."""
+    spec, name = job["spec"], objects.name(job)
+    if spec["completionMode"] != "Indexed" or (spec.get("completions") or 0) <= 0:
+        return
+    last = f"{name}-{spec['completions'] - 1}"
+    if names.label_fault(last):
+        why = f"will not able to create pod with invalid DNS label: {last}"
+        yield wrong("metadata.name", name, why)
 
 
 def _spec(spec: Mapping[str, Any]) -> Iterator[Cause]:
@@ -197,7 +223,7 @@ def _failure_rule(
         yield from _exit_codes(f"{path}.onExitCodes", codes, containers)
     for index, pattern in enumerate(conditions or ()):
         where = f"{path}.onPodConditions[{index}]"
-        if fault := names.label_key_fault(pattern.get("type", "")):
+        for fault in names.label_key_faults(pattern.get("type", "")):
             yield wrong(f"{where}.type", pattern.get("type", ""), fault)
         if pattern["status"] not in ("True", "False", "Unknown"):
             yield unsupported(f"{where}.status", pattern["status"], ("True", "False", "Unknown"))

@@ -30,7 +30,7 @@ SYSTEM_PRIORITIES = (
     ),
 )
 _HIGHEST = 1_000_000_000
-_POLICIES = '"PreemptLowerPriority", "Never"'
+_POLICIES = ("PreemptLowerPriority", "Never")
 
 
 class PriorityClassRules(Rules):
@@ -43,6 +43,13 @@ class PriorityClassRules(Rules):
 
     def validate(self, new: JSON, old: JSON | None) -> Iterator[Cause]:
         """See Rules."""
+        if old:
+            if new["value"] != old["value"]:
+                yield forbidden_field("value", "may not be changed in an update.")
+            policy = new["preemptionPolicy"]
+            if policy != old["preemptionPolicy"]:
+                yield wrong("preemptionPolicy", policy, "field is immutable")
+            return
         name = objects.name(new)
         known = {name: value for name, value, _ in SYSTEM_PRIORITIES}
         if name.startswith("system-"):
@@ -58,13 +65,8 @@ class PriorityClassRules(Rules):
                 "value", f"maximum allowed value of a user defined priority is {_HIGHEST}"
             )
         policy = new["preemptionPolicy"]
-        if policy not in ("PreemptLowerPriority", "Never"):
-            message = f'Unsupported value: "{policy[:80]}": supported values: {_POLICIES}'
-            yield Cause("FieldValueNotSupported", message, "preemptionPolicy")
-        if old:
-            for field in ("value", "preemptionPolicy"):
-                if new[field] != old[field]:
-                    yield wrong(field, new[field], "field is immutable")
+        if policy not in _POLICIES:
+            yield unsupported("preemptionPolicy", policy, _POLICIES, ordered=True)
 
     def admit(self, registry: Registry, caller: Caller, new: JSON, old: JSON | None) -> None:
         """See Rules."""

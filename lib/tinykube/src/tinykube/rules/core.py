@@ -9,9 +9,12 @@ from typing import Any
 from tinykube import names, objects
 from tinykube.objects import JSON
 from tinykube.rules.base import Rules
+from tinykube.rules.metadata import finalizer
 from tinykube.status import Cause, forbidden_field, required, wrong
 
 _MAX_DATA = 2**20
+# Kubernetes' own finalizer in a namespace's spec: its contents have still to go.
+_EMPTIED = "kubernetes"
 
 
 class NamespaceRules(Rules):
@@ -19,11 +22,32 @@ class NamespaceRules(Rules):
 
     def prepare(self, new: JSON, old: JSON | None) -> None:
         """See Rules."""
-        new["spec"] = old["spec"] if old else {"finalizers": ["kubernetes"]}
         if old is None:
+            given = (new.get("spec") or {}).get("finalizers") or []
+            own = [] if _EMPTIED in given else [_EMPTIED]
+            new["spec"] = {"finalizers": [*given, *own]}
             new["status"] = {"phase": "Active"}
+        else:
+            # Those who empty it take their names off by a request of its own.
+            new["spec"] = old["spec"]
         labels = new["metadata"].setdefault("labels", {})
         labels["kubernetes.io/metadata.name"] = objects.name(new)
+
+    def validate(self, new: JSON, old: JSON | None) -> Iterator[Cause]:
+        """See Rules."""
+        del old
+        for name in new["spec"].get("finalizers") or ():
+            yield from finalizer("spec.finalizers", name)
+
+    def validate_status(self, new: JSON, old: JSON) -> Iterator[Cause]:
+        """See Rules."""
+        yield from self.validate(new, old)
+        going = objects.terminating(new)
+        phase = (new.get("status") or {}).get("phase", "")
+        allowed, state = ("Terminating", "not empty") if going else ("Active", "empty")
+        if phase != allowed:
+            why = f"may only be '{allowed}' if `deletionTimestamp` is {state}"
+            yield wrong("status.Phase", phase, why)
 
 
 class SecretRules(Rules):
@@ -34,12 +58,14 @@ class SecretRules(Rules):
         for key, value in new.pop("stringData", {}).items():
             encoded = base64.b64encode(value.encode("utf-8", "surrogatepass")).decode("ascii")
             new.setdefault("data", {})[key] = encoded
-        new.setdefault("type", old["type"] if old else "Opaque")
+        del old
+        # As in Kubernetes, who replaces one of another type must name that type.
+        new.setdefault("type", "Opaque")
 
     def validate(self, new: JSON, old: JSON | None) -> Iterator[Cause]:
         """See Rules."""
         yield from _keys("data", new.get("data") or {})
-        yield from _size((new.get("data") or {}).values(), "data")
+        yield from _size(map(_decoded, (new.get("data") or {}).values()), "data")
         yield from _typed(new)
         if old:
             yield from _immutable(new, old, ("data",))
@@ -54,6 +80,8 @@ _NEEDED = {
     "kubernetes.io/dockercfg": (".dockercfg",),
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
 }
+_TOKENS = "kubernetes.io/service-account-token"
+_ACCOUNT = "kubernetes.io/service-account.name"
 _BASIC = ("username", "password")
 
 
@@ -63,6 +91,8 @@ def _typed(new: JSON) -> Iterator[Cause]:
         # An empty certificate will do; an empty key to log in with will not.
         if key not in data or (new["type"].endswith("ssh-auth") and not data[key]):
             yield required(f"data[{key}]")
+    if new["type"] == _TOKENS and not (new["metadata"].get("annotations") or {}).get(_ACCOUNT):
+        yield required(f"metadata.annotations[{_ACCOUNT}]")
     if new["type"] == "kubernetes.io/basic-auth" and not any(key in data for key in _BASIC):
         for key in _BASIC:
             yield required(f"data[{key}]")
@@ -71,6 +101,11 @@ def _typed(new: JSON) -> Iterator[Cause]:
 class ConfigMapRules(Rules):
     """Config maps: a key is either text or binary."""
 
+    def prepare(self, new: JSON, old: JSON | None) -> None:
+        """See Rules."""
+        if old is None and new.get("binaryData") == {}:
+            del new["binaryData"]
+
     def validate(self, new: JSON, old: JSON | None) -> Iterator[Cause]:
         """See Rules."""
         text, binary = new.get("data") or {}, new.get("binaryData") or {}
@@ -78,7 +113,8 @@ class ConfigMapRules(Rules):
         yield from _keys("binaryData", binary)
         for key in text.keys() & binary.keys():
             yield wrong(f"data[{key}]", key, "duplicate of key present in binaryData")
-        yield from _size((*text.values(), *binary.values()), "")
+        texts = (value.encode("utf-8", "surrogatepass") for value in text.values())
+        yield from _size((*texts, *map(_decoded, binary.values())), "")
         if old:
             yield from _immutable(new, old, ("data", "binaryData"))
 
@@ -89,7 +125,11 @@ def _keys(field: str, data: Mapping[str, Any]) -> Iterator[Cause]:
             yield wrong(f"{field}[{key[:80]}]", key, fault)
 
 
-def _size(values: Iterable[str], field: str) -> Iterator[Cause]:
+def _decoded(value: str) -> bytes:
+    return base64.b64decode(value)
+
+
+def _size(values: Iterable[bytes], field: str) -> Iterator[Cause]:
     if sum(map(len, values)) > _MAX_DATA:
         yield Cause(
             "FieldValueTooLong", f"Too long: may not be more than {_MAX_DATA} bytes", field
@@ -103,44 +143,62 @@ def _immutable(new: JSON, old: JSON, fields: Iterable[str]) -> Iterator[Cause]:
     if not new.get("immutable"):
         yield forbidden_field("immutable", why)
     for field in fields:
-        if (new.get(field) or {}) != (old.get(field) or {}):
+        # Of bytes Kubernetes takes even an empty map for another one than none.
+        empty: JSON | None = None if field == "binaryData" else {}
+        if new.get(field, empty) != old.get(field, empty):
             yield forbidden_field(field, why)
 
 
-class EventRules(Rules):
-    """Events: about an object of their own namespace."""
+_LONGEST = 128
 
-    def prepare(self, new: JSON, old: JSON | None) -> None:
-        """See Rules."""
-        del old
-        new.setdefault("involvedObject", {})
-        new.setdefault("type", "Normal")
+
+class EventRules(Rules):
+    """Events: about an object of their own namespace; those with a moment say who tells of it."""
+
+    apart = True
 
     def validate(self, new: JSON, old: JSON | None) -> Iterator[Cause]:
         """See Rules."""
         del old
-        about = new["involvedObject"].get("namespace", "")
-        # What is about an object of the whole cluster is in the namespace default.
-        if (about or "default") != objects.namespace(new):
-            yield wrong("involvedObject.namespace", about, "does not match event.namespace")
+        yield from _event(new, "reportingComponent", "message")
+
+
+def _event(new: JSON, reporter: str, words: str) -> Iterator[Cause]:
+    about = (new.get("involvedObject") or new.get("regarding") or {}).get("namespace", "")
+    home = objects.namespace(new)
+    anywhere = ("default", "kube-system") if new.get("eventTime") else ("default",)
+    # What is about an object of the whole cluster is in the namespace default.
+    if (about and about != home and not new.get("eventTime")) or (
+        not about and home not in anywhere
+    ):
+        yield wrong("involvedObject.namespace", about, "does not match event.namespace")
+    if not new.get("eventTime"):
+        return
+    name = new.get(reporter, "")
+    if not name:
+        yield required(reporter)
+    for fault in names.label_key_faults(name):
+        yield wrong(reporter, name, fault)
+    for field in ("reportingInstance", "action", "reason"):
+        if not new.get(field):
+            yield required(field)
+        elif len(new[field]) > _LONGEST:
+            yield wrong(field, "", f"can have at most {_LONGEST} characters")
+    if len(new.get(words, "")) > 1024:
+        yield wrong("message", "", "can have at most 1024 characters")
 
 
 class EventViewRules(Rules):
     """Events as `events.k8s.io` has them: those that are made by it say all of themselves."""
 
+    apart = True
+
     def validate(self, new: JSON, old: JSON | None) -> Iterator[Cause]:
         """See Rules."""
-        about = (new.get("regarding") or {}).get("namespace", "")
-        if (about or "default") != objects.namespace(new):
-            yield wrong("involvedObject.namespace", about, "does not match event.namespace")
+        yield from _event(new, "reportingController", "note")
         if old is not None:
             return
         if not new.get("eventTime"):
             yield required("eventTime")
         if new.get("type") not in ("Normal", "Warning"):
             yield wrong("type", "", f"has invalid value: {new.get('type', '')}")
-        if not new.get("eventTime"):
-            return
-        for field in ("reportingController", "reportingInstance", "action", "reason"):
-            if not new.get(field):
-                yield required(field)

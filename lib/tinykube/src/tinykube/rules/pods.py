@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from tinykube import kinds, objects, podspec
@@ -10,7 +10,7 @@ from tinykube.admission import priorities, ranges
 from tinykube.objects import JSON
 from tinykube.rbac import Attributes, Caller
 from tinykube.rules.base import Rules
-from tinykube.status import Cause, forbidden, invalid
+from tinykube.status import Cause, forbidden
 
 if TYPE_CHECKING:
     from tinykube.registry import Registry
@@ -31,16 +31,11 @@ class PodRules(Rules):
             return podspec.changed(new, old)
         return podspec.validate(new)
 
-    def admit(self, registry: Registry, caller: Caller, new: JSON, old: JSON | None) -> None:
+    def complete(self, registry: Registry, caller: Caller, new: JSON, old: JSON | None) -> None:
         """See Rules."""
+        del caller
         if old:
             return
-        self._host_paths(registry, caller, new)
-        if ranges.fill(registry, new) and (faults := podspec.validate(new)):
-            raise invalid("Pod", "", objects.name(new), faults)
-        new["status"] = {"phase": "Pending", "qosClass": podspec.quality(new)}
-        if new["spec"].get("schedulingGates"):
-            new["status"]["conditions"] = [{**podspec.GATED, "lastTransitionTime": objects.now()}]
         namespace, spec = objects.namespace(new), new["spec"]
         name = spec["serviceAccountName"]
         account = registry.store.load(kinds.SERVICE_ACCOUNTS.key, namespace, name)
@@ -48,17 +43,33 @@ class PodRules(Rules):
             raise forbidden(
                 "pods",
                 "",
-                objects.name(new),
+                podspec.asked_name(new),
                 f"error looking up service account {namespace}/{name}: "
                 f'serviceaccount "{name}" not found',
             )
         wanted = spec.get("automountServiceAccountToken")
         if wanted is None:
             wanted = account.get("automountServiceAccountToken", True)
+        ranges.fill(registry, new)
         if wanted:
             podspec.mount_token(new)
         priorities.prioritize(registry, new)
         priorities.check_runtime(registry, new)
+        new["status"] = {"phase": "Pending", "qosClass": podspec.quality(new)}
+        if spec.get("schedulingGates"):
+            new["status"]["conditions"] = [{**podspec.GATED, "lastTransitionTime": objects.now()}]
+
+    def warnings(self, new: JSON, old: JSON | None) -> Iterator[str]:
+        """See Rules."""
+        if old is None:
+            yield from podspec.of_name(new, "the Pod's hostname")
+            yield from podspec.warnings(new)
+
+    def admit(self, registry: Registry, caller: Caller, new: JSON, old: JSON | None) -> None:
+        """See Rules."""
+        if old:
+            return
+        self._host_paths(registry, caller, new)
         ranges.check_pod(registry, new)
 
     def _host_paths(self, registry: Registry, caller: Caller, pod: JSON) -> None:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tinykube import names, quantity
+from tinykube import names, quantity, resourcelist
 from tinykube.admission import quotas, ranges
 from tinykube.objects import JSON
 from tinykube.rules.base import Rules
 from tinykube.status import Cause, duplicate, forbidden_field, required, wrong
 
-_STANDARD = (
-    *quotas.COMPUTE,
-    *(f"{group}.{name}" for group in ("requests", "limits") for name in quotas.COMPUTE),
-    *quotas.COUNTED,
-    "requests.storage",
-    "services.loadbalancers",
-    "services.nodeports",
-)
+_RANGED = ("Container", "PersistentVolumeClaim", "Pod")
 _SELECTOR = "when `operator` is 'In' or 'NotIn' for scope selector"
 _OF_BEST_EFFORT = ("pods",)
 
@@ -35,8 +29,7 @@ class ResourceQuotaRules(Rules):
     def validate(self, new: JSON, old: JSON | None) -> Iterator[Cause]:
         """See Rules."""
         spec = new["spec"]
-        for name, amount in (spec.get("hard") or {}).items():
-            yield from _hard(name, amount)
+        yield from _amounts("spec", spec, "hard")
         scopes = spec.get("scopes") or []
         if any(scope not in quotas.SCOPES for scope in scopes):
             yield wrong("spec.scopes", scopes, "unsupported scope")
@@ -52,21 +45,17 @@ class ResourceQuotaRules(Rules):
         if old and sorted(scopes) != sorted(old["spec"].get("scopes") or []):
             yield wrong("spec.scopes", scopes, "field is immutable")
 
+    def validate_status(self, new: JSON, old: JSON) -> Iterator[Cause]:
+        """See Rules."""
+        del old
+        for field in ("hard", "used"):
+            yield from _amounts("status", new.get("status") or {}, field)
 
-def _hard(name: str, amount: str) -> Iterator[Cause]:
-    path = f"spec.hard[{name[:80]}]"
-    if name not in _STANDARD:
-        if "/" not in name:
-            yield wrong(path, name, "must be a standard resource type or fully qualified")
-            yield wrong(path, name, "must be a standard resource for quota")
-        elif fault := names.label_key_fault(name):
-            yield wrong(path, name, fault)
-    value = quantity.parse(amount)
-    if value < 0:
-        yield wrong(path, amount, "must be greater than or equal to 0")
-    counted = name in quotas.COUNTED or name.startswith(("services.", "count/"))
-    if counted and value.denominator != 1:
-        yield wrong(path, quantity.write(value, binary=False), "must be an integer")
+
+def _amounts(path: str, holder: Mapping[str, Any], field: str) -> Iterator[Cause]:
+    return resourcelist.amount_faults(
+        f"{path}.{field}", holder.get(field), resourcelist.quota_faults
+    )
 
 
 def _term(path: str, term: Mapping[str, Any]) -> Iterator[Cause]:
@@ -103,20 +92,21 @@ class LimitRangeRules(Rules):
 
     def prepare(self, new: JSON, old: JSON | None) -> None:
         """See Rules."""
-        for item in new.setdefault("spec", {}).setdefault("limits", []):
+        if old is None and not new["metadata"].get("name"):
+            new["metadata"]["name"] = str(uuid.uuid4())
+        for item in new["spec"]["limits"] or ():
             ranges.defaults(item)
 
     def validate(self, new: JSON, old: JSON | None) -> Iterator[Cause]:
         """See Rules."""
         seen: set[str] = set()
-        for index, item in enumerate(new["spec"]["limits"]):
-            path, type_ = f"spec.limits[{index}]", item.get("type", "")
-            if not type_:
-                yield required(f"{path}.type")
-                continue
-            if type_ not in ("Container", "Pod", "PersistentVolumeClaim") and "/" not in type_:
-                why = "must be a standard limit type or fully qualified"
-                yield wrong(f"{path}.type", type_, why)
+        for index, item in enumerate(new["spec"]["limits"] or ()):
+            path, type_ = f"spec.limits[{index}]", item["type"]
+            faults = names.label_key_faults(type_)
+            if not faults and type_ not in _RANGED and "/" not in type_:
+                faults = ["must be a standard limit type or fully qualified"]
+            for fault in faults:
+                yield wrong(f"{path}.type", type_, fault)
             if type_ in seen:
                 yield duplicate(f"{path}.type", type_)
             seen.add(type_)
@@ -135,13 +125,31 @@ def _item(path: str, type_: str, item: Mapping[str, Any]) -> Iterator[Cause]:
     ):
         why = "either minimum or maximum storage value is required, but neither was provided"
         yield required(f"{path}.limits", why)
-    fields = ("max", "min", "default", "defaultRequest")
+    fields = ["max", "min", "maxLimitRequestRatio"]
+    if type_ != "Pod":
+        fields += ["default", "defaultRequest"]
+    judge = resourcelist.container_faults if type_ in ("Container", "Pod") else resourcelist.faults
+    for field in fields:
+        for name in item.get(field) or ():
+            yield from judge(f"{path}.{field}[{name[:80]}]", name)
     for name in ranges.names(item.get(field) for field in fields):
-        yield from _order(path, name, item)
-    for name, amount in (item.get("maxLimitRequestRatio") or {}).items():
-        if quantity.parse(amount) < 1:
-            where = f"{path}.maxLimitRequestRatio[{name}]"
-            yield wrong(where, amount, f"ratio {amount} is less than 1")
+        yield from _order(path, name, {field: item.get(field) for field in fields})
+        yield from _ratio(path, name, item)
+
+
+def _ratio(path: str, name: str, item: Mapping[str, Any]) -> Iterator[Cause]:
+    ratio = (item.get("maxLimitRequestRatio") or {}).get(name)
+    if ratio is None:
+        return
+    where, value = f"{path}.maxLimitRequestRatio[{name}]", quantity.parse(ratio)
+    if value < 1:
+        yield wrong(where, ratio, f"ratio {ratio} is less than 1")
+    most, least = ((item.get(field) or {}).get(name) for field in ("max", "min"))
+    if most is not None and least is not None and quantity.parse(least):
+        widest = quantity.parse(most) / quantity.parse(least)
+        if value > widest:
+            why = f"ratio {ratio} is greater than max/min = {float(widest):f}"
+            yield wrong(where, ratio, why)
 
 
 def _order(path: str, name: str, item: Mapping[str, Any]) -> Iterator[Cause]:
@@ -165,3 +173,8 @@ def _order(path: str, name: str, item: Mapping[str, Any]) -> Iterator[Cause]:
         }
         why = f"{words[low]} {less} is greater than {words[high]} {more}"
         yield wrong(f"{path}.{at}[{name}]", (item.get(value) or {}).get(name), why)
+    given, asked = ((item.get(field) or {}).get(name) for field in ("default", "defaultRequest"))
+    # What cannot be promised twice is asked for as it is limited.
+    if given and asked and given != asked and resourcelist.exact(name):
+        why = f"default value {given} must equal to defaultRequest value {asked} in {name}"
+        yield wrong(f"{path}.defaultRequest[{name}]", asked, why)

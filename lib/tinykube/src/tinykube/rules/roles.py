@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tinykube import kinds, objects, rbac
+from tinykube import kinds, names, objects, rbac
 from tinykube.kinds import Resource
 from tinykube.objects import JSON
 from tinykube.rbac import Attributes, Caller
@@ -30,28 +30,21 @@ class RoleRules(Rules):
         del old
         for index, rule in enumerate(new.get("rules") or ()):
             path = f"rules[{index}]"
-            if rule.get("nonResourceURLs"):
-                if new["kind"] == "Role":
-                    yield wrong(
-                        f"{path}.nonResourceURLs",
-                        rule["nonResourceURLs"],
-                        "namespaced rules cannot apply to non-resource URLs",
-                    )
-                if rule.get("resources") or rule.get("apiGroups"):
-                    yield wrong(
-                        f"{path}.nonResourceURLs",
-                        rule["nonResourceURLs"],
-                        "rules cannot apply to both regular resources and non-resource URLs",
-                    )
-            else:
-                for field in ("apiGroups", "resources"):
-                    if not rule.get(field):
-                        yield required(
-                            f"{path}.{field}",
-                            f"resource rules must supply at least one {_words(field)}",
-                        )
             if not rule.get("verbs"):
                 yield required(f"{path}.verbs")
+            urls = rule.get("nonResourceURLs")
+            if urls:
+                where = f"{path}.nonResourceURLs"
+                if new["kind"] == "Role":
+                    yield wrong(where, urls, "namespaced rules cannot apply to non-resource URLs")
+                if any(rule.get(field) for field in ("apiGroups", "resources", "resourceNames")):
+                    why = "rules cannot apply to both regular resources and non-resource URLs"
+                    yield wrong(where, urls, why)
+                continue
+            for field in ("apiGroups", "resources"):
+                if not rule.get(field):
+                    why = f"resource rules must supply at least one {_words(field)}"
+                    yield required(f"{path}.{field}", why)
 
     def admit(self, registry: Registry, caller: Caller, new: JSON, old: JSON | None) -> None:
         """See Rules."""
@@ -89,7 +82,7 @@ class BindingRules(Rules):
         """See Rules."""
         del old
         reference = new.setdefault("roleRef", {})
-        reference.setdefault("apiGroup", kinds.RBAC)
+        reference["apiGroup"] = reference.get("apiGroup") or kinds.RBAC
         for subject in new.get("subjects") or ():
             if subject.get("kind") in ("User", "Group"):
                 subject.setdefault("apiGroup", kinds.RBAC)
@@ -98,26 +91,26 @@ class BindingRules(Rules):
         """See Rules."""
         reference = new["roleRef"]
         if old and reference != old["roleRef"]:
-            yield wrong("roleRef", objects.dump(reference), "cannot change roleRef")
+            # Go shows the names of its own type's fields.
+            shown = {
+                "APIGroup": reference["apiGroup"],
+                "Kind": reference["kind"],
+                "Name": reference["name"],
+            }
+            yield wrong("roleRef", shown, "field is immutable")
         allowed = (
-            ("ClusterRole",) if new["kind"] == "ClusterRoleBinding" else ("ClusterRole", "Role")
+            ("ClusterRole",) if new["kind"] == "ClusterRoleBinding" else ("Role", "ClusterRole")
         )
         if reference.get("kind") not in allowed:
-            yield unsupported("roleRef.kind", reference.get("kind", ""), allowed)
+            yield unsupported("roleRef.kind", reference["kind"], allowed, ordered=True)
         if reference["apiGroup"] != kinds.RBAC:
             yield unsupported("roleRef.apiGroup", reference["apiGroup"], (kinds.RBAC,))
         if not reference.get("name"):
             yield required("roleRef.name")
+        elif fault := names.segment_fault(reference["name"]):
+            yield wrong("roleRef.name", reference["name"], fault)
         for index, subject in enumerate(new.get("subjects") or ()):
-            path = f"subjects[{index}]"
-            if subject.get("kind") not in ("User", "Group", "ServiceAccount"):
-                known = ("ServiceAccount", "User", "Group")
-                yield unsupported(f"{path}.kind", subject.get("kind", ""), known, ordered=True)
-            if not subject.get("name"):
-                yield required(f"{path}.name")
-            homeless = subject.get("kind") == "ServiceAccount" and not subject.get("namespace")
-            if homeless and new["kind"] == "ClusterRoleBinding":
-                yield required(f"{path}.namespace")
+            yield from _subject(f"subjects[{index}]", subject, new["kind"])
 
     def admit(self, registry: Registry, caller: Caller, new: JSON, old: JSON | None) -> None:
         """See Rules."""
@@ -131,6 +124,26 @@ class BindingRules(Rules):
         rules = registry.authorizer.role(reference, namespace)
         resource = _resource(new)
         _escalation(registry, caller, resource, new, rules, namespace, "")
+
+
+def _subject(path: str, subject: Mapping[str, Any], binding: str) -> Iterator[Cause]:
+    kind, name, group = subject["kind"], subject["name"], subject.get("apiGroup", "")
+    if not name:
+        yield required(f"{path}.name")
+    match kind:
+        case "ServiceAccount":
+            if name and (fault := names.subdomain_fault(name)):
+                yield wrong(f"{path}.name", name, fault)
+            if group:
+                yield unsupported(f"{path}.apiGroup", group, ("",))
+            if binding == "ClusterRoleBinding" and not subject.get("namespace"):
+                yield required(f"{path}.namespace")
+        case "User" | "Group":
+            if group != kinds.RBAC:
+                yield unsupported(f"{path}.apiGroup", group, (kinds.RBAC,))
+        case _:
+            known = ("ServiceAccount", "User", "Group")
+            yield unsupported(f"{path}.kind", kind, known, ordered=True)
 
 
 _RESOURCES = {

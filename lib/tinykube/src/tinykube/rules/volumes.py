@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from tinykube import kinds, objects, podspec, quantity
+from tinykube import kinds, names, objects, podspec, quantity
 from tinykube.admission import ranges
 from tinykube.objects import JSON
 from tinykube.rbac import Caller
 from tinykube.rules.base import Rules, add_finalizer
-from tinykube.status import Cause, forbidden_field, required, unsupported, wrong
+from tinykube.status import Cause, forbidden_field, quote, required, unsupported, wrong
 
 if TYPE_CHECKING:
     from tinykube.registry import Registry
@@ -82,26 +82,37 @@ class ClaimRules(Rules):
         """See Rules."""
         spec = new["spec"]
         yield from _access("spec.accessModes", spec.get("accessModes"))
-        requests = (spec.get("resources") or {}).get("requests") or {}
-        if "storage" not in requests:
+        size = _size(new)
+        if size is None:
             yield required("spec.resources[storage]")
-        elif quantity.parse(requests["storage"]) <= 0:
-            yield wrong(
-                "spec.resources[storage]", requests["storage"], "must be greater than zero"
-            )
-        if spec["volumeMode"] != "Filesystem":
-            yield unsupported("spec.volumeMode", spec["volumeMode"], ("Filesystem",))
+        elif quantity.parse(size) <= 0:
+            yield wrong("spec.resources[storage]", size, "must be greater than zero")
+        klass = spec.get("storageClassName")
+        if klass and (fault := names.subdomain_fault(klass)):
+            yield wrong("spec.storageClassName", klass, fault)
+        if spec["volumeMode"] not in ("Block", "Filesystem"):
+            yield unsupported("spec.volumeMode", spec["volumeMode"], ("Block", "Filesystem"))
         if old:
-            free = {"resources"} if old["spec"].get("volumeName") else {"resources", "volumeName"}
-            before = {key: value for key, value in old["spec"].items() if key not in free}
-            if before != {key: value for key, value in spec.items() if key not in free}:
-                yield forbidden_field(
-                    "spec",
-                    "spec is immutable after creation except resources.requests and volumeName "
-                    "for unbound claims",
+            yield from _claim_changed(new, old)
+
+    def lacking(self, new: JSON) -> Iterator[Cause]:
+        """See Rules."""
+        if new["spec"]["volumeMode"] == "Block":
+            yield forbidden_field("spec.volumeMode", "block volumes are not known here")
+
+    def warnings(self, new: JSON, old: JSON | None) -> Iterator[str]:
+        """See Rules."""
+        del old
+        given = new["spec"].get("resources") or {}
+        for group in ("requests", "limits"):
+            amount = (given.get(group) or {}).get("storage")
+            if amount is not None and quantity.parse(amount).denominator != 1:
+                yield (
+                    f"spec.resources.{group}[storage]: fractional byte value {quote(amount)} is "
+                    "invalid, must be an integer"
                 )
 
-    def admit(self, registry: Registry, caller: Caller, new: JSON, old: JSON | None) -> None:
+    def complete(self, registry: Registry, caller: Caller, new: JSON, old: JSON | None) -> None:
         """See Rules."""
         del caller
         if old is not None:
@@ -111,7 +122,43 @@ class ClaimRules(Rules):
             name = default_class(registry)
             if name:
                 new["spec"]["storageClassName"] = name
-        ranges.check_claim(registry, new)
+
+    def admit(self, registry: Registry, caller: Caller, new: JSON, old: JSON | None) -> None:
+        """See Rules."""
+        del caller
+        if old is None:
+            ranges.check_claim(registry, new)
+
+
+def _size(claim: JSON) -> str | None:
+    resources = claim["spec"].get("resources") or {}
+    size: str | None = (resources.get("requests") or {}).get("storage")
+    return size
+
+
+def _claim_changed(new: JSON, old: JSON) -> Iterator[Cause]:
+    """What of a claim may not change: nearly all; a bound one may ask for more."""
+    before, after = objects.copy(old["spec"]), objects.copy(new["spec"])
+    if not before.get("volumeName") and "volumeName" in after:
+        before["volumeName"] = after["volumeName"]
+    sizes = [_size(item) for item in (old, new)]
+    bound = (new.get("status") or {}).get("phase") == "Bound"
+    if bound and None not in sizes:
+        after["resources"]["requests"]["storage"] = sizes[0]
+    if before != after:
+        yield forbidden_field(
+            "spec",
+            "spec is immutable after creation except resources.requests and "
+            "volumeAttributesClassName for bound claims",
+        )
+    amounts = [quantity.parse(size or "0") for size in sizes]
+    have = ((old.get("status") or {}).get("capacity") or {}).get("storage", "0")
+    if amounts[1] < amounts[0] and amounts[1] <= quantity.parse(have):
+        why = "field can not be less than status.capacity"
+        yield forbidden_field("spec.resources.requests.storage", why)
+    mode = new["spec"]["volumeMode"]
+    if mode != old["spec"]["volumeMode"]:
+        yield wrong("volumeMode", mode, "field is immutable")
 
 
 def default_class(registry: Registry) -> str:
@@ -131,3 +178,6 @@ def _access(path: str, modes: list[str] | None) -> Iterator[Cause]:
     for mode in modes or ():
         if mode not in _MODES:
             yield unsupported(path, mode, _MODES)
+    known = set(modes or ()) & set(_MODES)
+    if "ReadWriteOncePod" in known and len(known) > 1:
+        yield forbidden_field(path, "may not use ReadWriteOncePod with other access modes")

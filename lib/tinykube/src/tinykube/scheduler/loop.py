@@ -20,6 +20,7 @@ from tinykube.store import Change
 _BATCH = 50
 _COMPONENT = "default-scheduler"
 _NO_NODES = "no nodes available to schedule pods"
+_NO_HELP = "Preemption is not helpful for scheduling"
 
 
 def sentence(nodes: int, reasons: Iterable[Sequence[str]]) -> str:
@@ -50,6 +51,7 @@ class Scheduler(Loop):
         """See Loop."""
         self._bound.clear()
         self._waiting.clear()
+        self._todo.clear()
         self._said.clear()
         self._cluster = Cluster()
         self._load_spaces()
@@ -84,6 +86,8 @@ class Scheduler(Loop):
                 eased |= self._note_node(change.name, None if gone else change.after)
             elif change.resource == kinds.NAMESPACES.key:
                 self._load_spaces()
+            elif change.resource == kinds.CLAIMS.key:
+                eased |= any(change.name in pod.claims for pod in self._waiting.values())
         if eased:
             self._retry_all()
         elif self._todo:
@@ -184,6 +188,13 @@ class Scheduler(Loop):
         if not self._cluster.nodes:
             self._leave(pod, _NO_NODES)
             return
+        if why := self._unclaimed(pod):
+            number = len(self._cluster.nodes)
+            unhelpful = sentence(number, [[_NO_HELP]] * number)
+            message = f"0/{number} nodes are available: {why}. preemption: {unhelpful}"
+            if self._said.get(pod.uid) != message:
+                self._leave(pod, message)
+            return
         if (known := self._hopeless.get(self._key(pod))) is not None:
             if self._said.get(pod.uid) != known:
                 self._leave(pod, known)
@@ -203,6 +214,22 @@ class Scheduler(Loop):
             self._bind(pod, scores.best(self._cluster, pod, mine or fitting).name)
         else:
             self._fail(pod, misfits)
+
+    def _unclaimed(self, pod: PodInfo) -> str:
+        """Why what a pod claims is not there for it on any node; "" if it is."""
+        for name in pod.claims:
+            said = f'persistentvolumeclaim "{name}"'
+            claim = self.store.load(kinds.CLAIMS.key, pod.namespace, name)
+            if claim is None:
+                return f"{said} not found"
+            if objects.terminating(claim):
+                return f"{said} is being deleted"
+            volume, phase = claim["spec"].get("volumeName"), claim["status"].get("phase")
+            if phase == "Lost":
+                return f'{said} bound to non-existent persistentvolume "{volume}"'
+            if phase != "Bound":
+                return "pod has unbound immediate PersistentVolumeClaims"
+        return ""
 
     def _fail(self, pod: PodInfo, misfits: Mapping[str, Misfit]) -> None:
         number = len(self._cluster.nodes)

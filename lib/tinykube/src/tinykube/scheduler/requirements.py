@@ -227,6 +227,7 @@ class PodInfo:
         created: its creation time; `started` its status' start time, empty before.
         nominated: the node that room is being made on for it.
         gated: True while it has scheduling gates, or another scheduler's name.
+        claims: the names of the persistent volume claims that it mounts.
     """
 
     uid: str
@@ -239,6 +240,7 @@ class PodInfo:
     nominated: str = ""
     gated: bool = False
     terminating: bool = False
+    claims: tuple[str, ...] = ()
 
     @property
     def social(self) -> bool:
@@ -281,6 +283,11 @@ def read(pod: Mapping[str, Any]) -> PodInfo:
         gated=bool(spec.get("schedulingGates"))
         or spec.get("schedulerName", "default-scheduler") != "default-scheduler",
         terminating=objects.terminating(pod),
+        claims=tuple(
+            volume["persistentVolumeClaim"]["claimName"]
+            for volume in spec.get("volumes") or ()
+            if "persistentVolumeClaim" in volume
+        ),
     )
 
 

@@ -34,6 +34,7 @@ _PRINTERS: Mapping[str, Printer] = {
     "endpoints": core.ENDPOINTS,
     "resourcequotas": core.QUOTAS,
     "jobs.batch": others.JOBS,
+    "statefulsets.apps": others.STATEFUL_SETS,
     "leases.coordination.k8s.io": others.LEASES,
     f"rolebindings.{_RBAC}": others.BINDINGS,
     f"clusterrolebindings.{_RBAC}": others.BINDINGS,

@@ -79,6 +79,15 @@ JOBS = Printer(
     ),
     _job,
 )
+STATEFUL_SETS = Printer(
+    (NAME, *texts("Ready"), AGE, *wide("Containers", "Images")),
+    lambda obj: (
+        name(obj),
+        f"{(obj.get('status') or {}).get('readyReplicas', 0)}/{obj['spec'].get('replicas', 0)}",
+        created(obj),
+        *containers(obj["spec"].get("template")),
+    ),
+)
 LEASES = plain(
     Heading("Holder"), cells=lambda obj: ((obj.get("spec") or {}).get("holderIdentity", ""),)
 )

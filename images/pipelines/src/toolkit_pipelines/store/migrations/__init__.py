@@ -25,16 +25,16 @@ def script() -> ScriptDirectory:
     return ScriptDirectory.from_config(config)
 
 
-def upgrade(connection: sqlalchemy.Connection) -> None:
-    """Run the revisions that are missing, in the connection's transaction.
+def upgrade(connection: sqlalchemy.Connection, revision: str = "head") -> None:
+    """Run the revisions that are missing up to one, in the connection's transaction.
 
     Raises:
         UnknownRevisionError: a newer version of this service wrote the database.
     """
     directory = script()
 
-    def steps(revision: Any, context: Any) -> Any:
-        return directory._upgrade_revs("head", revision)
+    def steps(current: Any, context: Any) -> Any:
+        return directory._upgrade_revs(revision, current)
 
     environment = EnvironmentContext(Config(), directory, fn=steps)
     environment.configure(

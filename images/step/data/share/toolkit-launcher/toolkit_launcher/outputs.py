@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from typing import Any
 
-from . import files, placeholders
+from . import content, files, placeholders
 
 MAX_RECORD = 16 * 1024 * 1024
 """Most bytes of parameters and metadata that one task may produce."""
@@ -45,6 +46,27 @@ def collect(task: dict[str, Any]) -> dict[str, Any]:
             "write large data to an artifact"
         )
     return found
+
+
+def note_digests(folder: str, artifacts: dict[str, list[dict[str, Any]]]) -> None:
+    """Add to the record of artifacts what each holds (`digest`, see `content`).
+
+    All of them are read, at once and whatever their size: they were just synced, which takes
+    longer, and are in memory still. One without a digest says why in the log.
+
+    Args:
+        folder: the attempt's own; what is elsewhere is not read.
+        artifacts: as `collect` gives them.
+    """
+    for name, listed in artifacts.items():
+        for each in listed:
+            path = os.path.normpath(placeholders.local_path(each["uri"]))
+            if not path.startswith(folder.rstrip("/") + "/"):
+                continue
+            try:
+                each["digest"] = content.digest(path)
+            except (content.UnknownError, OSError) as error:
+                sys.stderr.write(f"output artifact {name!r} has no digest: {error}\n")
 
 
 def _record(path: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ _REFERENCE = re.compile(
 
 # Where KFP's SDK finds the content of an artifact: `Artifact.path` in kfp.dsl.
 _MOUNTS = (("gs://", "/gcs/"), ("minio://", "/minio/"), ("s3://", "/s3/"))
+_WORKSPACE = "/kfp-workspace/.artifacts"
 
 
 class PlaceholderError(Exception):
@@ -30,6 +31,14 @@ def local_path(uri: str) -> str:
         if uri.startswith(scheme):
             return folder + uri[len(scheme) :]
     return uri
+
+
+def artifact_path(artifact: dict[str, Any]) -> str:
+    """Give the path of an artifact in a step; it may be in the workspace of the run."""
+    path = local_path(artifact["uri"])
+    if (artifact.get("metadata") or {}).get("_kfp_workspace") is True:
+        return f"{_WORKSPACE}/{path.lstrip('/')}"
+    return path
 
 
 def as_text(value: Any) -> str:
@@ -135,10 +144,13 @@ def _artifact_field(found: dict[str, Any] | None, field: str | None, key: str | 
     if found is None:
         return None
     if field is None:
-        return found
+        # The artifacts themselves, a list even of one, as KFP's launcher has it.
+        return found["artifacts"]
+    if not found["artifacts"]:
+        return None
     artifact = found["artifacts"][0]
     if field == "path":
-        return local_path(artifact["uri"])
+        return artifact_path(artifact)
     if field == "metadata":
         metadata = artifact.get("metadata", {})
         return metadata if key is None else metadata.get(key)

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import traceback
+from collections.abc import MutableMapping
 from typing import Any, NamedTuple
 
 _SCRIPT = re.compile(
@@ -65,6 +66,15 @@ def reloadable(names: list[str]) -> bool:
     return all(not file or file.endswith((".py", ".pyc")) for file in files)
 
 
+def add_environment(folder: str, variables: MutableMapping[str, str]) -> None:
+    """Let programs that get these variables find what is installed in a folder."""
+    path = variables.get("PATH", os.defpath)
+    variables["PATH"] = os.path.join(folder, "bin") + os.pathsep + path
+    variables["PYTHONPATH"] = os.pathsep.join(
+        each for each in (folder, variables.get("PYTHONPATH", "")) if each
+    )
+
+
 def execute(call: PythonCall, environment: str | None, note: str) -> None:
     """Run the call in this process and end it; never returns.
 
@@ -101,6 +111,8 @@ def _prepare(environment: str | None) -> None:
     if environment:
         import site
 
+        # The component may start programs of its own: a notebook's kernel, `torchrun`.
+        add_environment(environment, os.environ)
         before = list(sys.path)
         site.addsitedir(environment)
         added = [each for each in sys.path if each not in before]

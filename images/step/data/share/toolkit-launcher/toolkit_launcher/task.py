@@ -12,7 +12,8 @@ The input file is the engine's; it is outside the folder that the task may write
 
 The record, `result.json` in the folder, is written last and whole:
 
-    {"version": "1", "exit_code": 0, "message": "", "parameters": {...}, "artifacts": {...}}
+    {"version": "1", "exit_code": 0, "message": "", "parameters": {...},
+     "artifacts": {NAME: [{"name", "uri", "metadata", "digest"}]}}     digest: see `content`
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ def run(path: str, entry: str) -> int:
         sys.stderr.write("this attempt was started before; it does not run twice\n")
         return 125
     result = attempt(task)
+    outputs.note_digests(folder, result["artifacts"])
     files.write_json(os.path.join(folder, RESULT), result)
     return int(result["exit_code"])
 
@@ -169,10 +171,7 @@ def _spawn(words: list[str], environment: str | None) -> int:
             )
     env = dict(os.environ)
     if environment:
-        env["PATH"] = os.path.join(environment, "bin") + os.pathsep + env.get("PATH", os.defpath)
-        env["PYTHONPATH"] = os.pathsep.join(
-            each for each in (environment, env.get("PYTHONPATH", "")) if each
-        )
+        python_call.add_environment(environment, env)
     # Popen reports a missing program here; its own wait is not used, since this process may be the
     # one that inherits orphans and reaps whatever ends.
     with _Forwarding() as forwarding:

@@ -18,6 +18,7 @@ from tinykube.store import Change, StorageError
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 5.0
+_PAUSE_SECONDS = 1.0
 _COMPONENT = "kube-proxy"
 
 
@@ -52,6 +53,7 @@ class ServiceProxy:
         self._registry = registry
         self._proxy = Proxy(folder)
         self._wake = asyncio.Event()
+        self._served = asyncio.Event()
         self._told: dict[str, str] = {}
         registry.store.listen(self._changed)
 
@@ -61,16 +63,36 @@ class ServiceProxy:
 
     async def run(self) -> None:
         """Work until cancelled; the balancer runs on."""
-        applied: list[Route] | None = None
         self._wake.set()
+        watching = asyncio.create_task(self._watch(), name="balancer")
+        try:
+            await self._follow()
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        """Have a balancer that ends started again."""
+        while True:
+            await self._served.wait()
+            self._served.clear()
+            await self._proxy.ended()
+            log.warning("the balancer ended; it is started again")
+            await asyncio.sleep(_PAUSE_SECONDS)
+            self._wake.set()
+
+    async def _follow(self) -> None:
+        applied: list[Route] | None = None
         while True:
             await self._wake.wait()
             self._wake.clear()
             owners, wanted = self._wanted()
-            if wanted == applied or (not wanted and self._proxy.identity is None):
+            runs = self._proxy.identity is not None
+            if (wanted == applied and runs) or (not wanted and not runs):
                 continue
             try:
                 refused = await self._proxy.apply(wanted)
+                self._served.set()
                 self._tell(owners, refused)
                 applied = wanted
             except (OSError, StorageError) as error:

@@ -1,0 +1,106 @@
+"""What happens to a pod once its attempt has ended: its log is saved, then it is deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from typing import Final
+
+from toolkit_jobs import RefusedError, UnavailableError
+
+from .objects import ObjectStoreError
+from .pods import Pods, persist
+from .root import Attempt, PipelineRoot
+from .steps import Exchange
+
+log = logging.getLogger(__name__)
+
+_LAST_LOG: Final = 10.0
+"""Seconds that the log of a terminated pod may take to be saved before it is killed."""
+
+
+class Disposal:
+    """Cleans up after attempts.
+
+    Args:
+        pods: where they ran.
+        root: where their logs go.
+        exchange: has what steps without a volume have sent; None if they mount it.
+    """
+
+    def __init__(self, pods: Pods, root: PipelineRoot, exchange: Exchange | None) -> None:
+        self._pods = pods
+        self._root = root
+        self._exchange = exchange
+        self._cleaning: dict[str, asyncio.Task[None]] = {}
+
+    def busy(self, pod: str) -> bool:
+        """Tell whether a pod is being cleaned up just now."""
+        return pod in self._cleaning
+
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """Give what is under way."""
+        return list(self._cleaning.values())
+
+    def begin(self, pod: str, files: Attempt) -> None:
+        """Clean up after an attempt that has ended, in the background."""
+        if pod not in self._cleaning:
+            task = asyncio.create_task(self._clean(pod, files), name=f"clean-{pod}")
+            self._cleaning[pod] = task
+            task.add_done_callback(lambda _: self._cleaning.pop(pod, None))
+            task.add_done_callback(report)
+
+    async def kill(self, pod: str, files: Attempt) -> None:
+        """Stop a pod at once."""
+        with contextlib.suppress(TimeoutError, UnavailableError, RefusedError):
+            # What it printed so far, if that is to be had quickly.
+            async with asyncio.timeout(_LAST_LOG):
+                await self._save_log(pod, files)
+        await persist(f"pod {pod}", lambda: self._pods.delete(pod, grace=0))
+
+    async def _clean(self, pod: str, files: Attempt) -> None:
+        try:
+            await persist(f"the log of pod {pod}", lambda: self._save_log(pod, files))
+        except RefusedError as error:
+            # It never started, or is gone.
+            log.debug("pod %s has no log: %s", pod, error)
+        await persist(f"pod {pod}", lambda: self._pods.delete(pod, grace=0))
+        if self._exchange is not None:
+            exchange = self._exchange
+            try:
+                await persist(f"the files of pod {pod}", lambda: _discard(exchange, files))
+            except ObjectStoreError as error:
+                log.warning("what pod %s sent in vain stays in the store: %s", pod, error)
+
+    async def _save_log(self, pod: str, files: Attempt) -> None:
+        path = self._root.folder / files.log
+        if path.exists() or not path.parent.is_dir():
+            return
+        temporary = path.with_suffix(".log.new")
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                async for chunk in self._pods.logs(pod):
+                    await asyncio.to_thread(file.write, chunk)
+            temporary.replace(path)
+        except OSError as error:
+            # A full disk, most likely: the pod keeps the log until there is room.
+            raise UnavailableError(f"saving the log of pod {pod}: {error}") from error
+
+
+async def _discard(exchange: Exchange, files: Attempt) -> None:
+    """Remove what a killed step had sent, and its record never committed."""
+    try:
+        await asyncio.to_thread(exchange.discard, files)
+    except ObjectStoreError as error:
+        if error.transient:
+            raise UnavailableError(str(error)) from error
+        raise
+
+
+def report(task: asyncio.Task[None]) -> None:
+    """Log why a background task broke, if it did: a callback for when it is done."""
+    if not task.cancelled() and task.exception() is not None:
+        log.error("%s failed", task.get_name(), exc_info=task.exception())

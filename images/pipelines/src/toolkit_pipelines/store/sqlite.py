@@ -1,0 +1,77 @@
+"""SQLite: a file, opened, checked, brought up to date.
+
+In WAL mode with full synchronisation: what was committed survives a kill of this process and of
+the machine. A writing transaction takes the write lock when it begins, so that it never fails
+half-way for want of it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+import sqlalchemy
+from sqlalchemy import event
+from sqlalchemy.exc import SQLAlchemyError
+
+from .database import BUSY_SECONDS, Database, DatabaseError, migrate
+
+
+def open_sqlite(path: Path) -> Database:
+    """Open the database file at `path`, made with mode 0600 if it is not there.
+
+    Raises:
+        DatabaseError: it is damaged, is no database, was written by a newer version of this
+            service, or cannot be read or written. It is left as it is.
+    """
+    try:
+        # SQLite gives its journal files the mode of the database file.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise DatabaseError(f"{path}: {error.strerror}") from error
+    engine = sqlalchemy.create_engine(
+        f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
+    )
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
+    database = Database(engine, engine.execution_options(toolkit_writes=True))
+    try:
+        _check(database, path)
+        migrate(database, str(path))
+    except SQLAlchemyError as error:
+        database.close()
+        raise DatabaseError(f"{path}: {error}") from error
+    except DatabaseError as error:
+        database.close()
+        if str(path) in str(error):
+            raise
+        raise DatabaseError(f"{path}: {error}") from error
+    return database
+
+
+def _configure(connection: sqlite3.Connection, record: object) -> None:
+    # The driver must not open transactions of its own: _begin does it.
+    connection.isolation_level = None
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "cache_size=-4096",
+        "trusted_schema=OFF",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: sqlalchemy.Connection) -> None:
+    writes = connection.get_execution_options().get("toolkit_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _check(database: Database, path: Path) -> None:
+    with database.read() as connection:
+        found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+    if found != "ok":
+        raise DatabaseError(
+            f"{path} is damaged ({found}); restore it from a backup, or move it away to start anew"
+        )

@@ -1,0 +1,224 @@
+"""Workspaces: a volume that the steps of a run share, from its first step to its end.
+
+The claim is the run's: its name follows from the run's, and it bears the run's id. It is made
+when the first step needs it, once: that it has been made is written down beside the run's files,
+so that one that somebody deletes is not replaced by an empty one in the middle of a run. It is
+deleted before the run's end is recorded; an engine that is killed in between finds the run under
+way and does it again.
+
+A step has the workspace if the path of it, or its placeholder, is in what the step gets or runs,
+or if it takes an artifact that is in there (KFP's rule). Importers copy artifacts into it in a
+pod.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from toolkit_jobs import RefusedError
+
+from . import naming
+from .claims import RESOURCE, ClaimError
+from .environments import LAUNCHER
+from .events import Json, Values
+from .pods import Pods, persist
+from .resolution import Resolver
+from .root import PipelineRoot
+from .spec import placeholders
+from .spec.kubernetes import WORKSPACE_PATH
+from .spec.model import (
+    ArtifactInput,
+    Component,
+    Container,
+    Importer,
+    Inputs,
+    Outputs,
+    Workspace,
+)
+from .step import LABEL_RUN, Step
+
+log = logging.getLogger(__name__)
+
+MOUNT: Final = WORKSPACE_PATH
+ARTIFACTS: Final = f"{MOUNT}/.artifacts"
+"""Where artifacts are in it: below this, at the paths that they have elsewhere in a step."""
+_PLACEHOLDER: Final = "{{$" + placeholders.WORKSPACE + "}}"
+_INPUT: Final = "artifact"
+RECORD: Final = "workspace.json"
+"""The file in a run's folder that says that its workspace has been made."""
+
+
+def name(pipeline: str, run_id: str) -> str:
+    """Give the name of a run's workspace: KFP's, the run's and a suffix."""
+    return f"{naming.resource_name(pipeline, run_id)}-kfp-workspace"
+
+
+def claims(step: Step) -> list[str]:
+    """Give the names of the claims by which a step has its workspace."""
+    return [name(step.pipeline.name, step.created.run_id)] if needed(step) else []
+
+
+def needed(step: Step) -> bool:
+    """Tell whether a step has the workspace of its run."""
+    if step.pipeline.workspace is None:
+        return False
+    if step.gives is not None:
+        return True
+    inputs, container = step.task.inputs, step.component.body
+    if any(each.in_workspace for listed in inputs.artifacts.values() for each in listed):
+        return True
+    assert isinstance(container, Container)  # noqa: S101 - only these have pods
+    texts = (*container.command, *container.args, *container.env.values())
+    return any(_PLACEHOLDER in text for text in texts) or any(
+        MOUNT in text for text in _texts(dict(inputs.parameters))
+    )
+
+
+def _texts(value: Json) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+
+
+def importing(step: Step, image: str) -> Step:
+    """Give a step as its pod runs it: an importer as a container that copies its artifact.
+
+    Args:
+        step: any step.
+        image: what such a container runs; the launcher and Python are in it.
+    """
+    component = step.component
+    importer = component.body
+    if not isinstance(importer, Importer):
+        return step
+    task = step.pipeline.task(step.task.path)
+
+    def none(path: str) -> Any:
+        raise AssertionError(f"an importer asks for no other task: {path}")
+
+    resolver = Resolver(step.created.run_id, step.constants, none)
+    gives = resolver.imported(step.task.path, task, component, importer, step.task.inputs)
+    ((artifact,),) = gives.artifacts.values()
+    source = PipelineRoot.local(artifact.uri)
+    copied = dataclasses.replace(artifact, metadata={})
+    (kind,) = (each.type for each in component.outputs.artifacts.values())
+    command = ("python3", LAUNCHER, "copy", source, f"{ARTIFACTS}{source}")
+    return dataclasses.replace(
+        step,
+        task=dataclasses.replace(step.task, inputs=Values({}, {_INPUT: (copied,)})),
+        runs=Component(
+            component.name,
+            Inputs({}, {_INPUT: ArtifactInput(kind)}),
+            Outputs(),
+            Container(image, command),
+        ),
+        gives=gives,
+    )
+
+
+class Workspaces:
+    """The workspaces of the runs that are driven.
+
+    Args:
+        pods: the Kubernetes API.
+        root: has the files of runs; there it is written down that a workspace has been made.
+    """
+
+    def __init__(self, pods: Pods, root: PipelineRoot) -> None:
+        self._pods = pods
+        self._root = root
+        self._making: dict[str, asyncio.Task[None]] = {}
+
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """Give what is under way."""
+        return list(self._making.values())
+
+    async def ensure(self, step: Step) -> str:
+        """Give the name of the claim of a run's workspace, which is made if it never was.
+
+        Raises:
+            ClaimError: Kubernetes does not make it.
+        """
+        run_id, workspace = step.created.run_id, step.pipeline.workspace
+        assert workspace is not None  # noqa: S101 - needed() looked
+        claim = name(step.pipeline.name, run_id)
+        making = self._making.get(run_id)
+        if making is None:
+            record = self._root.folder / step.files.run / RECORD
+            coroutine = self._make(claim, run_id, workspace, record)
+            making = self._making[run_id] = asyncio.create_task(coroutine, name=f"claim-{claim}")
+            # Whoever waited for it may have been stopped.
+            making.add_done_callback(lambda task: task.cancelled() or task.exception())
+        try:
+            # The claim must not come about unnoticed when one step is stopped.
+            await asyncio.shield(making)
+        except ClaimError:
+            # The next attempt tries again.
+            if self._making.get(run_id) is making:
+                del self._making[run_id]
+            raise
+        return claim
+
+    async def _make(self, claim: str, run_id: str, workspace: Workspace, record: Path) -> None:
+        if await asyncio.to_thread(record.exists):
+            return
+        asked = workspace.claim
+        resources = dict(asked.get("resources") or {})
+        resources["requests"] = {**(resources.get("requests") or {}), "storage": workspace.size}
+        body = {"accessModes": ["ReadWriteOnce"], **asked, "resources": resources}
+        metadata = {"labels": {LABEL_RUN: run_id}}
+        try:
+            await persist(
+                f"claim {claim}",
+                lambda: self._pods.create_claim(claim, body, metadata, own=True),
+            )
+        except RefusedError as error:
+            if error.reason != "AlreadyExists" or not await self._own(claim, run_id):
+                raise ClaimError(f"the run's workspace cannot be made: {error}") from error
+        try:
+            await asyncio.to_thread(_write, record, claim)
+        except OSError as error:
+            raise ClaimError(f"the run's workspace cannot be recorded: {error}") from error
+
+    async def release(self, pipeline: str, run_id: str) -> None:
+        """Delete the claim of a run's workspace; again and again if need be.
+
+        What still runs in it keeps it until it has ended.
+        """
+        making = self._making.pop(run_id, None)
+        if making is not None:
+            # So that it cannot come about after it was looked for.
+            await asyncio.wait([making])
+        claim = name(pipeline, run_id)
+        try:
+            if uid := await self._own(claim, run_id):
+                await persist(f"claim {claim}", lambda: self._pods.delete_claim(claim, uid))
+        except RefusedError as error:
+            log.warning("the workspace %s of run %s stays: %s", claim, run_id, error)
+
+    async def _own(self, claim: str, run_id: str) -> str:
+        """Give the uid of a claim if it is there and the run's, else ""."""
+        found = await persist(f"claim {claim}", lambda: self._pods.metadata(RESOURCE, claim))
+        if (found.get("labels") or {}).get(LABEL_RUN) != run_id:
+            return ""
+        return str(found["uid"])
+
+
+def _write(record: Path, claim: str) -> None:
+    temporary = record.with_suffix(".json.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump({"claim": claim}, file)
+    temporary.replace(record)

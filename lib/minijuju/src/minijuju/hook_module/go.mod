@@ -1,0 +1,3 @@
+module hookcommand
+
+go 1.19

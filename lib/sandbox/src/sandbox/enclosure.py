@@ -1,0 +1,244 @@
+"""Make a fork of the warm interpreter into a container: its monitor, its namespaces, its root.
+
+`sandbox.zygote` loads this file by its path, outside of any container but with the host's files
+below `/host`. It uses the standard library alone and knows nothing of the rest of this package.
+
+Each request makes two processes. The monitor outlives all others: it writes the container's PID 1
+and its exit code to the status file, as bubblewrap does. PID 1 makes its own namespaces, builds
+the root that it is told to and gives up every privilege; then `enclose` returns in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+from typing import Any
+
+HOST = "/host"
+
+_NEW_NAMESPACES = 0x00020000 | 0x08000000 | 0x04000000  # mount, IPC, UTS
+_NEW_USER_AND_PIDS = 0x10000000 | 0x20000000
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
+_MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
+_MNT_DETACH = 2
+_ATTR_RDONLY, _ATTR_NOSUID, _ATTR_NODEV = 1, 2, 4
+_AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
+_PR_SET_DUMPABLE, _PR_SET_NAME, _PR_CAPBSET_DROP = 4, 15, 24
+_PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
+_SYS_MOUNT_SETATTR = 442
+_SYS = {"x86_64": {"pivot_root": 155, "capset": 126}, "aarch64": {"pivot_root": 41, "capset": 91}}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def _syscall(number: int, what: str, *arguments: Any) -> None:
+    _check(_libc.syscall(ctypes.c_long(number), *arguments), what)
+
+
+def _prctl(option: int, value: int | bytes, third: int = 0) -> None:
+    argument = ctypes.c_char_p(value) if isinstance(value, bytes) else ctypes.c_ulong(value)
+    result = _libc.prctl(option, argument, ctypes.c_ulong(third), ctypes.c_ulong(0), 0)
+    _check(result, f"prctl {option}")
+
+
+def _mount(
+    source: str, target: str, kind: str | None, flags: int, data: str | None = None
+) -> None:
+    result = _libc.mount(
+        os.fsencode(source),
+        os.fsencode(target),
+        kind.encode() if kind else None,
+        ctypes.c_ulong(flags),
+        data.encode() if data else None,
+    )
+    _check(result, f"mount {source} at {target}")
+
+
+def _restrict(target: str, attributes: int, flags: int = _AT_RECURSIVE) -> None:
+    """Add attributes to a mount and all below it."""
+    values = (ctypes.c_uint64 * 4)(attributes, 0, 0, 0)
+    _syscall(
+        _SYS_MOUNT_SETATTR,
+        f"restrict {target}",
+        _AT_FDCWD,
+        os.fsencode(target),
+        flags,
+        ctypes.byref(values),
+        ctypes.c_size_t(ctypes.sizeof(values)),
+    )
+
+
+def _bind(source: str, target: str, *, read_only: bool = False, device: bool = False) -> None:
+    _mount(source, target, None, _MS_BIND | _MS_REC)
+    attributes = _ATTR_NOSUID
+    attributes |= 0 if device else _ATTR_NODEV
+    attributes |= _ATTR_RDONLY if read_only else 0
+    _restrict(target, attributes)
+
+
+def _ensure(target: str, *, folder: bool) -> None:
+    if os.path.lexists(target):
+        return
+    if folder:
+        os.makedirs(target)
+        return
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+
+
+def _mount_dev(target: str, shared_memory: int | None) -> None:
+    _mount("tmpfs", target, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=0755")
+    for name in ("null", "zero", "full", "random", "urandom", "tty"):
+        _ensure(f"{target}/{name}", folder=False)
+        _bind(f"{HOST}/dev/{name}", f"{target}/{name}", device=True)
+    for name, link in (
+        ("fd", "/proc/self/fd"),
+        ("core", "/proc/kcore"),
+        ("ptmx", "pts/ptmx"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ):
+        os.symlink(link, f"{target}/{name}")
+    os.mkdir(f"{target}/shm", 0o755)
+    os.mkdir(f"{target}/pts", 0o755)
+    options = "newinstance,ptmxmode=0666,mode=620"
+    _mount("devpts", f"{target}/pts", "devpts", _MS_NOSUID | _MS_NOEXEC, options)
+    _mount_memory(f"{target}/shm", shared_memory, "0755")
+
+
+def _mount_memory(target: str, size: int | None, mode: str) -> None:
+    options = f"mode={mode}" if size is None else f"mode={mode},size={size}"
+    _mount("tmpfs", target, "tmpfs", _MS_NOSUID | _MS_NODEV, options)
+
+
+def _mount_proc(target: str, read_only: list[str]) -> None:
+    _mount("proc", target, "proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
+    for name in read_only:
+        _bind(f"{target}/{name}", f"{target}/{name}", read_only=True)
+
+
+def _build_root(steps: list[dict[str, Any]]) -> None:
+    """Mount the steps of `sandbox.root` and make the result the root; the old one goes."""
+    _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
+    top = HOST + steps[0]["source"]
+    _bind(top, top)
+    for step in steps[1:]:
+        target = top + step["target"]
+        if step["kind"] == "bind":
+            source = HOST + step["source"]
+            _ensure(target, folder=os.path.isdir(source))
+            _bind(source, target, read_only=step["read_only"], device=step["device"])
+        elif step["kind"] == "proc":
+            _mount_proc(target, step["read_only"])
+        elif step["kind"] == "memory":
+            _ensure(target, folder=True)
+            _mount_memory(target, step["size"], "1777")
+        elif step["kind"] == "seal":
+            _restrict(top, _ATTR_RDONLY, flags=0)
+        else:
+            _mount_dev(target, step["shared_memory"])
+    os.chdir(top)
+    _syscall(_SYS[os.uname().machine]["pivot_root"], "pivot_root", b".", b".")
+    _check(_libc.umount2(b".", _MNT_DETACH), "umount of the old root")
+    os.chdir("/")
+
+
+def _give_up_privileges() -> None:
+    with open("/proc/sys/kernel/cap_last_cap") as stream:
+        last = int(stream.read())
+    for capability in range(last + 1):
+        _prctl(_PR_CAPBSET_DROP, capability)
+    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    _syscall(
+        _SYS[os.uname().machine]["capset"],
+        "capset",
+        ctypes.byref(header),
+        ctypes.byref((ctypes.c_uint32 * 6)()),
+    )
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _prctl(_PR_SET_DUMPABLE, 1)
+
+
+def enclose(request: dict[str, Any], status: int, output: int, reply: int) -> dict[str, Any]:
+    """Be the monitor; returns in PID 1 alone, ready to run the command."""
+    os.setsid()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    gate_out, gate_in = os.pipe()
+    begun_out, begun_in = os.pipe()
+    what, user, group = "new namespaces", os.getuid(), os.getgid()
+    try:
+        _check(_libc.unshare(_NEW_USER_AND_PIDS), "user and PID")
+        _prctl(_PR_SET_DUMPABLE, 1)
+        for name, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{request['user']} {user} 1"),
+            ("gid_map", f"{request['group']} {group} 1"),
+        ):
+            what = f"write {text!r} to {name}"
+            with open(f"/proc/self/{name}", "w") as stream:
+                stream.write(text)
+        what = "fork"
+        pid = os.fork()
+    except OSError as error:
+        os.write(reply, f"{what}: {error}".encode())
+        os._exit(1)
+    if pid == 0:
+        os.close(gate_in)
+        os.close(begun_out)
+        os.close(status)
+        os.read(gate_out, 1)
+        os.close(gate_out)
+        _become(request, output, reply, begun_in)
+        return request
+    for descriptor in (begun_in, gate_out, output):
+        os.close(descriptor)
+    namespace = os.stat(f"/proc/{pid}/ns/pid").st_ino
+    record = {"child-pid": pid, "pid-namespace": namespace}
+    os.write(status, json.dumps(record).encode() + b"\n")
+    os.close(gate_in)
+    _, result = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(result)
+    if os.read(begun_out, 1):
+        record = {"exit-code": code if code >= 0 else 128 - code}
+        os.write(status, json.dumps(record).encode() + b"\n")
+    os._exit(0)
+
+
+def _become(request: dict[str, Any], output: int, reply: int, begun: int) -> None:
+    """Turn this PID 1 into the container, up to the command itself; a failure ends it."""
+    try:
+        os.setsid()
+        _check(_libc.unshare(_NEW_NAMESPACES), "new namespaces")
+        socket.sethostname(request["hostname"])
+        os.umask(0o022)
+        _build_root(request["steps"])
+        _give_up_privileges()
+        os.chdir(request["cwd"])
+        _prctl(_PR_SET_NAME, os.fsencode(os.path.basename(request["command"][0]))[:15])
+        null = os.open("/dev/null", os.O_RDONLY)
+        os.dup2(null, 0)
+        for descriptor in (1, 2):
+            os.dup2(output, descriptor)
+        for descriptor in {null, output} - {0, 1, 2}:
+            os.close(descriptor)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the starter is to know it
+        os.write(reply, f"{type(error).__name__}: {error}".encode())
+        os._exit(1)
+    os.write(begun, b"1")
+    # The owner may have died while it waited: another will find the container on disk.
+    with contextlib.suppress(BrokenPipeError):
+        os.write(reply, b"ok")
+    os.close(begun)
+    os.close(reply)

@@ -1,0 +1,54 @@
+"""The Pebble layer of a server: one service, and the checks that tell how it is."""
+
+from __future__ import annotations
+
+import ops
+
+
+def server(
+    name: str, *, summary: str, command: str, alive: str, ready: str
+) -> ops.pebble.LayerDict:
+    """Give the layer of a server that answers HTTP.
+
+    Args:
+        name: of the layer and of its only service.
+        summary: what it is, for people.
+        command: its command line.
+        alive: the URL that answers 200 as long as the server is not to be restarted.
+        ready: the URL that answers 200 while it can serve.
+    """
+    check: ops.pebble.CheckDict = {"override": "replace", "startup": "enabled"}
+    return {
+        "summary": name,
+        "services": {
+            name: {
+                "override": "replace",
+                "summary": summary,
+                "command": command,
+                "startup": "enabled",
+                "kill-delay": "15s",
+                "on-check-failure": {"alive": "restart"},
+            }
+        },
+        "checks": {
+            # A server that hangs for two minutes is restarted: not sooner, since a start takes
+            # that long on a busy machine, and one that is cut off begins anew every time.
+            "alive": {
+                **check,
+                "level": "alive",
+                "period": "10s",
+                "timeout": "5s",
+                "threshold": 12,
+                "http": {"url": alive},
+            },
+            # Two failures take 10 s, less than a charm waits for an answer (`charm.PATIENCE`).
+            "ready": {
+                **check,
+                "level": "ready",
+                "period": "5s",
+                "timeout": "4s",
+                "threshold": 2,
+                "http": {"url": ready},
+            },
+        },
+    }

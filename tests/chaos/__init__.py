@@ -1,0 +1,1 @@
+"""A model under load whose parts are killed at seeded moments, and what must hold afterwards."""

@@ -1,0 +1,1 @@
+"""PostgreSQL in a container of a test's charm."""

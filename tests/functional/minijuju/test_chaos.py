@@ -1,0 +1,12 @@
+"""A storm of kills over a model under load for a minute; `python -m tests.chaos` takes longer."""
+
+from ...chaos.harness import Harness
+
+
+def test_nothing_is_lost_in_a_storm(tmp_path):
+    harness = Harness(tmp_path / "d", seed=1)
+    try:
+        harness.run(30, storm=20)
+    finally:
+        harness.stop()
+    assert sum(harness.faults.tried.values()) > 3, harness.summary()

@@ -1,0 +1,166 @@
+"""Environments that are built while the engine is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from toolkit_jobs import ClaimMount, PodPhase, PodRequest, PodStatus
+from toolkit_pipelines.environments import EnvironmentOptions, Environments
+from toolkit_pipelines.installs import Group
+from toolkit_pipelines.root import PipelineRoot
+
+from .conftest import PlayedPods
+
+IMAGE = "python:3.11"
+GROUPS = (Group(("pandas",), False, ()),)
+LABELS = {"toolkit.canonical.com/kind": "environment"}
+
+
+class Builds(PlayedPods):
+    """Pods that build: each has its folder from its start on, as a mount does.
+
+    Attributes:
+        go: what they wait for before they end.
+    """
+
+    def __init__(self, root: PipelineRoot, folder: Path) -> None:
+        super().__init__(root)
+        self.folder = folder
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def play(self, request: PodRequest) -> None:
+        (place, *_) = [m.sub_path for m in request.mounts if isinstance(m, ClaimMount)]
+        mounted = os.open(self.folder / place, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self.publish(PodStatus(request.name, PodPhase.RUNNING, labels=request.labels))
+            await self.go.wait()
+            self._build(mounted)
+        except OSError:
+            self.publish(PodStatus(request.name, PodPhase.FAILED, labels=request.labels))
+        else:
+            self.publish(PodStatus(request.name, PodPhase.SUCCEEDED, labels=request.labels))
+        finally:
+            os.close(mounted)
+
+    @staticmethod
+    def _build(mounted: int) -> None:
+        def opened(path: str, flags: int) -> int:
+            return os.open(path, flags, 0o600, dir_fd=mounted)
+
+        with open("request.json", opener=opened) as file:
+            assert json.load(file)["groups"][0]["requirements"] == ["pandas"]
+        with open("result.json", "w", opener=opened) as file:
+            json.dump({"version": "1", "satisfied": False, "message": ""}, file)
+
+
+@dataclass
+class Volume:
+    """A volume of environments, and the pods that work in it."""
+
+    folder: Path
+    pods: Builds
+
+    async def begun(self) -> None:
+        """Wait until there is a pod."""
+        async with asyncio.timeout(60):
+            while not self.pods.statuses:  # noqa: ASYNC110 - whoever listens is the engine
+                await asyncio.sleep(0)
+
+    def environments(self) -> Environments:
+        """What an engine has that was just started; the one before was killed."""
+        self.pods.restart()
+        return Environments(self.pods, EnvironmentOptions(self.folder, "environments", "step"))
+
+
+@pytest.fixture
+async def volume(root: PipelineRoot, tmp_path: Path) -> AsyncIterator[Volume]:
+    folder = tmp_path / "environments"
+    folder.mkdir()
+    made = Volume(folder, Builds(root, folder))
+    yield made
+    await made.pods.close()
+
+
+async def test_a_pod_that_a_killed_engine_asked_for_comes_late(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pods, asked = volume.pods, asyncio.Event()
+    start, get = pods.start, pods.get
+    late: list[PodRequest] = []
+
+    async def sent(request: PodRequest) -> PodStatus:
+        """The request is on its way; the engine is killed before the API has it."""
+        late.append(request)
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def not_yet(name: str) -> PodStatus:
+        found = await get(name)
+        monkeypatch.setattr(pods, "start", start)
+        if late:
+            await start(late.pop())
+            await asyncio.sleep(0)
+        return found
+
+    killed = asyncio.create_task(volume.environments().ensure(IMAGE, GROUPS))
+    monkeypatch.setattr(pods, "start", sent)
+    await asyncio.wait_for(asked.wait(), 60)
+    environments = volume.environments()
+    monkeypatch.setattr(pods, "get", not_yet)
+    pods.go.clear()
+    building = asyncio.create_task(environments.ensure(IMAGE, GROUPS))
+    await volume.begun()
+    pods.go.set()
+    place = await asyncio.wait_for(building, 60)
+    assert (volume.folder / place / "result.json").exists()
+    assert list(pods.started.values()) == [1]
+    killed.cancel()
+
+
+@pytest.mark.parametrize("phase", [PodPhase.SUCCEEDED, PodPhase.FAILED])
+async def test_a_pod_whose_end_was_taken_in_stands_for_no_build(
+    volume: Volume, phase: PodPhase
+) -> None:
+    """It was just to be deleted; what it built is there no more, or never was."""
+    environments = volume.environments()
+    name = f"environment-{environments.key(IMAGE, GROUPS)}"
+    volume.pods.statuses[name] = PodStatus(name, phase, labels=LABELS)
+    place = await asyncio.wait_for(environments.ensure(IMAGE, GROUPS), 60)
+    assert (volume.folder / place / "result.json").exists()
+    assert not volume.pods.statuses
+
+
+async def test_a_build_goes_on_though_the_engine_is_killed(volume: Volume) -> None:
+    volume.pods.go.clear()
+    killed = asyncio.create_task(volume.environments().ensure(IMAGE, GROUPS))
+    await volume.begun()
+    building = asyncio.create_task(volume.environments().ensure(IMAGE, GROUPS))
+    volume.pods.go.set()
+    await asyncio.wait_for(building, 60)
+    assert list(volume.pods.started.values()) == [1]
+    killed.cancel()
+
+
+async def test_pods_of_builds_that_are_done_with_are_swept(volume: Volume) -> None:
+    environments = volume.environments()
+    place = await asyncio.wait_for(environments.ensure(IMAGE, GROUPS), 60)
+    done, running, unknown = (
+        PodStatus(f"environment-{key}", phase, labels=LABELS)
+        for key, phase in (
+            (Path(place).name, PodPhase.SUCCEEDED),
+            ("0" * 32, PodPhase.RUNNING),
+            ("1" * 32, PodPhase.FAILED),
+        )
+    )
+    volume.pods.statuses = {each.name: each for each in (done, running, unknown)}
+    await environments.sweep(await volume.pods.pods())
+    assert set(volume.pods.statuses) == {running.name, unknown.name}

@@ -520,10 +520,13 @@ async def test_an_answer_of_the_store_that_is_lost(
     append, told = played.store.runs.append, set()
 
     def commits_and_breaks(run_id: str, found: Any, sequence: int) -> Any:
-        recorded = append(run_id, found, sequence)
         ends = any(isinstance(each, events.TaskSucceeded) for each in found)
-        if sequence not in told and (ends or lost == "all"):
+        breaks = sequence not in told and (ends or lost == "all")
+        if breaks:
+            # Before the end is there to be seen by who waits for it.
             told.add(sequence)
+        recorded = append(run_id, found, sequence)
+        if breaks:
             raise StoreError("the connection was lost")
         return recorded
 

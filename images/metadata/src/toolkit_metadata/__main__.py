@@ -14,6 +14,7 @@ from toolkit_identity import HostPatternError, HostPatterns, TokenFile, TokenFil
 
 from . import database
 from .app import SETTINGS_VARIABLE
+from .loading import uncollected
 from .settings import Settings, SettingsError, parse
 
 PROBLEM = "problem"
@@ -89,8 +90,9 @@ def prepare(settings: Settings) -> None:
     problem = settings.data / PROBLEM
     try:
         os.environ.update(environment(settings))
-        database.connect(settings)
-        database.prepare(settings)
+        with uncollected():
+            database.connect(settings)
+            database.prepare(settings)
     except (LoginError, database.DatabaseError) as error:
         problem.write_text(f"{error}\n", encoding="utf-8")
         raise

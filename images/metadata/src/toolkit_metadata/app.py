@@ -8,6 +8,7 @@ import warnings
 from toolkit_identity import Guard, TokenFile
 
 from . import database, mlflow_env
+from .loading import uncollected
 from .settings import Settings
 from .surface import Surface
 
@@ -41,8 +42,10 @@ def mlflow_app(settings: Settings) -> Surface:
 def create() -> Guard:
     """Build the application in a server process; the settings come by `SETTINGS_VARIABLE`."""
     settings = Settings.from_json(os.environ[SETTINGS_VARIABLE])
+    with uncollected():
+        server = mlflow_app(settings)
     return Guard(
-        mlflow_app(settings),
+        server,
         tokens=TokenFile(settings.tokens),
         allowed_hosts=[_bracketed(settings.address), *settings.allowed_hosts],
         open_paths=OPEN_PATHS,

@@ -10,19 +10,11 @@ from pathlib import Path
 import jubilant
 import pytest
 
-from ..deployment import MODEL, Bundle, tasks
+from ..deployment import Bundle, tasks
 from ..waiting import wait
 from .pipelines import handing, waiting
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:kfp", "ignore::DeprecationWarning")
-
-
-@pytest.fixture
-def juju(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> jubilant.Juju:
-    for name, value in bundle.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("PATH", bundle.run("minijuju", "shim-path").stdout.strip(), prepend=":")
-    return jubilant.Juju(model=MODEL)
 
 
 def names(bundle: Bundle) -> set[str]:

@@ -112,12 +112,19 @@ class PostgresServer:
             return
         # Whoever runs it in a namespace ends by itself once it has seen the end of it; a lock
         # file whose process nobody has waited for counts as one in use.
-        own = _descendants(self._process.pid) if os.getuid() == 0 else []
+        own = _descendants(self._process.pid)
+        if os.getuid() != 0:
+            own.append(self._process.pid)
         for pid in own or [self._process.pid]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait(PATIENCE)
         self._process = None
+        # A server does not start while one of them has the memory of the last.
+        deadline = time.monotonic() + PATIENCE
+        while left := [pid for pid in own if _lives(pid)]:
+            assert time.monotonic() < deadline, f"processes {left} do not end"
+            time.sleep(0.01)
 
     def login(self, database: str = "postgres") -> Login:
         """A login of an administrator."""
@@ -165,6 +172,14 @@ def login_file(login: Login, path: Path) -> Path:
     names = ("host", "port", "database", "username", "password")
     path.write_text(json.dumps({name: getattr(login, name) for name in names}))
     return path
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process still holds what it had; a zombie holds nothing."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _descendants(pid: int) -> list[int]:

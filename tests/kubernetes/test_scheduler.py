@@ -15,8 +15,9 @@ from lightkube.resources.core_v1 import Node, Pod
 from lightkube.types import PatchType
 
 from tinykube import bootstrap, kinds
+from tinykube.options import Options
 from tinykube.rbac import SYSTEM
-from tinykube.registry import Options, Registry
+from tinykube.registry import Registry
 from tinykube.scheduler import Scheduler, requirements
 from tinykube.scheduler.cluster import Cluster, NodeInfo
 from tinykube.scheduler.filters import Filter

@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 
-from tinykube import bootstrap, kinds, pki
+from tinykube import bootstrap, kinds, patch, pki
 from tinykube.api import Api, Context
 from tinykube.node.client import LogOptions, LogsError
+from tinykube.options import Options
 from tinykube.rbac import SYSTEM
-from tinykube.registry import Options, Registry
+from tinykube.registry import Registry
 from tinykube.status import ApiError
 from tinykube.store import Store
 from tinykube.tokens import Tokens
@@ -87,6 +88,40 @@ def pod():
             "metadata": {"name": name},
             "spec": {"restartPolicy": "Never", "containers": [container], **spec},
         }
+
+    return make
+
+
+@pytest.fixture
+def secret():
+    """The body of a secret."""
+
+    def make(name="s", **fields):
+        return {"metadata": {"name": name, **fields.pop("metadata", {})}, **fields}
+
+    return make
+
+
+@pytest.fixture
+def put(registry):
+    """Update an object with a whole body."""
+
+    def make(body, resource=kinds.SECRETS, **options):
+        name = body["metadata"]["name"]
+        return registry.update(resource, "default", name, body, SYSTEM, Options(), **options)
+
+    return make
+
+
+@pytest.fixture
+def change(registry):
+    """Patch an object; gives it back as stored."""
+
+    def make(name, body, kind=patch.MERGE_PATCH, resource=kinds.SECRETS, **options):
+        flags = {key: options.pop(key) for key in ("manager", "force") if key in options}
+        place = (resource, "default", name)
+        written = registry.patch(*place, kind, body, SYSTEM, Options(**flags), **options)
+        return json.loads(written.data)
 
     return make
 

@@ -9,7 +9,7 @@ from tinykube import api as serving
 from tinykube import kinds, patch
 from tinykube import store as storing
 from tinykube.api import Api, Context, watches
-from tinykube.registry import Deletion
+from tinykube.options import Deletion
 from tinykube.store import StorageError
 
 CORE = "/api/v1/namespaces/default"

@@ -3,7 +3,7 @@
 import pytest
 
 from tinykube import decoding, kinds
-from tinykube.registry import Options
+from tinykube.options import Options
 
 SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}
 

@@ -6,7 +6,7 @@ import pytest
 from tinykube import kinds
 from tinykube.local import LocalClient
 from tinykube.node.client import Endpoint, NotFoundError
-from tinykube.registry import Deletion
+from tinykube.options import Deletion
 from tinykube.store import StorageError
 
 

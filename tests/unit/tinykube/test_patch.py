@@ -16,6 +16,19 @@ def strategic(obj, change):
     return patch.strategic_patch(obj, change, SHAPE)
 
 
+def test_a_patch_goes_by_its_type():
+    secret = {"apiVersion": "v1", "kind": "Secret", "data": {"a": "Yg=="}}
+    removed = [{"op": "remove", "path": "/data"}]
+    for kind, body in ((patch.JSON_PATCH, removed), (patch.MERGE_PATCH, {"data": None})):
+        assert "data" not in patch.patched(kinds.SECRETS, secret, kind, body)
+    renamed = {"apiVersion": None, "kind": "x"}
+    assert patch.patched(kinds.SECRETS, secret, patch.STRATEGIC_PATCH, renamed) == secret
+    for kind, body, code in ((patch.MERGE_PATCH, [], 400), ("text/plain", {}, 415)):
+        with pytest.raises(ApiError) as caught:
+            patch.patched(kinds.SECRETS, secret, kind, body)
+        assert caught.value.code == code
+
+
 def test_merge():
     value = {"a": {"b": 1, "c": 2}, "l": [1, 2]}
     change = {"a": {"b": None, "d": {"e": None, "f": 1}}, "l": [3]}

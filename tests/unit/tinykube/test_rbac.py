@@ -91,7 +91,7 @@ def test_subjects(registry, grant, subject, caller):
 def test_a_revoked_binding_is_gone_at_once(registry, grant):
     grant([rule(["get"], ["pods"])])
     assert may(registry, "get", "pods")
-    from tinykube.registry import Deletion
+    from tinykube.options import Deletion
 
     registry.delete(kinds.CLUSTER_ROLE_BINDINGS, "", "b", Deletion())
     assert not may(registry, "get", "pods")

@@ -1,8 +1,8 @@
 import pytest
 
 from tinykube import kinds, patch
+from tinykube.options import Options
 from tinykube.rbac import AUTHENTICATED, SYSTEM, Caller
-from tinykube.registry import Options
 from tinykube.status import ApiError
 
 NOBODY = Caller("nobody", (AUTHENTICATED,))

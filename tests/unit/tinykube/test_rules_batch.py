@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tinykube import kinds
+from tinykube.options import Options
 from tinykube.rbac import SYSTEM
-from tinykube.registry import Options
 from tinykube.status import ApiError
 
 TEMPLATE = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "b"}]}}

@@ -6,8 +6,8 @@ import pytest
 
 from tinykube import kinds
 from tinykube.node.client import JSON
+from tinykube.options import Options
 from tinykube.rbac import Caller
-from tinykube.registry import Options
 from tinykube.status import ApiError
 
 USER = Caller("someone")

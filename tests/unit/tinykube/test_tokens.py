@@ -6,7 +6,7 @@ import pytest
 
 from tinykube import kinds
 from tinykube import tokens as issuing
-from tinykube.registry import Deletion
+from tinykube.options import Deletion
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 from tinykube import kinds
 from tinykube import store as storing
-from tinykube.registry import Deletion
+from tinykube.options import Deletion
 from tinykube.selectors import Selector, parse_fields, parse_labels
 from tinykube.status import ApiError
 from tinykube.watch import snapshot

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinykube import kinds, objects, status
 from tinykube.kinds import Resource
 from tinykube.objects import JSON
+from tinykube.options import Options
 from tinykube.schema import Findings, ShapeError
-
-if TYPE_CHECKING:
-    from tinykube.registry import Options
 
 
 def decode(

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from tinykube import kinds, objects, status
 from tinykube.objects import JSON
+from tinykube.options import Deletion, Options
 from tinykube.rbac import SYSTEM
-from tinykube.registry import Deletion, Options, Registry
+from tinykube.registry import Registry
 from tinykube.store import StorageError
 
 log = logging.getLogger(__name__)

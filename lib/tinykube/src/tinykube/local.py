@@ -11,7 +11,8 @@ from tinykube import events, kinds, objects, tokens
 from tinykube.node import registration
 from tinykube.node.client import Endpoint, Kind, NotFoundError, PodEvent
 from tinykube.objects import JSON
-from tinykube.registry import Deletion, Registry
+from tinykube.options import Deletion
+from tinykube.registry import Registry
 from tinykube.selectors import FieldRequirement, Selector
 from tinykube.status import ApiError
 from tinykube.store import StorageError

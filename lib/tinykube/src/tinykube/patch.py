@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinykube import objects, schema
+from tinykube.kinds import Resource
 from tinykube.objects import JSON
 from tinykube.operations import PatchError, apply
 from tinykube.schema import Many, Shape
@@ -36,6 +37,34 @@ def unreadable(error: ApiError) -> ApiError:
     """The patch itself could be read, but not what it makes of its object."""
     fault = Cause("FieldValueInvalid", f"Invalid value: {error.message}", "patch")
     return invalid("", "", "", [fault])
+
+
+def patched(resource: Resource, obj: JSON, content_type: str, body: Any) -> Any:
+    """An object after a patch of any type but an apply; the object itself is left alone.
+
+    Raises:
+        ApiError: 400 for a malformed patch, 415 for a type that the resource does not take, 422
+            for one that does not fit the object.
+    """
+    if content_type == JSON_PATCH:
+        return json_patch(obj, body)
+    if content_type == MERGE_PATCH:
+        return merge_patch(obj, whole(body))
+    if content_type != STRATEGIC_PATCH or not resource.strategic:
+        raise untaken()
+    made = strategic_patch(obj, whole(body), resource.shape)
+    # What it is of goes by the path.
+    for member in ("apiVersion", "kind"):
+        if isinstance(made.get(member), str | None):
+            made[member] = obj[member]
+    return made
+
+
+def whole(body: Any) -> JSON:
+    """A patch that must be an object. Raises ApiError 400."""
+    if not isinstance(body, dict):
+        raise bad_request("the patch must be an object")
+    return body
 
 
 def json_patch(obj: JSON, operations: Any) -> Any:

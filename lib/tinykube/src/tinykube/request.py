@@ -13,7 +13,7 @@ from starlette.requests import Request
 from tinykube import objects, patch
 from tinykube.catalog import Catalog
 from tinykube.kinds import Resource
-from tinykube.registry import Deletion, Options
+from tinykube.options import Deletion, Options
 from tinykube.selectors import Selector, check_fields, parse_fields, parse_labels
 from tinykube.status import (
     ApiError,

@@ -6,7 +6,7 @@ import pytest
 
 from tinykube import kinds, objects
 from tinykube.controllers.quotas import QuotaController
-from tinykube.registry import Deletion
+from tinykube.options import Deletion
 from tinykube.status import ApiError
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tinykube import kinds, objects
 from tinykube.admission.tallies import Tallies
-from tinykube.registry import Deletion
+from tinykube.options import Deletion
 
 HARD = {
     "pods": "1000",

@@ -2,8 +2,8 @@ import pytest
 
 from tinykube import kinds
 from tinykube.controllers.garbage import Collector, NamespaceCleaner
+from tinykube.options import Deletion, Options
 from tinykube.rbac import SYSTEM
-from tinykube.registry import Deletion, Options
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from tinykube import kinds, objects
 from tinykube.controllers.garbage import Collector
 from tinykube.controllers.jobs.controller import JobController
 from tinykube.controllers.jobs.pods import FINALIZER
+from tinykube.options import Deletion, Options
 from tinykube.rbac import SYSTEM
-from tinykube.registry import Deletion, Options
 from tinykube.status import ApiError
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from tinykube import kinds
 from tinykube.controllers.nodes.orphans import OrphanCollector
-from tinykube.registry import Deletion
+from tinykube.options import Deletion
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 from tinykube import kinds
 from tinykube.controllers.volumes import Binder
-from tinykube.registry import Deletion
+from tinykube.options import Deletion
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 import pytest
 
 from tinykube import kinds
+from tinykube.options import Options
 from tinykube.rbac import SYSTEM
-from tinykube.registry import Options
 from tinykube.status import ApiError
 
 ROOT = "spec.validation.openAPIV3Schema"

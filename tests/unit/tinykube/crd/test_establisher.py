@@ -1,7 +1,7 @@
 from tinykube import kinds
 from tinykube.catalog import Catalog
 from tinykube.crd.definitions import Definitions
-from tinykube.registry import Deletion
+from tinykube.options import Deletion
 
 
 def conditions(registry, name):

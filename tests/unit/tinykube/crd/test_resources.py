@@ -3,8 +3,8 @@ import json
 import pytest
 
 from tinykube import kinds, objects
+from tinykube.options import Deletion, Options
 from tinykube.rbac import SYSTEM
-from tinykube.registry import Deletion, Options
 from tinykube.status import ApiError
 
 THING = {"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "one"}}

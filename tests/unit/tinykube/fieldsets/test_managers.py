@@ -6,8 +6,8 @@ import pytest
 
 from tinykube import kinds, patch
 from tinykube.fieldsets import managers
+from tinykube.options import Options
 from tinykube.rbac import SYSTEM
-from tinykube.registry import Options
 
 UPDATE = {"operation": "Update", "fieldsType": "FieldsV1", "apiVersion": "v1"}
 

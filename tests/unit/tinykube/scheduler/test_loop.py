@@ -1,7 +1,7 @@
 import pytest
 
 from tinykube import kinds
-from tinykube.registry import Deletion
+from tinykube.options import Deletion
 from tinykube.scheduler import Scheduler
 
 

@@ -12,7 +12,7 @@ from tinykube import answers, kinds, objects, request, schema, status
 from tinykube.api.context import Context
 from tinykube.kinds.shapes import OBJECT_REFERENCE
 from tinykube.objects import JSON
-from tinykube.registry import Deletion
+from tinykube.options import Deletion
 from tinykube.request import Target
 from tinykube.schema import Findings, ShapeError
 

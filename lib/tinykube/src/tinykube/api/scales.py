@@ -64,10 +64,9 @@ def _patched(http: Request, shown: JSON, body: object) -> object:
     kind = request.media_type(http)
     if kind == patch.JSON_PATCH:
         return patch.json_patch(shown, body)
-    if not isinstance(body, dict):
-        raise status.bad_request("the patch must be an object")
+    changes = patch.whole(body)
     if kind == patch.MERGE_PATCH:
-        return patch.merge_patch(shown, body)
+        return patch.merge_patch(shown, changes)
     raise status.ApiError(
         415,
         "UnsupportedMediaType",

@@ -16,10 +16,11 @@ from tinykube.api.errors import not_allowed
 from tinykube.api.forms import Form
 from tinykube.api.lists import matching
 from tinykube.kinds import Resource
-from tinykube.registry import Deletion, Written
+from tinykube.options import Deletion
 from tinykube.request import Target
 from tinykube.status import ApiError
 from tinykube.store import Row
+from tinykube.verbs.written import Written
 
 
 class Writes:

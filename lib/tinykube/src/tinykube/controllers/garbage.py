@@ -9,7 +9,9 @@ from tinykube import kinds, objects, status
 from tinykube.control import Loop
 from tinykube.kinds import Resource
 from tinykube.objects import JSON
-from tinykube.registry import FOREGROUND, ORPHAN, Deletion, Registry
+from tinykube.options import Deletion
+from tinykube.registry import Registry
+from tinykube.rules import FOREGROUND, ORPHAN
 from tinykube.store import Change, Row
 
 _BATCH = 100

@@ -12,7 +12,8 @@ from sandbox import tree
 from tinykube import events, kinds, objects, quantity, rules
 from tinykube.control import Loop
 from tinykube.objects import JSON
-from tinykube.registry import Deletion, Registry
+from tinykube.options import Deletion
+from tinykube.registry import Registry
 from tinykube.status import ApiError
 from tinykube.store import Change
 

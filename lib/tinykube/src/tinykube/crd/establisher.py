@@ -10,7 +10,8 @@ from tinykube.control import Loop
 from tinykube.crd.definition import FINALIZER, established
 from tinykube.kinds import DEFINITIONS
 from tinykube.objects import JSON
-from tinykube.registry import Deletion, Registry
+from tinykube.options import Deletion
+from tinykube.registry import Registry
 from tinykube.store import Change
 
 _BATCH = 100

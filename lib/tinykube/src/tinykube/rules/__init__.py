@@ -24,7 +24,7 @@ from tinykube.rules.core import (
     NamespaceRules,
     SecretRules,
 )
-from tinykube.rules.metadata import metadata
+from tinykube.rules.metadata import FOREGROUND, ORPHAN, metadata
 from tinykube.rules.nodes import NodeRules
 from tinykube.rules.pods import PodRules
 from tinykube.rules.quotas import LimitRangeRules, ResourceQuotaRules
@@ -42,6 +42,8 @@ from tinykube.rules.volumes import (
 __all__ = [
     "CLAIM_FINALIZER",
     "DEFAULT_CLASS",
+    "FOREGROUND",
+    "ORPHAN",
     "PROVISIONER",
     "SYSTEM_PRIORITIES",
     "VOLUME_FINALIZER",

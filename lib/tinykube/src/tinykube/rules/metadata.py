@@ -10,7 +10,11 @@ from tinykube.kinds import EVENTS, Resource
 from tinykube.objects import JSON
 from tinykube.status import Cause, forbidden_field, required, wrong
 
-_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
+ORPHAN = "orphan"
+"""The finalizer of what leaves its dependents behind."""
+FOREGROUND = "foregroundDeletion"
+"""The finalizer of what goes after its dependents."""
+_FINALIZERS = ("kubernetes", ORPHAN, FOREGROUND)
 _GROUP_VERSION = re.compile(r"([^/]*/)?[^/]+")
 _MAX_ANNOTATIONS = 256 * 2**10
 
@@ -29,8 +33,8 @@ def metadata(resource: Resource, new: JSON, old: JSON | None) -> Iterator[Cause]
         qualified = resource.strategic and resource is not EVENTS
         own = f"metadata.finalizers[{index}]" if qualified else ""
         yield from finalizer("metadata.finalizers", name, own)
-    if {"orphan", "foregroundDeletion"} <= set(meta.get("finalizers") or ()):
-        why = "finalizer orphan and foregroundDeletion cannot be both set"
+    if {ORPHAN, FOREGROUND} <= set(meta.get("finalizers") or ()):
+        why = f"finalizer {ORPHAN} and {FOREGROUND} cannot be both set"
         yield wrong("metadata.finalizers", meta["finalizers"], why)
     if old and old["metadata"].get("deletionTimestamp"):
         before = old["metadata"].get("finalizers") or ()

@@ -10,7 +10,8 @@ from typing import Any
 from tinykube import events, kinds, objects
 from tinykube.control import Loop
 from tinykube.objects import JSON
-from tinykube.registry import Deletion, Registry
+from tinykube.options import Deletion
+from tinykube.registry import Registry
 from tinykube.scheduler import preemption, requirements, scores
 from tinykube.scheduler.cluster import Cluster, NodeInfo
 from tinykube.scheduler.filters import Filter, Misfit

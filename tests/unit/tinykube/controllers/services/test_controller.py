@@ -9,8 +9,8 @@ from tinykube.controllers.garbage import Collector
 from tinykube.controllers.services.controller import EndpointsController
 from tinykube.controllers.services.naming import Naming
 from tinykube.controllers.services.proxy import routes
+from tinykube.options import Deletion
 from tinykube.rbac import Caller
-from tinykube.registry import Deletion
 
 USER = Caller("someone")
 

@@ -14,8 +14,9 @@ from tinykube.controllers.jobs import pods
 from tinykube.controllers.jobs.decision import Decision, decide, expiry, finished
 from tinykube.controllers.jobs.pods import PodView
 from tinykube.objects import JSON
+from tinykube.options import Deletion, Options
 from tinykube.rbac import SYSTEM
-from tinykube.registry import Deletion, Options, Registry
+from tinykube.registry import Registry
 from tinykube.status import ApiError
 from tinykube.store import Change
 

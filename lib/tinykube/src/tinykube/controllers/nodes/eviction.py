@@ -9,7 +9,8 @@ from typing import Any
 from tinykube import events, kinds, objects
 from tinykube.control import Loop
 from tinykube.objects import JSON
-from tinykube.registry import Deletion, Registry
+from tinykube.options import Deletion
+from tinykube.registry import Registry
 from tinykube.scheduler.taints import NO_EXECUTE, Taint, Toleration, untolerated
 from tinykube.status import ApiError
 from tinykube.store import Change

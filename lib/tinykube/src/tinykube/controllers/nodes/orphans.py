@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from tinykube import kinds, objects
 from tinykube.control import Loop
 from tinykube.objects import JSON
-from tinykube.registry import Deletion, Registry
+from tinykube.options import Deletion
+from tinykube.registry import Registry
 from tinykube.status import ApiError
 from tinykube.store import Change
 

@@ -8,8 +8,9 @@ from tinykube import kinds, objects
 from tinykube.control import Loop
 from tinykube.controllers.services import endpoints
 from tinykube.objects import JSON
+from tinykube.options import Deletion, Options
 from tinykube.rbac import SYSTEM
-from tinykube.registry import Deletion, Options, Registry
+from tinykube.registry import Registry
 from tinykube.status import ApiError
 from tinykube.store import Change
 

@@ -9,6 +9,7 @@ import shutil
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import yaml
@@ -178,6 +179,8 @@ class World:
     controller: Controller | None = None
     api: facade.Facade | None = None
 
+    SETUP: ClassVar = ["install", "leader-elected", "config-changed", "start"]
+
     def on(self, who, hook, handler):
         """Let `handler` be the code of a unit's or application's hook; `*` for any."""
         self.handlers[who, hook] = handler
@@ -223,6 +226,12 @@ class World:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "charmcraft.yaml").write_text(yaml.safe_dump({"name": name, **metadata}))
         return folder
+
+    def make_pair(self):
+        """The folders of two charms that fit together: p provides what r requires."""
+        provider = self.make_charm("p", provides={"out": {"interface": "i"}})
+        requirer = self.make_charm("r", requires={"in": {"interface": "i"}})
+        return provider, requirer
 
     async def deploy(self, name="app", charm=None, units=1, **options):
         if charm is None:

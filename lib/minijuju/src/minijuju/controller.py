@@ -500,8 +500,8 @@ class Controller:
             return
         self._hosts[model.uuid] = hosts
         for key, agent in self.agents.items():
-            if key[0] == model.uuid and agent.runtime is not None:
-                agent.runtime.set_hosts(hosts)
+            if key[0] == model.uuid and agent.pod.runtime is not None:
+                agent.pod.runtime.set_hosts(hosts)
 
     async def _complete(self, spec: UnitSpec) -> UnitSpec:
         """A spec with the names there are, the way to Kubernetes and the unit's own network."""

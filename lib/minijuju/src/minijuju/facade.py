@@ -375,10 +375,10 @@ class Facade(SettingsMethods, TaskMethods, StoreMethods, OfferMethods):
         found = models.named(self.state, model)
         name = _get_unit(self.state, found, unit).name
         agent = self.controller.agents.get((found.uuid, name))
-        if agent is None or agent.runtime is None:
+        if agent is None or agent.pod.runtime is None:
             raise JujuError(f"unit {name!r} has no pod yet")
         try:
-            argv, env = agent.runtime.ssh_argv(container, command)
+            argv, env = agent.pod.runtime.ssh_argv(container, command)
         except KeyError:
             raise NotFoundError(f"unit {name!r} has no container {container!r}") from None
         except SandboxError as error:

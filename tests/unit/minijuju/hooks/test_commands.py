@@ -83,7 +83,7 @@ async def test_a_trusted_charm_gets_the_cloud_s_credential(pair, tmp_path):
         return await run.ok("credential-get", "--format=json")
 
     assert "no Kubernetes" in await pair.inside("p/0", without)
-    agent._access = ClusterAccess("127.0.0.1", 6443, tmp_path)
+    agent.pod.access = ClusterAccess("127.0.0.1", 6443, tmp_path)
     found = await pair.inside("p/0", code)
     assert (found["type"], found["name"]) == ("kubernetes", "localhost")
     assert found["endpoint"] == "https://127.0.0.1:6443"

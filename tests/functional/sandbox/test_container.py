@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import record
+from sandbox import record, tree
 from sandbox.container import Container
 from sandbox.errors import SandboxError
 from sandbox.spec import Image, Mount, Spec
@@ -241,6 +241,32 @@ def test_trim_and_remove(runner: Runner) -> None:
 
     container.remove()
     assert not container.directory.exists()
+
+
+@pytest.mark.parametrize("gone", [(), ("spec.json",), ("pid.json",), ("root", "spec.json")])
+def test_a_removal_that_is_cut_off_leaves_room_for_another(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch, gone: tuple[str, ...]
+) -> None:
+    """Whatever of it had gone by then: files go in the order in which the disk lists them."""
+    container = runner.start("false")
+    finish(container)
+    remove = tree.remove
+
+    def cut(folder: Path) -> None:
+        for name in gone:
+            if (folder / name).is_dir():
+                remove(folder / name)
+            else:
+                (folder / name).unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tree, "remove", cut)
+        with pytest.raises(KeyboardInterrupt):
+            container.remove()
+    assert Container.adopt(container.directory) is None
+    another = Container.start(container.directory, Spec(("true",)))
+    assert finish(another).code == 0
 
 
 def test_a_running_one_is_not_removed(runner: Runner) -> None:

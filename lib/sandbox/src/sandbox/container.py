@@ -210,6 +210,8 @@ class Container:
         if self.exit() is None:
             raise SandboxError(f"{self.directory}: its container still runs")
         cgroup.release(self.directory)
+        # First, so that a removal that is cut off leaves a folder which holds no container.
+        (self.directory / "status").unlink(missing_ok=True)
         tree.remove(self.directory)
 
     @contextlib.contextmanager

@@ -25,7 +25,11 @@ def contains(folder: Path, pid: int) -> bool:
     except OSError:
         return False
     # proc(5) writes the root from the file system's own root.
-    _, _, device, root, place, *_ = (*first.split(), *[""] * 5)
+    _, _, device, root, place, *rest = (*first.split(), *[""] * 5)
+    if "overlay" in rest:
+        # Its upper folder says whose it is, by its path where it was mounted.
+        upper = next(each for each in rest[-1].split(",") if each.startswith("upperdir="))
+        return place == "/" and f"{folder}/" in upper
     mount = next(each for each in (folder, *folder.parents) if each.is_mount())
     below = "/" + str(folder.relative_to(mount)).lstrip(".")
     number = mount.stat().st_dev

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import record, tree
+from sandbox import record, skeleton, tree
 from sandbox.container import Container
 from sandbox.errors import SandboxError
 from sandbox.spec import Image, Mount, Spec
@@ -66,6 +66,47 @@ def test_it_has_no_privileges(runner: Runner) -> None:
     assert runner.output(container).split() == [
         *("CapEff:", "0" * 16, "CapBnd:", "0" * 16, "NoNewPrivs:", "1")
     ]
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+@pytest.mark.parametrize("layered", [False, True], ids=["copied", "layered"])
+def test_what_one_changes_no_other_sees(
+    runner: Runner,
+    warm_image: Image,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    layered: bool,
+    warm: bool,
+) -> None:
+    if layered and not skeleton.overlays(tmp_path):
+        pytest.skip("no root can lie over another on this disk")
+    monkeypatch.setattr(skeleton, "overlays", lambda directory: layered)
+    code = """\
+        import os
+        from os.path import exists
+        print("mine" in open("/etc/passwd").read(), exists("/etc/group"), os.listdir("/opt"))
+        print("dir=" in open("/proc/self/mounts").readline())
+        with open("/etc/passwd", "a") as file:
+            file.write("mine:x:9:9::/:/bin/sh\\n")
+        os.remove("/etc/group")
+        os.rename("/etc/profile", "/opt/profile")
+        os.mkdir("/opt/new")
+        os.chmod("/root", 0o777)
+        print(oct(os.stat("/root").st_mode), sorted(os.listdir("/opt")), exists("/etc/group"))
+    """
+    for _ in range(2):
+        command = ("python", "-c", textwrap.dedent(code))
+        container = runner.start(*command, image=warm_image, warm=warm)
+        assert ended(container) == (0, "Completed"), runner.output(container)
+        assert runner.output(container).splitlines() == [
+            "False True ['probe']",
+            str(layered),
+            "0o40777 ['new', 'probe', 'profile'] False",
+        ]
+        container.trim()
+        left = {path.name for path in container.directory.iterdir()}
+        assert not left & {"root", "work", "etc", "tmp", "run"}
 
 
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])

@@ -30,8 +30,11 @@ print(sorted(os.listdir("/proc/self/fd")), sorted(os.listdir("/")), sorted(os.li
 print([p for p in os.listdir("/proc") if p.isdigit()], open("/etc/hosts").read())
 keep = ("Name", "Uid", "Gid", "Cap", "NoNew", "Sig", "Shd", "NS", "Umask", "Threads")
 print([line for line in open("/proc/self/status") if line.startswith(keep) and "SigQ" not in line])
-# Bubblewrap covers parts of /proc with the host's, and with its options but for "ro".
+# Bubblewrap covers parts of /proc with the host's, and with its options but for "ro". An overlay's
+# say where it lies.
 mounts = [line.split()[1:4] for line in open("/proc/mounts")]
+mounts = [(place, kind, ",".join(each for each in options.split(",") if "dir=" not in each))
+          for place, kind, options in mounts]
 print(sorted({(place, kind, options[:2] if place.startswith("/proc/") else options)
               for place, kind, options in mounts if not place.startswith("/proc/sys/")}))
 print([signal.getsignal(n) for n in (signal.SIGCHLD, signal.SIGTERM, signal.SIGPIPE)])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import root
+from sandbox import root, skeleton
 from sandbox.errors import SandboxError
 from sandbox.spec import Image, Limits, Mount, Network, Scratch, Spec
 
@@ -19,6 +19,27 @@ def directory(tmp_path: Path) -> Path:
     place = tmp_path / "container"
     place.mkdir()
     return place
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["copied", "layered"])
+def layered(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> bool:
+    """Whether fresh roots lie over a shared one: what they show is the same."""
+    layered = bool(request.param)
+    monkeypatch.setattr(skeleton, "overlays", lambda directory: layered)
+    monkeypatch.setenv("SANDBOX_STORE", str(tmp_path / "store"))
+    return layered
+
+
+def shown(steps: tuple[root.Step, ...], path: str) -> Path:
+    """Where the host has what a container finds at a path of its root."""
+    first = steps[0]
+    if isinstance(first, root.Bind):
+        return first.source / path
+    assert isinstance(first, root.Overlay)
+    upper = first.upper / path
+    return upper if upper.exists() else first.lower / path
 
 
 @pytest.mark.parametrize(
@@ -56,16 +77,55 @@ def test_an_impossible_variable_is_refused(env: dict[str, str]) -> None:
         root.environment(Spec(("true",), env=env))
 
 
-def test_a_fresh_root_lies_below_the_container(directory: Path) -> None:
+def test_a_fresh_root_lies_below_the_container(directory: Path, *, layered: bool) -> None:
     steps = root.prepare(Spec(("true",), hostname="unit-0"), directory)
 
-    assert steps[0] == root.Bind(directory / "root", "/")
+    first = steps[0]
+    if layered:
+        assert isinstance(first, root.Overlay)
+        assert first.upper == directory / "root"
+        assert first.work.stat().st_dev == directory.stat().st_dev
+        assert list(first.upper.iterdir()) == []
+    else:
+        assert first == root.Bind(directory / "root", "/")
     assert binds(steps)["/usr"].read_only
-    assert (directory / "root/tmp").stat().st_mode & 0o7777 == 0o1777
-    assert (directory / "root/var/run").readlink() == Path("../run")
+    assert shown(steps, "tmp").stat().st_mode & 0o7777 == 0o1777
+    assert shown(steps, "root").stat().st_mode & 0o7777 == 0o700
+    assert shown(steps, "var/run").readlink() == Path("../run")
     assert (directory / "etc/hostname").read_text() == "unit-0\n"
     assert "127.0.1.1 unit-0" in (directory / "etc/hosts").read_text()
-    assert (directory / "root/etc/passwd").read_text().startswith("root:x:0:0:")
+    assert shown(steps, "etc/passwd").read_text().startswith("root:x:0:0:")
+    for step in steps[1:]:
+        assert shown(steps, step.target[1:]).exists(), step
+
+
+def test_the_shared_part_is_made_once(directory: Path, tmp_path: Path, *, layered: bool) -> None:
+    if not layered:
+        pytest.skip("there is none")
+    other = tmp_path / "other"
+    other.mkdir()
+    first, second = (root.prepare(Spec(("true",)), place)[0] for place in (directory, other))
+    third = root.prepare(Spec(("true",), user=7), directory)[0]
+    assert isinstance(first, root.Overlay)
+    assert isinstance(second, root.Overlay)
+    assert isinstance(third, root.Overlay)
+    assert first.lower == second.lower != third.lower
+    assert {each.name for each in first.lower.parent.iterdir()} == {
+        first.lower.name,
+        third.lower.name,
+    }
+
+
+def test_a_folder_on_the_way_to_a_target_keeps_its_rights(directory: Path, tmp_path: Path) -> None:
+    steps = root.prepare(Spec(("true",), mounts=(Mount(tmp_path, "/root/a/b"),)), directory)
+    assert shown(steps, "root").stat().st_mode & 0o7777 == 0o700
+    assert shown(steps, "root/a/b").is_dir()
+
+
+def test_a_path_that_an_option_cannot_have_is_not_layered(tmp_path: Path) -> None:
+    directory = tmp_path / "a,b"
+    directory.mkdir()
+    assert isinstance(root.prepare(Spec(("true",)), directory)[0], root.Bind)
 
 
 def test_a_root_that_persists_keeps_what_was_written(tmp_path: Path, directory: Path) -> None:
@@ -107,11 +167,11 @@ def test_targets_are_made_in_the_mount_that_holds_them(tmp_path: Path, directory
     file.touch()
     mounts = (Mount(volume, "/data"), Mount(inner, "/data/a/b"), Mount(file, "/etc/app/conf"))
 
-    root.prepare(Spec(("true",), mounts=mounts), directory)
+    steps = root.prepare(Spec(("true",), mounts=mounts), directory)
 
     assert (volume / "a/b").is_dir()
-    assert (directory / "root/data").is_dir()
-    assert (directory / "root/etc/app/conf").is_file()
+    assert shown(steps, "data").is_dir()
+    assert shown(steps, "etc/app/conf").is_file()
 
 
 def test_no_target_in_a_read_only_mount(tmp_path: Path, directory: Path) -> None:
@@ -145,22 +205,6 @@ def test_hosts_are_rewritten_in_place(directory: Path) -> None:
     assert "127.1.0.1" not in (directory / "etc/hosts").read_text()
 
 
-def test_people_are_not_among_the_accounts(tmp_path: Path) -> None:
-    source = tmp_path / "passwd"
-    source.write_text(
-        "root:x:0:0:root:/root:/bin/zsh\ndaemon:x:1:1::/:/bin/false\n"
-        "ada:x:1000:1000:Ada:/home/ada:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n"
-    )
-
-    text = root._accounts(source, "root:x:0:0:root:/root:/bin/sh").decode()
-
-    assert text.splitlines() == [
-        "root:x:0:0:root:/root:/bin/sh",
-        "daemon:x:1:1::/:/bin/false",
-        "nobody:x:65534:65534::/:/bin/false",
-    ]
-
-
 def test_scratch_and_a_sealed_root(directory: Path) -> None:
     spec = Spec(
         ("true",), mounts=(Scratch("/dev/shm", 4096), Scratch("/cache")), read_only_root=True
@@ -170,24 +214,25 @@ def test_scratch_and_a_sealed_root(directory: Path) -> None:
 
     assert steps[-3:] == (root.Memory("/dev/shm", 4096), root.Memory("/cache"), root.Seal())
     assert binds(steps)["/tmp"].read_only
-    assert (directory / "root/cache").is_dir()
+    assert shown(steps, "cache").is_dir()
 
 
 def test_a_user_has_a_name(directory: Path) -> None:
-    root.prepare(Spec(("true",), user=4321, group=1), directory)
+    steps = root.prepare(Spec(("true",), user=4321, group=1), directory)
 
-    assert "user4321:x:4321:1::/root:/bin/sh\n" in (directory / "root/etc/passwd").read_text()
-    assert "group1:" not in (directory / "root/etc/group").read_text()
+    assert "user4321:x:4321:1::/root:/bin/sh\n" in shown(steps, "etc/passwd").read_text()
+    assert "group1:" not in shown(steps, "etc/group").read_text()
 
 
 def test_a_user_has_further_names(directory: Path) -> None:
-    root.prepare(Spec(("true",), user=4321, group=1, accounts=("_daemon_",)), directory)
+    spec = Spec(("true",), user=4321, group=1, accounts=("_daemon_",))
+    steps = root.prepare(spec, directory)
 
-    users = (directory / "root/etc/passwd").read_text().splitlines()
+    users = shown(steps, "etc/passwd").read_text().splitlines()
     assert users[-1] == "_daemon_:x:4321:1::/:/usr/sbin/nologin"
     # Who asks for the user's name by number gets the first one.
     assert users.index("user4321:x:4321:1::/root:/bin/sh") < len(users) - 1
-    assert (directory / "root/etc/group").read_text().endswith("_daemon_:x:1:\n")
+    assert shown(steps, "etc/group").read_text().endswith("_daemon_:x:1:\n")
 
 
 def test_a_network_with_a_name_server_of_its_own_replaces_the_hosts(

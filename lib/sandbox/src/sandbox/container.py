@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from sandbox import bubblewrap, cgroup, entrance, record, root, tree, warm
+from sandbox import bubblewrap, cgroup, entrance, record, root, skeleton, tree, warm
 from sandbox.errors import NoSpaceError, SandboxError
 from sandbox.process import readable
 from sandbox.record import Process
@@ -82,6 +82,8 @@ class Container:
         reap()
         directory = directory.absolute()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # What that starts, once, must not have the lock for a moment if this process is killed.
+        skeleton.overlays(directory)
         status = _claim(directory)
         try:
             environment = root.environment(spec)
@@ -202,7 +204,7 @@ class Container:
         if self.exit() is None:
             raise SandboxError(f"{self.directory}: its container still runs")
         cgroup.release(self.directory)
-        for name in ("root", "etc", "run", "tmp"):
+        for name in ("root", "work", "etc", "run", "tmp"):
             tree.remove(self.directory / name)
 
     def remove(self) -> None:
@@ -293,6 +295,9 @@ def arguments(spec: Spec, environment: dict[str, str], steps: tuple[root.Step, .
                 kind = "--dev-bind" if step.device else "--bind"
                 kind = "--ro-bind" if step.read_only and not step.device else kind
                 options += [kind, str(step.source), step.target]
+            case root.Overlay():
+                options += ["--overlay-src", str(step.lower)]
+                options += ["--overlay", str(step.upper), str(step.work), step.target]
             case root.Proc():
                 options += ["--proc", step.target]
                 for name in step.read_only:

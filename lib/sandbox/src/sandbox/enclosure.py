@@ -132,7 +132,15 @@ def _build_root(steps: list[dict[str, Any]]) -> None:
     """Mount the steps of `sandbox.root` and make the result the root; the old one goes."""
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
     top = HOST + steps[0]["source"]
-    _bind(top, top)
+    if steps[0]["kind"] == "overlay":
+        layers = {"lowerdir": steps[0]["lower"], "upperdir": steps[0]["source"]}
+        layers["workdir"] = steps[0]["work"]
+        options = [f"{name}={HOST}{path}" for name, path in layers.items()]
+        # As bubblewrap does it: the kernel lets no device of such a mount work, and no command
+        # gains privileges (no_new_privs).
+        _mount("overlay", top, "overlay", 0, ",".join([*options, "userxattr"]))
+    else:
+        _bind(top, top)
     for step in steps[1:]:
         target = top + step["target"]
         if step["kind"] == "bind":

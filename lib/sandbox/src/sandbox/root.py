@@ -11,33 +11,17 @@ import posixpath
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from sandbox import entrance
+from sandbox import entrance, skeleton
 from sandbox.errors import SandboxError
 from sandbox.spec import Mount, Scratch, Spec
 from sandbox.tree import Tree
 
 # Folders of /sys that programs read to learn about processors and devices.
 _SYS = ("block", "bus", "class", "dev", "devices")
-# Names at the top of the root that lead into /usr on a machine with a merged /usr.
-_USR_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-_FOLDERS = {
-    **dict.fromkeys(("dev", "etc", "home", "media", "mnt", "opt", "proc", "run", "srv"), 0o755),
-    **dict.fromkeys(("sys", "usr", "var", "var/cache", "var/lib", "var/log"), 0o755),
-    "root": 0o700,
-    "tmp": 0o1777,
-    "var/tmp": 0o1777,
-}
-# What a program needs of /etc to look up names, hosts, certificates and times.
-_ETC_FILES = (
-    *("debian_version", "gai.conf", "host.conf", "ld.so.cache", "ld.so.conf", "localtime"),
-    *("mime.types", "nsswitch.conf", "os-release", "profile", "protocols", "services"),
-    *("shells", "timezone"),
-)
 # Links into /usr, hundreds of them; with /usr read-only nothing could change them.
 _ETC_FIXED = ("alternatives",)
-_ETC_FOLDERS = ("ca-certificates", "crypto-policies", "fonts", "pki", "ssl")
 # Where the kernel is set. It asks for the user, not for privileges: root's container without any
 # could name a program for the host's kernel to run (/proc/sys/kernel/core_pattern).
 _KERNEL_SETTINGS = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi", "mtrr")
@@ -53,6 +37,19 @@ class Bind:
     target: str
     read_only: bool = False
     device: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """The root: `lower`, which stays as it is, with what is written to it in `upper`.
+
+    `work` is the kernel's own, on the disk of `upper`.
+    """
+
+    lower: Path
+    upper: Path
+    work: Path
+    target: str = "/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +86,7 @@ class Seal:
     target: str = "/"
 
 
-Step = Bind | Proc | Dev | Memory | Seal
+Step = Bind | Overlay | Proc | Dev | Memory | Seal
 
 
 def base_prefix() -> str | None:
@@ -130,7 +127,7 @@ def place(target: str) -> str:
     first, _, rest = path[1:].partition("/")
     if path == "/" or first in ("proc", "sys"):
         raise SandboxError(f"nothing can be mounted at {target}")
-    if first in _USR_LINKS and Path("/", first).is_symlink():
+    if first in skeleton.USR_LINKS and Path("/", first).is_symlink():
         path = posixpath.join("/usr", first, rest).rstrip("/")
     for link, real in (("/var/run", "/run"), ("/var/lock", "/run/lock")):
         if path == link or path.startswith(link + "/"):
@@ -144,20 +141,51 @@ def prepare(spec: Spec, directory: Path) -> tuple[Step, ...]:
     The first step binds the root itself. Fresh parts lie below `directory`. Raises SandboxError
     for a mount whose source is not there or whose target cannot be made.
     """
-    persistent = spec.root is not None
-    root = spec.root if spec.root is not None else directory / "root"
-    root.mkdir(mode=0o755, parents=True, exist_ok=True)
     own = Tree(directory)
     for name, mode in (("etc", 0o755), ("tmp", 0o1777), ("run", 0o755), ("run/lock", 0o1777)):
         own.folder(name, mode)
     renew(spec, directory)
-    tree = Tree(root)
-    if not (root / _MARK).is_file():
-        _fill(tree, spec, copy=persistent)
-    steps = _plan(spec, directory, root, bind_etc=not persistent)
-    _make_targets(steps, tree)
-    _make_folder(spec.cwd, steps, tree)
-    return tuple(steps)
+    usual = _usual(spec, directory, copied=spec.root is not None)
+    steps = [*usual, *_own(spec)]
+    first = _kept(spec, spec.root) if spec.root is not None else _fresh(spec, directory, usual)
+    if isinstance(first, Overlay):
+        top, made = Place(first.upper, first.lower), len(usual)
+    else:
+        top, made = Place(first.source), 0
+    _make_targets(steps, top, made)
+    _make_folder(spec.cwd, steps, top)
+    return first, *steps, *([Seal()] if spec.read_only_root else [])
+
+
+def _kept(spec: Spec, top: Path) -> Bind:
+    """A root that persists, with a copy of all that it shall have."""
+    top.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if not (top / _MARK).is_file():
+        tree = Tree(top)
+        skeleton.fill(tree, spec)
+        for name in skeleton.ETC_FOLDERS:
+            tree.copy(Path("/etc", name), f"etc/{name}")
+        tree.file(_MARK)
+    return Bind(top, "/")
+
+
+def _fresh(spec: Spec, directory: Path, usual: list[Step]) -> Bind | Overlay:
+    """A root of the container's own: over the shared one, or with a copy."""
+    top = directory / "root"
+    top.mkdir(mode=0o755, parents=True, exist_ok=True)
+    targets = tuple((step.target, _is_folder(step)) for step in usual)
+    lower = skeleton.shared(
+        spec, directory, targets, lambda tree: _make_targets(usual, Place(tree.top))
+    )
+    if lower is not None:
+        work = directory / "work"
+        work.mkdir(mode=0o700, exist_ok=True)
+        return Overlay(lower, top, work)
+    if not (top / _MARK).is_file():
+        tree = Tree(top)
+        skeleton.fill(tree, spec)
+        tree.file(_MARK)
+    return Bind(top, "/")
 
 
 def renew(spec: Spec, directory: Path) -> None:
@@ -168,10 +196,11 @@ def renew(spec: Spec, directory: Path) -> None:
     own.renew("etc/resolv.conf", _resolver(spec))
 
 
-def _plan(spec: Spec, directory: Path, root: Path, *, bind_etc: bool) -> list[Step]:
+def _usual(spec: Spec, directory: Path, *, copied: bool) -> list[Step]:
+    """What every container has mounted; `copied` tells whether the root has its own /etc/ssl."""
     base = base_prefix()
-    steps: list[Step] = [Bind(root, "/"), Bind(Path("/usr"), "/usr", read_only=True)]
-    for name in _USR_LINKS:
+    steps: list[Step] = [Bind(Path("/usr"), "/usr", read_only=True)]
+    for name in skeleton.USR_LINKS:
         folder = Path("/", name)
         if folder.is_dir() and not folder.is_symlink():
             steps.append(Bind(folder, f"/{name}", read_only=True))
@@ -179,7 +208,7 @@ def _plan(spec: Spec, directory: Path, root: Path, *, bind_etc: bool) -> list[St
     for name in _SYS:
         if Path("/sys", name).is_dir():
             steps.append(Bind(Path("/sys", name), f"/sys/{name}", read_only=True))
-    for name in (*_ETC_FIXED, *(_ETC_FOLDERS if bind_etc else ())):
+    for name in (*_ETC_FIXED, *(() if copied else skeleton.ETC_FOLDERS)):
         if Path("/etc", name).is_dir():
             steps.append(Bind(Path("/etc", name), f"/etc/{name}", read_only=True))
     sealed = spec.read_only_root
@@ -188,10 +217,15 @@ def _plan(spec: Spec, directory: Path, root: Path, *, bind_etc: bool) -> list[St
         steps.append(Bind(directory / "etc" / name, f"/etc/{name}"))
     if base is not None:
         steps.append(Bind(Path(base), base, read_only=True))
+    return steps
+
+
+def _own(spec: Spec) -> list[Step]:
+    """What this one has mounted besides."""
+    steps: list[Step] = []
     if spec.image is not None:
         steps.append(Bind(spec.image.path, place(spec.image.prefix), read_only=True))
-    steps += [_mount(mount) for mount in spec.mounts]
-    return [*steps, Seal()] if sealed else steps
+    return [*steps, *(_mount(mount) for mount in spec.mounts)]
 
 
 def _mount(mount: Mount | Scratch) -> Bind | Memory:
@@ -207,56 +241,6 @@ def _mount(mount: Mount | Scratch) -> Bind | Memory:
     )
 
 
-def _fill(tree: Tree, spec: Spec, *, copy: bool) -> None:
-    """Write the parts of the root that every container has; safe to run again."""
-    for folder, mode in _FOLDERS.items():
-        tree.folder(folder, mode)
-    for name in _USR_LINKS:
-        host = Path("/", name)
-        if host.is_symlink():
-            tree.link(name, os.readlink(host))
-        elif host.is_dir():
-            tree.folder(name)
-    tree.link("var/run", "../run")
-    tree.link("var/lock", "../run/lock")
-    tree.link("etc/mtab", "../proc/self/mounts")
-    users = _accounts(Path("/etc/passwd"), "root:x:0:0:root:/root:/bin/sh")
-    groups = _accounts(Path("/etc/group"), "root:x:0:")
-    # Programs ask for the name of the user they run as, and many end without one.
-    account = f"user{spec.user}:x:{spec.user}:{spec.group}::/root:/bin/sh"
-    users = _with(users, spec.user, account)
-    groups = _with(groups, spec.group, f"group{spec.group}:x:{spec.group}:")
-    for name in spec.accounts:
-        users += f"{name}:x:{spec.user}:{spec.group}::/:/usr/sbin/nologin\n".encode()
-        groups += f"{name}:x:{spec.group}:\n".encode()
-    tree.file("etc/passwd", users)
-    tree.file("etc/group", groups)
-    for name in _ETC_FILES:
-        tree.copy(Path("/etc", name), f"etc/{name}")
-    for name in _ETC_FOLDERS if copy else ():
-        tree.copy(Path("/etc", name), f"etc/{name}")
-    tree.file(_MARK)
-
-
-def _accounts(source: Path, root: str) -> bytes:
-    """The system's own accounts and nobody: people's names stay out of containers."""
-    lines = [root]
-    for line in _read(source).decode(errors="replace").splitlines():
-        fields = line.split(":")
-        if len(fields) < 4 or not fields[2].isdigit() or fields[0] == "root":
-            continue
-        if int(fields[2]) < 1000 or fields[0] in ("nobody", "nogroup"):
-            # The members of a group are people as well.
-            lines.append(line if len(fields) > 4 else ":".join([*fields[:3], ""]))
-    return ("\n".join(lines) + "\n").encode()
-
-
-def _with(accounts: bytes, number: int, line: str) -> bytes:
-    """The accounts, with a line for `number` if it has none."""
-    known = {row.split(b":")[2] for row in accounts.splitlines()}
-    return accounts if str(number).encode() in known else accounts + f"{line}\n".encode()
-
-
 def _hosts(hosts: Mapping[str, tuple[str, ...]], hostname: str) -> bytes:
     lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"]
     if hostname != "localhost" and not any(hostname in names for names in hosts.values()):
@@ -267,7 +251,7 @@ def _hosts(hosts: Mapping[str, tuple[str, ...]], hostname: str) -> bytes:
 
 def _resolver(spec: Spec) -> bytes:
     """The host's resolv.conf, or with its network's own name server."""
-    host = _read(Path("/etc/resolv.conf"))
+    host = skeleton.read(Path("/etc/resolv.conf"))
     address = entrance.resolver(spec.network)
     if not address:
         return host
@@ -282,11 +266,43 @@ def rewrite_hosts(directory: Path, hosts: Mapping[str, tuple[str, ...]], hostnam
         stream.truncate()
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return b""
+class Place:
+    """Where mounts of a root land: its folder, and the one below it, of which all is there."""
+
+    def __init__(self, top: Path, lower: Path | None = None) -> None:
+        self._tree = Tree(top)
+        self._lower = lower
+
+    def make(self, target: str, *, folder: bool) -> None:
+        """Make a folder or file to mount on, unless there is one."""
+        if self._lower is not None:
+            if self._there(self._lower, target, folder=folder):
+                return
+            self._inherit(self._lower, target)
+        if folder:
+            self._tree.folder(target)
+        else:
+            self._tree.touch(target)
+
+    @staticmethod
+    def _there(lower: Path, target: str, *, folder: bool) -> bool:
+        path = lower / target.lstrip("/")
+        # A link would lead out of it.
+        if path.resolve() != path or not path.exists():
+            return False
+        return path.is_dir() if folder else path.is_file()
+
+    def _inherit(self, lower: Path, target: str) -> None:
+        """Make the folders on the way with the rights that they have below."""
+        for parent in reversed(PurePosixPath(target.lstrip("/")).parents[:-1]):
+            path = lower / parent
+            if path.is_symlink() or not path.is_dir():
+                return
+            self._tree.folder(str(parent), path.stat().st_mode & 0o7777)
+
+
+def _is_folder(step: Step) -> bool:
+    return not isinstance(step, Bind) or step.source.is_dir()
 
 
 def _covering(path: str, steps: list[Step]) -> Step | None:
@@ -297,22 +313,23 @@ def _covering(path: str, steps: list[Step]) -> Step | None:
     return None
 
 
-def _make_targets(steps: list[Step], tree: Tree) -> None:
-    """Make the folder or file that each mount goes over, in the root or in an earlier mount."""
-    for index, step in enumerate(steps):
-        if step.target == "/":
-            continue  # The root itself, and its seal.
-        is_folder = not isinstance(step, Bind) or step.source.is_dir()
+def _make_targets(steps: list[Step], top: Place, made: int = 0) -> None:
+    """Make the folder or file that each mount goes over, in the root or in an earlier mount.
+
+    For the first `made` steps they are there.
+    """
+    for index, step in list(enumerate(steps))[made:]:
         under = _covering(posixpath.dirname(step.target), steps[:index])
+        folder = _is_folder(step)
         if under is None:
-            _make(tree, step.target, is_folder)
-        elif isinstance(under, Bind) and not _exists(under, step.target, is_folder):
+            top.make(step.target, folder=folder)
+        elif isinstance(under, Bind) and not _exists(under, step.target, folder):
             if under.read_only:
                 raise SandboxError(
                     f"nothing can be mounted at {step.target}: {under.target} is read-only there"
                     " and has no such place"
                 )
-            _make(Tree(under.source), step.target[len(under.target) :], is_folder)
+            Place(under.source).make(step.target[len(under.target) :], folder=folder)
 
 
 def _exists(under: Bind, target: str, is_folder: bool) -> bool:
@@ -320,19 +337,12 @@ def _exists(under: Bind, target: str, is_folder: bool) -> bool:
     return path.is_dir() if is_folder else path.is_file()
 
 
-def _make(tree: Tree, target: str, is_folder: bool) -> None:
-    if not is_folder:
-        tree.touch(target)
-    else:
-        tree.folder(target)
-
-
-def _make_folder(cwd: str, steps: list[Step], tree: Tree) -> None:
+def _make_folder(cwd: str, steps: list[Step], top: Place) -> None:
     """Make the working directory where it lies in the root itself, as container engines do."""
     if not cwd.startswith("/") or "\0" in cwd:
         raise SandboxError(f"working directory {cwd!r} is not an absolute path")
     path = posixpath.normpath("/" + cwd.lstrip("/"))
     first = path[1:].partition("/")[0]
-    own = not path.startswith(("/var/run", "/var/lock")) and first not in _USR_LINKS
+    own = not path.startswith(("/var/run", "/var/lock")) and first not in skeleton.USR_LINKS
     if path != "/" and own and _covering(path, steps) is None:
-        tree.folder(path)
+        top.make(path, folder=True)

@@ -133,6 +133,13 @@ def _step(step: root.Step) -> dict[str, Any]:
                 "read_only": step.read_only,
                 "device": step.device,
             }
+        case root.Overlay():
+            return {
+                "kind": "overlay",
+                "source": str(step.upper),
+                "lower": str(step.lower),
+                "work": str(step.work),
+            }
         case root.Proc():
             return {"kind": "proc", "target": step.target, "read_only": step.read_only}
         case root.Dev():

@@ -1,4 +1,4 @@
-"""What a pipeline step costs that does nothing: through the API, and in kfp.local."""
+"""What a pipeline step costs that does nothing: through the API, and in other engines."""
 
 import os
 import tempfile
@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from tests.bench import peers
 from tests.bench.figures import Figure
 from tests.functional.pipelines.stack import ROOT, Cluster, Service
 
@@ -63,14 +64,14 @@ def _milliseconds(service: Service, pipeline: Any, *, caching: bool = False) -> 
     return (run.finished_at - run.created_at).total_seconds() * 1000
 
 
-def _local(folder: Path) -> list[float]:
+def _local(folder: Path, *, use_venv: bool = False, repeats: int = _REPEATS) -> list[float]:
     local.init(
-        runner=local.SubprocessRunner(use_venv=False),
+        runner=local.SubprocessRunner(use_venv=use_venv),
         pipeline_root=str(folder),
         raise_on_error=True,
     )
     found = []
-    for _ in range(_REPEATS):
+    for _ in range(repeats):
         began = time.perf_counter()
         nothing(x=1)
         found.append((time.perf_counter() - began) * 1000)
@@ -87,6 +88,16 @@ def run() -> Iterable[Figure]:
         # kfp keeps a context file in the home folder; the built images stay where they are.
         os.environ.update(SANDBOX_STORE=str(store.root), HOME=name)
         peer = _local(folder / "local")
+        others = {
+            "kfp.local as it comes (an environment a task)": _local(
+                folder / "venv", use_venv=True, repeats=1
+            ),
+            "Metaflow, a step": peers.metaflow(folder / "metaflow", _CHAIN),
+            f"Prefect, a task of a chain of {_CHAIN}, in one process": peers.prefect(
+                folder / "prefect", _CHAIN, _REPEATS
+            ),
+            "an interpreter that does nothing": peers.subprocesses(_REPEATS),
+        }
         cluster = Cluster(folder / "tinykube", image)
         cluster.start()
         try:
@@ -112,3 +123,5 @@ def run() -> Iterable[Figure]:
     yield Figure("the first whose packages are looked at", checked, peer=peer, peer_name=name)
     yield Figure(f"a step of a chain of {_CHAIN}, warm", many, peer=peer, peer_name=name)
     yield Figure(f"a step of a chain of {_CHAIN}, cached", cached, peer=peer, peer_name=name)
+    for name, found in others.items():
+        yield Figure("a step of a chain, warm", many, peer=found, peer_name=name)

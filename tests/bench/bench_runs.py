@@ -1,0 +1,129 @@
+"""How runs grow: steps that do nothing in one loop of many, and many runs at once."""
+
+import contextlib
+import io
+import json
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tests.bench.figures import Figure, proportional_memory
+from tests.functional.pipelines.stack import ROOT, Cluster, Service
+
+from sandbox.images import ImageStore
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from kfp import dsl
+
+_LOOPS = (10, 100, 1_000, 10_000)
+_RUNS = 50
+_PATIENCE = 7200.0
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def nothing(x: int) -> int:
+    return x
+
+
+@dsl.pipeline(name="loop")
+def loop(items: list[int]):
+    with dsl.ParallelFor(items) as item:
+        nothing(x=item)
+
+
+@dsl.pipeline(name="one-step")
+def one(x: int = 1):
+    nothing(x=x)
+
+
+def run() -> Iterable[Figure]:
+    """Loops, then runs side by side, on one service."""
+    warnings.simplefilter("ignore")
+    store = ImageStore()
+    image = store.build(ROOT / "images" / "step").reference
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        # kfp keeps a context file in the home folder; the built images stay where they are.
+        os.environ.update(SANDBOX_STORE=str(store.root), HOME=name)
+        cluster = Cluster(folder / "tinykube", image)
+        cluster.start()
+        try:
+            cluster.prepare({each: folder / each for each in ("pipeline-root", "environments")})
+            service = Service(folder, cluster, image)
+            service.start()
+            try:
+                _finished(service, [_start(service, one, {})])  # The interpreter is warm now.
+                yield from _loops(service)
+                yield from _many(service)
+            finally:
+                service.stop()
+        finally:
+            cluster.stop()
+
+
+def _loops(service: Service) -> Iterator[Figure]:
+    floor: list[float] = []
+    for count in _LOOPS:
+        took = _finished(service, [_start(service, loop, {"items": list(range(count))})])
+        each = [took * 1000 / count]
+        name = f"a step of a loop of {count:,}"
+        yield Figure(name, each, peer=floor, peer_name=f"of {_LOOPS[0]}")
+        floor = floor or each
+        yield from _memory(service, f"after a loop of {count:,}")
+
+
+def _many(service: Service) -> Iterator[Figure]:
+    alone = [_finished(service, [_start(service, one, {})]) * 1000]
+    began = [_start(service, one, {}) for _ in range(_RUNS)]
+    each = [_finished(service, began) * 1000 / _RUNS]
+    yield Figure(f"a run of {_RUNS} at once, by their number", each, peer=alone, peer_name="alone")
+    yield from _memory(service, f"after {_RUNS} runs")
+
+
+def _memory(service: Service, when: str) -> Iterator[Figure]:
+    assert service.process is not None
+    daemon = int((service.cluster.folder / "lock").read_text())
+    yield Figure(f"the service {when}", [proportional_memory(service.process.pid)], "MiB")
+    yield Figure(f"tinykube {when}", [proportional_memory(daemon)], "MiB")
+
+
+def _start(service: Service, pipeline: Any, arguments: dict[str, Any]) -> str:
+    with contextlib.redirect_stdout(io.StringIO()):  # Links for notebooks.
+        started = service.client().create_run_from_pipeline_func(
+            pipeline, arguments=arguments, enable_caching=False
+        )
+    return str(started.run_id)
+
+
+def _finished(service: Service, run_ids: list[str]) -> float:
+    """Seconds from the first run's creation to the last one's end, by the service's clock."""
+    begun, ended = [], []
+    with service.http() as api:
+        for run_id in run_ids:
+            run = _waited(api, run_id)
+            if run["state"] != "SUCCEEDED":
+                raise RuntimeError(service.evidence(run_id)[:5000])
+            begun.append(datetime.fromisoformat(run["created_at"]))
+            ended.append(datetime.fromisoformat(run["finished_at"]))
+    return (max(ended) - min(begun)).total_seconds()
+
+
+def _waited(api: Any, run_id: str) -> dict[str, Any]:
+    equals = {"operation": "EQUALS", "key": "id", "string_value": run_id}
+    wanted = {"predicates": [equals]}
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        # A list's row: the tasks of a run of many need not be read to see that it has ended.
+        (run,) = api.get("/apis/v2beta1/runs", params={"filter": json.dumps(wanted)}).json()[
+            "runs"
+        ]
+        if run["state"] in ("SUCCEEDED", "FAILED", "CANCELED"):
+            return dict(run)
+        time.sleep(0.2)
+    raise TimeoutError(f"run {run_id} has not ended after {_PATIENCE:.0f} seconds")

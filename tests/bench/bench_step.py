@@ -64,7 +64,9 @@ def _milliseconds(service: Service, pipeline: Any, *, caching: bool = False) -> 
     return (run.finished_at - run.created_at).total_seconds() * 1000
 
 
-def _local(folder: Path, *, use_venv: bool = False, repeats: int = _REPEATS) -> list[float]:
+def _local(
+    folder: Path, component: Any = nothing, *, use_venv: bool = False, repeats: int = _REPEATS
+) -> list[float]:
     local.init(
         runner=local.SubprocessRunner(use_venv=use_venv),
         pipeline_root=str(folder),
@@ -73,7 +75,7 @@ def _local(folder: Path, *, use_venv: bool = False, repeats: int = _REPEATS) -> 
     found = []
     for _ in range(repeats):
         began = time.perf_counter()
-        nothing(x=1)
+        component(x=1)
         found.append((time.perf_counter() - began) * 1000)
     return found
 
@@ -90,7 +92,7 @@ def run() -> Iterable[Figure]:
         peer = _local(folder / "local")
         others = {
             "kfp.local as it comes (an environment a task)": _local(
-                folder / "venv", use_venv=True, repeats=1
+                folder / "venv", as_compiled, use_venv=True, repeats=1
             ),
             "Metaflow, a step": peers.metaflow(folder / "metaflow", _CHAIN),
             f"Prefect, a task of a chain of {_CHAIN}, in one process": peers.prefect(

@@ -25,6 +25,7 @@ LONG = (
     "bundle/test_postgresql.py",
     "bundle/test_crash.py",
     "bundle/test_object_store.py",
+    "pipelines/test_stand_by.py",
     "minijuju/test_chaos.py",
     "minijuju/test_units.py",
     "pipelines/test_postgresql.py",

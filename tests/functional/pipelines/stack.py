@@ -198,6 +198,18 @@ class Service:
         }
 
     def start(self) -> None:
+        self.launch()
+        wait(self.healthy, "the service is healthy")
+
+    def healthy(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()
+        with contextlib.suppress(httpx.HTTPError):
+            return web.get(f"{self.url}/healthz").status_code == 200
+        return False
+
+    def launch(self) -> None:
+        """Start it, and wait for nothing."""
         self.config.write_text(yaml.safe_dump(self.settings))
         path = os.pathsep.join([str(ROOT / "images" / "pipelines" / "src")])
         with self.log.open("ab") as output:
@@ -212,15 +224,6 @@ class Service:
                 stderr=output,
                 cwd=self.folder,
             )
-
-        def healthy() -> bool:
-            assert self.process is not None
-            assert self.process.poll() is None, self.log.read_text()
-            with contextlib.suppress(httpx.HTTPError):
-                return web.get(f"{self.url}/healthz").status_code == 200
-            return False
-
-        wait(healthy, "the service is healthy")
 
     def kill(self) -> None:
         assert self.process is not None

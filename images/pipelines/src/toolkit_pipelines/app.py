@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import functools
+import ipaddress
 import logging
 import os
 import signal
@@ -14,6 +16,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,13 +26,16 @@ from toolkit_identity import Guard, TokenFile, Verifier
 from toolkit_jobs import Connection, Jobs, PodOptions, Resources, SecretKey, options
 
 from . import api, outbox, steps, webhook
+from .adoption import Adoption
 from .api.context import Context
 from .contents import Contents
+from .documents import Documents
 from .engine import Engine
 from .environments import EnvironmentOptions, Environments
 from .events import Event
 from .firings import Firings
 from .locations import Location
+from .logs import StoreLogs
 from .mlflow import MLflow
 from .objects import PART, ObjectStore, credentials
 from .options import CacheOptions, EngineOptions, Tracking, Transfer
@@ -38,10 +44,15 @@ from .paging import Pager
 from .pods import end_all
 from .restoration import Restoration
 from .retention import Retention, RetentionOptions
-from .root import PipelineRoot
+from .root import DEFAULT_URI, PipelineRoot
 from .settings import Settings
+from .standby import StandBy
 from .store import Store, moving, over
+from .store.database import Database, DatabaseError
+from .store.documents import StoredDocuments
 from .store.interface import OutboxRecord, Recorder
+from .store.moving import NotSharedError
+from .store.postgresql import MAX_NAME, Leadership, OtherServiceError, hold
 from .watchers import Watchers
 from .webhook import Webhook
 
@@ -54,6 +65,10 @@ LABEL = "toolkit.canonical.com/pipelines"
 """The label by which a service finds its pods; its value is the service's name."""
 
 _LOCK_SECONDS = 15
+_STAND_BY_SECONDS: Final = 1.0
+"""How often a stand-by looks whether it may lead."""
+_HOLD_SECONDS: Final = 5.0
+"""How often the one that leads says that it does."""
 _SECRET_KEY = "token"  # noqa: S105 - the name of a key, not its value
 
 
@@ -71,6 +86,7 @@ class Parts:
     outbox: Outbox | None
     webhook: Webhook | None
     retention: Retention | None
+    adoption: Adoption | None
     watchers: Watchers
     app: ASGIApp
 
@@ -106,10 +122,12 @@ def locked(folder: Path, patience: float = _LOCK_SECONDS) -> Iterator[None]:
         os.close(descriptor)
 
 
-def assemble(settings: Settings, store: Store, jobs: Jobs) -> Parts:
-    """Put the engine and the API together over a store and the pods."""
-    objects = object_store(settings)
-    root = root_of(settings)
+def assemble(
+    settings: Settings, store: Store, jobs: Jobs, objects: ObjectStore | None = None
+) -> Parts:
+    """Put the engine and the API together over a store, the pods and maybe an object store."""
+    shared = shares(settings)
+    root = root_of(settings, StoredDocuments(store.database) if shared else None)
     contents = Contents(root, objects)
     environments = Environments(
         jobs,
@@ -154,6 +172,7 @@ def assemble(settings: Settings, store: Store, jobs: Jobs) -> Parts:
             gpu_resource=pod_options(settings).gpus.resource,
         ),
         contents=contents,
+        logs=StoreLogs(root, objects) if shared and objects is not None else None,
     )
     watchers = Watchers(store.runs.subscribe)
     context = Context(
@@ -186,14 +205,25 @@ def assemble(settings: Settings, store: Store, jobs: Jobs) -> Parts:
     if transfer is not None:
         for_steps = steps.application(transfer.exchange, engine)
         app = _split(app, guarded(for_steps, settings, transfer.tokens))
-    return Parts(store, engine, Firings(store), recorder, hook, retention, watchers, app)
+    adoption = None
+    if shared and objects is not None:
+        adoption = Adoption(store.database, root, objects)
+    return Parts(store, engine, Firings(store), recorder, hook, retention, adoption, watchers, app)
 
 
-def root_of(settings: Settings) -> PipelineRoot:
-    """Give the pipeline root that the settings say."""
-    if not settings.artifact_store:
-        return PipelineRoot(settings.pipeline_root)
-    return PipelineRoot(settings.pipeline_root, Location.parse(settings.artifact_store).uri)
+def shares(settings: Settings) -> bool:
+    """Tell whether all that the service needs is where another one finds it."""
+    return settings.database_file is not None and bool(settings.artifact_store)
+
+
+def root_of(settings: Settings, documents: Documents | None = None) -> PipelineRoot:
+    """Give the pipeline root that the settings say; documents are on its volume if not given."""
+    uri = DEFAULT_URI
+    if settings.artifact_store:
+        uri = Location.parse(settings.artifact_store).uri
+    if documents is None:
+        return PipelineRoot(settings.pipeline_root, uri)
+    return PipelineRoot(settings.pipeline_root, uri, documents)
 
 
 def records(settings: Settings) -> Recorder:
@@ -246,15 +276,34 @@ def _metadata_token(path: Path | None) -> Callable[[], str]:
 
 def guarded(app: ASGIApp, settings: Settings, tokens: Verifier | None = None) -> ASGIApp:
     """Put the guard before an application: host, origin, token (the API's, if none are given)."""
-    own = f"[{settings.host}]" if ":" in settings.host else settings.host
     return Guard(
         app,
         tokens=tokens or TokenFile(settings.token_file),
-        allowed_hosts=[own, *settings.allowed_hosts],
         open_paths=api.OPEN_PATHS if tokens is None else (),
-        allowed_origins=settings.allowed_origins,
-        realm="pipelines",
+        **_callers(settings),
     )
+
+
+def _callers(settings: Settings) -> dict[str, Any]:
+    """Give what a guard has to know beside tokens."""
+    return {
+        "allowed_hosts": [_own(settings), *settings.allowed_hosts],
+        "allowed_origins": settings.allowed_origins,
+        "realm": "pipelines",
+    }
+
+
+def _own(settings: Settings) -> str:
+    return f"[{settings.host}]" if ":" in settings.host else settings.host
+
+
+def address(settings: Settings) -> str:
+    """Give where others of its kind reach this service, "" if the settings do not tell."""
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(settings.host).is_unspecified:
+            return ""
+    found = f"http://{_own(settings)}:{settings.port}"
+    return found if settings.port and found.isascii() and len(found) <= MAX_NAME else ""
 
 
 def pod_options(settings: Settings, namespace: str = "") -> PodOptions:
@@ -278,17 +327,41 @@ class _Server(uvicorn.Server):
     """A server that leaves signals to `serve`, which stops the engine as well.
 
     Args:
-        config: what it serves, and where.
-        watchers: the clients whose requests end no sooner than they are told to.
+        settings: where it serves.
+        app: what, at first.
 
     Attributes:
+        app: what it serves.
+        watchers: the clients whose requests end no sooner than they are told to, if there are any.
         answering: set once it answers.
     """
 
-    def __init__(self, config: uvicorn.Config, watchers: Watchers) -> None:
-        super().__init__(config)
-        self._watchers = watchers
+    def __init__(self, settings: Settings, app: ASGIApp) -> None:
+        self.app = app
+        self.watchers: Watchers | None = None
         self.answering = asyncio.Event()
+
+        async def front(scope: Scope, receive: Receive, send: Send) -> None:
+            await self.app(scope, receive, send)
+
+        super().__init__(
+            uvicorn.Config(
+                front,
+                host=settings.host,
+                port=settings.port,
+                interface="asgi3",
+                log_config=None,
+                access_log=settings.log_level == "debug",
+                server_header=False,
+                proxy_headers=False,
+                # Longer than the pools of clients keep a connection, so that none is closed under
+                # a request.
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=5,
+                ws="none",
+                lifespan="off",
+            )
+        )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -300,40 +373,119 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.should_exit = True
-        self._watchers.close()
+        if self.watchers is not None:
+            self.watchers.close()
 
 
 async def serve(settings: Settings, connection: Connection) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM or SIGINT: as a stand-by while another service has the database.
 
     Raises:
+        OtherServiceError: this service led, and another one does now.
         DatabaseError: the database cannot be used.
         LoginError: the file that says where PostgreSQL is cannot be used.
         OSError: the address cannot be bound.
     """
     login = Login.read(settings.database_file) if settings.database_file is not None else None
-    store = over(moving.open_database(settings.state, login), records(settings))
-    (settings.state / PROBLEM).unlink(missing_ok=True)
+    standby = StandBy()
+    server = _Server(settings, standby.guarded(**_callers(settings)))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.handle_exit, number, None)
+    leading = asyncio.create_task(_lead(settings, connection, login, server, standby))
+    # If it fails, the service ends and is started again, rather than accept runs that nothing
+    # drives, fires or records.
+    leading.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
     try:
+        await server.serve()
+    except SystemExit as error:
+        # uvicorn's way to say that the address cannot be had; its log has the reason.
+        raise OSError(f"{settings.host}:{settings.port} cannot be served") from error
+    finally:
+        leading.cancel()
+        await asyncio.gather(leading, return_exceptions=True)
+        await standby.close()
+    if not leading.cancelled() and (failure := leading.exception()) is not None:
+        raise failure
+
+
+async def _lead(
+    settings: Settings,
+    connection: Connection,
+    login: Login | None,
+    server: _Server,
+    standby: StandBy,
+) -> None:
+    """Wait for the database, then work on it, until cancelled."""
+    await server.answering.wait()
+    store = over(await _take(settings, login, standby), records(settings))
+    try:
+        (settings.state / PROBLEM).unlink(missing_ok=True)
+        objects = object_store(settings)
+        if shares(settings) and objects is not None:
+            await asyncio.to_thread(Adoption(store.database, root_of(settings), objects).documents)
+        elif login is not None:
+            # From now on there may be something on this volume again.
+            await asyncio.to_thread(store.database.drop_key, moving.SHARED)
         elsewhere = connection.namespace if settings.kubeconfig is not None else ""
         async with Jobs(connection, pod_options(settings, elsewhere)) as jobs:
-            parts = assemble(settings, store, jobs)
+            parts = assemble(settings, store, jobs, objects)
+            server.app, server.watchers = parts.app, parts.watchers
+            # What it forwarded is asked again, here.
+            await standby.close()
             restoration = Restoration(settings.state / DATABASE, root_of(settings))
-            if restoration.phase() is None:
-                await _serve(settings, parts, lambda _: parts.engine.run())
-            else:
-                await _serve(
-                    settings,
-                    parts,
-                    lambda serving: _resume(restoration, parts.engine, jobs, serving),
-                )
+            restored = restoration.phase() is not None
+            engine = _resume(restoration, parts.engine, jobs) if restored else parts.engine.run()
+            await _work(parts, engine, login is not None)
     finally:
         store.close()
 
 
-async def _resume(
-    restoration: Restoration, engine: Engine, jobs: Jobs, serving: asyncio.Event
-) -> None:
+async def _take(settings: Settings, login: Login | None, standby: StandBy) -> Database:
+    """Give the database, once no other service has it.
+
+    Raises:
+        DatabaseError: it cannot be used.
+        LoginError: the login cannot be used.
+    """
+    opened = functools.partial(
+        moving.open_database,
+        settings.state,
+        login,
+        name=address(settings),
+        begins=settings.begins,
+        patience=0,
+    )
+    if login is None:
+        return await asyncio.to_thread(opened)
+    leadership = Leadership(login)
+    try:
+        waited = False
+        while True:
+            try:
+                name = await asyncio.to_thread(leadership.name)
+                if name is None:
+                    return await asyncio.to_thread(opened)
+                standby.tell(name, "stand-by: another service leads")
+            except OtherServiceError:
+                # It was faster; who it is will be seen.
+                pass
+            except NotSharedError as error:
+                standby.tell("", f"stand-by: {error}")
+            except DatabaseError as error:
+                if not waited:
+                    raise
+                # Without the database nobody leads, and a stand-by is as ready as it can be.
+                standby.tell("", f"stand-by: {error}")
+            if not waited:
+                (settings.state / PROBLEM).unlink(missing_ok=True)
+            waited = True
+            await asyncio.sleep(_STAND_BY_SECONDS)
+    finally:
+        leadership.close()
+
+
+async def _resume(restoration: Restoration, engine: Engine, jobs: Jobs) -> None:
     """Run the engine on what a backup held, without the pods of before.
 
     What was replaced is deleted once the service is up.
@@ -342,7 +494,6 @@ async def _resume(
     logger.info("the service begins with what a backup held; all pods of before are gone")
 
     async def settle() -> None:
-        await serving.wait()
         await engine.at_work.wait()
         await asyncio.to_thread(restoration.settle)
         logger.info("the service is up on what a backup held; what that replaced is deleted")
@@ -352,56 +503,41 @@ async def _resume(
         group.create_task(settle(), name="settling")
 
 
-async def _serve(
-    settings: Settings,
-    parts: Parts,
-    drive: Callable[[asyncio.Event], Coroutine[None, None, None]],
-) -> None:
-    """Serve; `drive` runs the engine, and is given what is set once clients are answered."""
-    server = _Server(
-        uvicorn.Config(
-            parts.app,
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=settings.log_level == "debug",
-            server_header=False,
-            proxy_headers=False,
-            # Longer than the pools of clients keep a connection, so that none is closed under a
-            # request.
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=5,
-            ws="none",
-            lifespan="off",
-        ),
-        parts.watchers,
-    )
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.handle_exit, number, None)
-    workers = [
-        asyncio.create_task(drive(server.answering), name="engine"),
-        asyncio.create_task(parts.firings.run(), name="firings"),
-    ]
-    if parts.outbox is not None:
-        workers.append(asyncio.create_task(parts.outbox.run(), name="outbox"))
-    if parts.webhook is not None:
-        workers.append(asyncio.create_task(parts.webhook.run(), name="webhook"))
-    if parts.retention is not None:
-        workers.append(asyncio.create_task(parts.retention.run(), name="retention"))
-    for worker in workers:
-        # If one fails, the service ends and is started again, rather than accept runs that
-        # nothing drives, fires or records.
-        worker.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
+async def _hold(database: Database) -> None:
+    """Keep the lead; OtherServiceError once another service has it."""
+    while True:
+        await asyncio.sleep(_HOLD_SECONDS)
+        try:
+            await asyncio.to_thread(hold, database)
+        except OtherServiceError:
+            raise
+        except DatabaseError as error:
+            # Nobody can take the lead either; /healthz tells.
+            logger.warning("the lead cannot be held: %s", error)
+
+
+async def _work(parts: Parts, engine: Coroutine[None, None, None], held: bool) -> None:
+    """Run all that works beside the API, until cancelled or one of it ends."""
+    workers = {"engine": engine, "firings": parts.firings.run()}
+    if held:
+        workers["lead"] = _hold(parts.store.database)
+    for name, part in (
+        ("outbox", parts.outbox),
+        ("webhook", parts.webhook),
+        ("retention", parts.retention),
+        ("adoption", parts.adoption),
+    ):
+        if part is not None:
+            workers[name] = part.run()
+    tasks = [asyncio.create_task(worker, name=name) for name, worker in workers.items()]
     try:
-        await server.serve()
-    except SystemExit as error:
-        # uvicorn's way to say that the address cannot be had; its log has the reason.
-        raise OSError(f"{settings.host}:{settings.port} cannot be served") from error
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
-    for worker in workers:
-        if not worker.cancelled() and worker.exception() is not None:
-            raise RuntimeError(f"the {worker.get_name()} failed") from worker.exception()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        error = task.exception()
+        if isinstance(error, OtherServiceError):
+            raise error
+        raise RuntimeError(f"the {task.get_name()} ended") from error

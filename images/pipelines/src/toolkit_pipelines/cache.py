@@ -77,7 +77,7 @@ class Cache:
             # It cannot run either, and will say so.
             log.debug("task %s: %s", step.task.path, error)
             return Finding()
-        except (OSError, ValueError) as error:
+        except (StoreError, OSError, ValueError) as error:
             log.warning("the inputs of task %s cannot be looked at: %s", step.task.path, error)
             return Finding()
         if step.created.force:

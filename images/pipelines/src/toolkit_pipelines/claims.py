@@ -11,7 +11,6 @@ same if it is done again by an engine that was started after a kill:
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any, Final
@@ -19,6 +18,7 @@ from typing import Any, Final
 from toolkit_jobs import RefusedError
 
 from . import naming
+from .documents import Kind, lasting
 from .events import Json, Values
 from .pods import Pods, persist
 from .reserved import Reserved
@@ -93,14 +93,15 @@ class Claims:
 
     async def _delete(self, step: Step) -> None:
         name = object_name(step.task.inputs.parameters.get("pvc_name"), f"{_WHERE}.pvc_name")
-        uid = await asyncio.to_thread(self._recorded, step.files)
+        uid = await lasting(f"claim {name}", lambda: self._recorded(step.files))
         if not uid:
             found = await self._metadata(name)
             if not found:
                 raise ClaimError(f'the claim cannot be deleted: {RESOURCE} "{name}" not found')
             self._reserved.judge(RESOURCE, name, found)
             uid = str(found["uid"])
-            await asyncio.to_thread(self._root.prepare, step.files, {"deletes": name, "uid": uid})
+            record = {"deletes": name, "uid": uid}
+            await lasting(f"claim {name}", lambda: self._root.prepare(step.files, record))
         try:
             await persist(f"claim {name}", lambda: self._pods.delete_claim(name, uid))
         except RefusedError as error:
@@ -108,11 +109,8 @@ class Claims:
 
     def _recorded(self, files: Attempt) -> str:
         """Give the uid of the claim that the attempt deletes, if that was written down."""
-        try:
-            text = (self._root.folder / files.input).read_text()
-        except FileNotFoundError:
-            return ""
-        return str(json.loads(text)["uid"])
+        text = self._root.documents.read(files.folder, Kind.INPUT)
+        return str(json.loads(text)["uid"]) if text is not None else ""
 
     async def _metadata(self, name: str) -> Mapping[str, Any]:
         try:

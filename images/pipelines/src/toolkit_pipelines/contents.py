@@ -1,9 +1,9 @@
 """What artifacts hold, wherever it is kept: on the volume of this service, or in an object store.
 
 What a step with the volume wrote is there, and nothing else tells of it. What a step without it
-sent is told by the list beside its attempt's folder, `SALT.files.json` (see `manifest`), which
-also names where it is; so a service that is given another store, or none, knows what it cannot
-read.
+sent is told by a list, one of the attempt's documents (see `manifest`), which also names where it
+is; so a service that is given another store, or none, knows what it cannot read. Reading one may
+raise StoreError, where the database has it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from . import confined, manifest
+from .documents import Kind
 from .manifest import VOLUME, Entry
 from .objects import ObjectStore, ObjectStoreError
 from .root import PipelineRoot
@@ -172,12 +173,11 @@ class Contents:
         if below is None:
             return True
         home = next(_homes(below), below)
-        if not os.path.lexists(self._root.folder / home):
-            return False
         kept, known = self._manifest(below)
         files = [each for each in _among(below, known) if not each.folder]
         if kept == VOLUME:
-            return all(os.path.lexists(self._root.folder / each.path) for each in files)
+            there = [home, *(each.path for each in files)]
+            return all(os.path.lexists(self._root.folder / each) for each in there)
         sizes = self._stored_at(kept).sizes(home) if files else {}
         return all(sizes.get(each.path) == each.size for each in files)
 
@@ -203,7 +203,8 @@ class Contents:
         folders = self._root.run_folders()
 
         def forget(run_id: str) -> None:
-            found = folders.get(run_id, [])
+            known = self._root.documents.folders(run_id)
+            found = sorted({*folders.get(run_id, []), *known})
             if self._store is not None:
                 for folder in found:
                     self._store.remove(folder)
@@ -219,9 +220,9 @@ class Contents:
     def _manifest(self, below: str) -> tuple[str, dict[str, Entry]]:
         """Give where an attempt's files are kept, and those that it sent by path from the root."""
         for home in _homes(below):
-            path = self._root.folder / f"{home}.files.json"
-            if path.is_file():
-                store, entries = manifest.load(path.read_text())
+            text = self._root.documents.read(home, Kind.LISTED)
+            if text is not None:
+                store, entries = manifest.load(text)
                 return store, {f"{home}/{e.path}": e.moved(home) for e in entries}
         return VOLUME, {}
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from typing import Final
 
 from toolkit_jobs import RefusedError, UnavailableError
 
+from .logs import Logs
 from .objects import ObjectStoreError
 from .pods import Pods, persist
-from .root import Attempt, PipelineRoot
+from .root import Attempt
 from .steps import Exchange
+from .store.interface import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +27,13 @@ class Disposal:
 
     Args:
         pods: where they ran.
-        root: where their logs go.
+        logs: where what they printed is kept.
         exchange: has what steps without a volume have sent; None if they mount it.
     """
 
-    def __init__(self, pods: Pods, root: PipelineRoot, exchange: Exchange | None) -> None:
+    def __init__(self, pods: Pods, logs: Logs, exchange: Exchange | None) -> None:
         self._pods = pods
-        self._root = root
+        self._logs = logs
         self._exchange = exchange
         self._cleaning: dict[str, asyncio.Task[None]] = {}
 
@@ -75,25 +76,23 @@ class Disposal:
                 log.warning("what pod %s sent in vain stays in the store: %s", pod, error)
 
     async def _save_log(self, pod: str, files: Attempt) -> None:
-        path = self._root.folder / files.log
-        if path.exists() or not path.parent.is_dir():
-            return
-        temporary = path.with_suffix(".log.new")
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                async for chunk in self._pods.logs(pod):
-                    await asyncio.to_thread(file.write, chunk)
-            temporary.replace(path)
-        except OSError as error:
+            await self._logs.save(files, self._pods.logs(pod))
+        except (OSError, StoreError) as error:
             # A full disk, most likely: the pod keeps the log until there is room.
             raise UnavailableError(f"saving the log of pod {pod}: {error}") from error
+        except ObjectStoreError as error:
+            if error.transient:
+                raise UnavailableError(f"saving the log of pod {pod}: {error}") from error
+            log.warning("the log of pod %s is lost: %s", pod, error)
 
 
 async def _discard(exchange: Exchange, files: Attempt) -> None:
     """Remove what a killed step had sent, and its record never committed."""
     try:
         await asyncio.to_thread(exchange.discard, files)
+    except StoreError as error:
+        raise UnavailableError(str(error)) from error
     except ObjectStoreError as error:
         if error.transient:
             raise UnavailableError(str(error)) from error

@@ -45,9 +45,11 @@ from .cache import Cache
 from .claims import ClaimError, Claims
 from .contents import Contents
 from .disposal import Disposal, report
+from .documents import lasting
 from .environments import BuildError, Environments
 from .events import Event, RunPhase
 from .installs import Group
+from .logs import Logs, VolumeLogs
 from .options import EngineOptions
 from .podrequests import PodRequests
 from .pods import Pods, persist
@@ -130,12 +132,14 @@ class Engine:
         options: EngineOptions,
         *,
         contents: Contents | None = None,
+        logs: Logs | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._pods = pods
         self._root = root
         self._contents = contents or Contents(root)
+        self._logs = logs or VolumeLogs(root)
         self._cache = Cache(store, self._contents, options.cache, clock)
         self._options = options
         self._workspaces = Workspaces(pods, root)
@@ -144,7 +148,8 @@ class Engine:
         self._claims = Claims(pods, root, reserved)
         self._environments = environments
         transfer = options.transfer
-        self._disposal = Disposal(pods, root, transfer.exchange if transfer is not None else None)
+        exchange = transfer.exchange if transfer is not None else None
+        self._disposal = Disposal(pods, self._logs, exchange)
         self._clock = clock
         self._runs: dict[str, _Run] = {}
         self._drivers: dict[str, asyncio.Task[None]] = {}
@@ -191,8 +196,7 @@ class Engine:
     ) -> AsyncIterator[bytes]:
         """Give the output of one attempt in chunks; with `follow` until it ends."""
         files, pod = await asyncio.to_thread(self._files, run_id, task, attempt)
-        path = self._root.folder / files.log
-        if not path.exists():
+        if not await self._logs.has(files):
             try:
                 async for chunk in self._pods.logs(pod, follow=follow):
                     yield chunk
@@ -201,10 +205,9 @@ class Engine:
                 log.debug("the log of pod %s: %s", pod, error)
             else:
                 return
-        if path.exists():
-            with path.open("rb") as file:
-                while chunk := await asyncio.to_thread(file.read, 256 * 1024):
-                    yield chunk
+        if await self._logs.has(files):
+            async for chunk in self._logs.read(files):
+                yield chunk
 
     def under_way(self, run_id: str, pod: str) -> Attempt | None:
         """Give the attempt that runs in a pod; None if it has ended or never was.
@@ -572,7 +575,9 @@ class Engine:
         """See an attempt to its end, from wherever it stands."""
         try:
             pod = (await self._pods.pods()).get(work.pod)
-            if pod is None and await asyncio.to_thread(self._root.claimed, work.files):
+            if pod is None and await lasting(
+                f"pod {work.pod}", lambda: self._root.claimed(work.files)
+            ):
                 # It has run, perhaps under an engine that was killed. Its pod may still be on
                 # its way into the list: ask for it by name.
                 pod = await persist(f"pod {work.pod}", lambda: self._pods.get(work.pod))
@@ -664,7 +669,9 @@ class Engine:
         """Find out how a pod that has ended did."""
         work.waiting = ("", "")
         try:
-            result = await asyncio.to_thread(self._root.result, work.files, work.step.component)
+            result = await lasting(
+                f"pod {work.pod}", lambda: self._root.result(work.files, work.step.component)
+            )
         except OutputError as error:
             self._conclude(run, work, self._failure(run, work, "OutputError", str(error)))
             return

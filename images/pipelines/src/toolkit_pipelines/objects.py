@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import yaml
 
@@ -255,6 +255,21 @@ class ObjectStore:
                 for page in pages
                 for each in page.get("Contents", [])
             }
+
+    def size(self, below: str) -> int | None:
+        """Give the size of an object; None if there is none."""
+        with self._told(f"give {below}"):
+            try:
+                return int(self._client.head_object(**self._object(below))["ContentLength"])
+            except self._errors.ClientError as error:
+                if _code(error) not in ("NoSuchKey", "NotFound", "404"):
+                    raise
+                return None
+
+    def write(self, below: str, content: BinaryIO) -> None:
+        """Write an object, in the place of one that is there."""
+        with self._told("be written to"):
+            self._client.put_object(**self._object(below), Body=content)
 
     def read(self, below: str, size: int) -> Iterator[bytes]:
         """Give an object's content in chunks; what is cut goes on where it was.

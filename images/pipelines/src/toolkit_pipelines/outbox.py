@@ -32,7 +32,14 @@ from .mlflow import MAX_DATASET_DIGEST, Dataset, Found, MLflow, RejectedError, k
 from .objects import ObjectStoreError
 from .spec import SpecError
 from .spec.placeholders import as_text
-from .store.interface import EventStore, NotFoundError, OutboxEntry, OutboxRecord, Recipient
+from .store.interface import (
+    EventStore,
+    NotFoundError,
+    OutboxEntry,
+    OutboxRecord,
+    Recipient,
+    StoreError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -378,7 +385,7 @@ class Outbox(Delivery):
         """Read a page; None if it is not there, is too large, or is not ours to read.
 
         Raises:
-            UnreachableError: the object store that has it does not answer.
+            UnreachableError: the object store that has it, or the database, does not answer.
         """
         content = bytearray()
         try:
@@ -394,6 +401,8 @@ class Outbox(Delivery):
                 raise UnreachableError(str(error)) from error
             log.warning("the page %s is not copied: %s", uri[:200], error)
             return None
+        except StoreError as error:
+            raise UnreachableError(str(error)) from error
         except (OSError, AbsentError, ElsewhereError) as error:
             log.info("the page %s is not copied: %s", uri[:200], error)
             return None

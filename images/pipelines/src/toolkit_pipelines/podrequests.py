@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from typing import Final
 
 from toolkit_jobs import ClaimMount, EmptyMount, Mount, PodRequest, Variable
 
 from . import installs, podspec, taskconfig, workspaces
+from .documents import lasting
 from .environments import LAUNCHER, MOUNT, SITE, Environments, launcher_mounts
 from .events import Json, RunCreated, Values
 from .options import EngineOptions
@@ -112,7 +112,7 @@ class PodRequests:
         if step.gives is not None:
             self._check_copied(inputs)
         imported = self._imported(files, inputs)
-        await asyncio.to_thread(self._root.prepare, files, task)
+        await lasting(f"pod {step.task.pod}", lambda: self._root.prepare(files, task))
         mounts, arguments = self._files(files, imported)
         if environment:
             mounts.append(

@@ -12,6 +12,8 @@ Clients see a stable URI that does not tell where the volume is. No such object 
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import math
 import os
@@ -22,13 +24,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from . import confined, naming, provenance
+from . import naming, provenance
+from .documents import MAX_DOCUMENT, Documents, Kind, VolumeDocuments
 from .events import Artifact, Json, Values
 from .spec import SpecError, values
 from .spec.model import ArtifactType, Component
 
 DEFAULT_URI: Final = "minio://mlpipeline/v2/artifacts"
-MAX_RESULT: Final = 32 * 1024 * 1024
+MAX_RESULT: Final = MAX_DOCUMENT
 """Largest record of an attempt that is read, in bytes."""
 STARTED: Final = ".started"
 """In an attempt's folder: a launcher has begun it."""
@@ -98,12 +101,16 @@ class PipelineRoot:
         folder: where the volume is in this process.
         uri: what it is called in URIs; starts with gs://, minio:// or s3://. An absolute path,
             which the SDK takes as it is, does where steps see the same paths as this process.
+        documents: where the documents of attempts are; on the volume, if nothing is said.
     """
 
     folder: Path
     uri: str = DEFAULT_URI
+    documents: Documents = dataclasses.field(default=None, compare=False)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
+        if self.documents is None:
+            object.__setattr__(self, "documents", VolumeDocuments(self.folder))
         known = ("/", *(scheme for scheme, _ in _SCHEMES))
         if not self.uri.startswith(known) or self.uri.endswith("/"):
             raise ValueError(
@@ -227,37 +234,24 @@ class PipelineRoot:
         return list(found)
 
     def prepare(self, attempt: Attempt, task: Mapping[str, Json]) -> None:
-        """Make an attempt's folder and write its input file; again and again if need be."""
-        folder = self.folder / attempt.folder
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self.folder / attempt.input
-        temporary = path.with_suffix(".json.new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(task, file)
-        temporary.replace(path)
+        """Make room for an attempt and write its input; again and again if need be."""
+        self.documents.write(attempt.folder, Kind.INPUT, json.dumps(task))
 
     def claimed(self, attempt: Attempt) -> bool:
         """Tell whether a launcher has begun the attempt, ever."""
-        return os.path.lexists(self.folder / attempt.folder / STARTED)
+        return self.documents.has(attempt.folder, Kind.CLAIM)
 
     def result(self, attempt: Attempt, component: Component) -> Result | None:
         """Read how an attempt ended; None if its launcher wrote no record.
 
         Raises:
             OutputError: the record is damaged, or does not match what the component declares.
+            StoreError: the database that has it does not answer.
         """
-        path = self.folder / attempt.folder / RESULT
-        if not os.path.lexists(path):
-            return None
         try:
-            with (
-                confined.opened(self.folder, path) as descriptor,
-                confined.stream(descriptor) as file,
-            ):
-                content = file.read(MAX_RESULT + 1)
-            if len(content) > MAX_RESULT:
-                raise OutputError(f"the step's record has more than {MAX_RESULT} bytes")
+            content = self.documents.read(attempt.folder, Kind.RESULT)
+            if content is None:
+                return None
             data = json.loads(content)
             code, message = int(data["exit_code"]), str(data["message"])
             if code != 0:
@@ -314,7 +308,8 @@ class PipelineRoot:
             folders: its folders, as `run_folders` gives them.
         """
         for folder in folders:
-            shutil.rmtree(self.folder / folder)
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(self.folder / folder)
 
     def run_folders(self) -> dict[str, list[str]]:
         """Give the folders of all runs, relative to the root, by the run's id; blocking."""

@@ -43,6 +43,8 @@ class Settings:
         state: the folder of the database and of what the engine keeps for itself.
         database_file: the file that says where PostgreSQL is (see `toolkit_database.login`), and
             keeps the data there; None for SQLite, in the state folder.
+        begins: whether this service may be the first on a database of PostgreSQL. Of several on
+            one database one may: the one that has, or had, something on its volume.
         pipeline_root: the folder that artifacts lie below, as this service sees it.
         environments: the folder of built environments, as this service sees it.
         token_file: the file of the tokens that callers present (see `toolkit_identity`).
@@ -89,6 +91,7 @@ class Settings:
     port: int = 8888
     state: Path
     database_file: Path | None = None
+    begins: bool = True
     pipeline_root: Path
     environments: Path
     token_file: Path
@@ -283,6 +286,7 @@ _CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "port": _number(0, 65535),
     "state": _path,
     "database_file": _path,
+    "begins": _flag,
     "pipeline_root": _path,
     "environments": _path,
     "token_file": _path,

@@ -100,7 +100,7 @@ def main(words: list[str]) -> int:
         if settings.database_file is not None:
             raise BackupError(
                 "the data are in PostgreSQL, whose own tools write and restore backups; the files "
-                f"of runs are in {settings.pipeline_root}"
+                f"of runs are in {settings.artifact_store or settings.pipeline_root}"
             )
         done = _VERBS[arguments.verb](settings, arguments)
     except (SettingsError, BackupError, RestoreError, InUseError, OSError) as error:

@@ -17,15 +17,14 @@ import asyncio
 import dataclasses
 import json
 import logging
-import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from toolkit_jobs import RefusedError
 
 from . import naming
 from .claims import RESOURCE, ClaimError
+from .documents import Kind, lasting
 from .environments import LAUNCHER
 from .events import Json, Values
 from .pods import Pods, persist
@@ -133,7 +132,7 @@ class Workspaces:
 
     Args:
         pods: the Kubernetes API.
-        root: has the files of runs; there it is written down that a workspace has been made.
+        root: has the documents of runs; there it is written down that a workspace has been made.
     """
 
     def __init__(self, pods: Pods, root: PipelineRoot) -> None:
@@ -156,8 +155,7 @@ class Workspaces:
         claim = name(step.pipeline.name, run_id)
         making = self._making.get(run_id)
         if making is None:
-            record = self._root.folder / step.files.run / RECORD
-            coroutine = self._make(claim, run_id, workspace, record)
+            coroutine = self._make(claim, run_id, workspace, step.files.run)
             making = self._making[run_id] = asyncio.create_task(coroutine, name=f"claim-{claim}")
             # Whoever waited for it may have been stopped.
             making.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -171,8 +169,9 @@ class Workspaces:
             raise
         return claim
 
-    async def _make(self, claim: str, run_id: str, workspace: Workspace, record: Path) -> None:
-        if await asyncio.to_thread(record.exists):
+    async def _make(self, claim: str, run_id: str, workspace: Workspace, folder: str) -> None:
+        documents = self._root.documents
+        if await lasting(f"claim {claim}", lambda: documents.has(folder, Kind.WORKSPACE)):
             return
         asked = workspace.claim
         resources = dict(asked.get("resources") or {})
@@ -188,7 +187,10 @@ class Workspaces:
             if error.reason != "AlreadyExists" or not await self._own(claim, run_id):
                 raise ClaimError(f"the run's workspace cannot be made: {error}") from error
         try:
-            await asyncio.to_thread(_write, record, claim)
+            record = json.dumps({"claim": claim})
+            await lasting(
+                f"claim {claim}", lambda: documents.write(folder, Kind.WORKSPACE, record)
+            )
         except OSError as error:
             raise ClaimError(f"the run's workspace cannot be recorded: {error}") from error
 
@@ -214,11 +216,3 @@ class Workspaces:
         if (found.get("labels") or {}).get(LABEL_RUN) != run_id:
             return ""
         return str(found["uid"])
-
-
-def _write(record: Path, claim: str) -> None:
-    temporary = record.with_suffix(".json.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump({"claim": claim}, file)
-    temporary.replace(record)

@@ -181,6 +181,30 @@ def test_a_database_that_was_moved_is_the_same(
     assert restored.database in (tmp_path / note.FILE).read_text()
 
 
+def test_who_is_not_to_begin_waits_until_all_is_shared(tmp_path: Path, login: Login) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    use(here, None, "first")
+    for _ in range(2):
+        with pytest.raises(moving.NotSharedError, match="the service that begins it"):
+            moving.open_database(there, login, begins=False)
+        assert list(there.iterdir()) == []
+        # Nor once there are data, while some may be on the other one's volume.
+        use(here, login, "second")
+    database = moving.open_database(here, login)
+    database.key(moving.SHARED)
+    database.close()
+    database = moving.open_database(there, login, begins=False)
+    assert len(everything(database)["runs"]) == 3
+    assert (there / note.FILE).exists()
+    database.drop_key(moving.SHARED)
+    database.drop_key(moving.SHARED)
+    database.close()
+    with pytest.raises(moving.NotSharedError):
+        moving.open_database(there, login, begins=False)
+
+
 def test_data_here_and_there(tmp_path: Path, login: Login) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()

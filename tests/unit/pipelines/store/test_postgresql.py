@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -15,7 +16,12 @@ from toolkit_database import Login
 from toolkit_pipelines.store import Store, migrations, over, tables
 from toolkit_pipelines.store.database import Database, DatabaseError
 from toolkit_pipelines.store.interface import Experiment
-from toolkit_pipelines.store.postgresql import OtherServiceError, open_postgresql
+from toolkit_pipelines.store.postgresql import (
+    Leadership,
+    OtherServiceError,
+    hold,
+    open_postgresql,
+)
 
 from ....postgresql import PostgresServer
 
@@ -100,6 +106,69 @@ def test_who_lost_the_database_to_another_writes_nothing(
     assert other.catalog.experiment_named("too late") is None
     other.close()
     named(store, "again")
+
+
+def test_who_leads_is_told(
+    fresh: Callable[[Login], Database], postgres: PostgresServer, opening: Opening
+) -> None:
+    login = postgres.fresh()
+    fresh(login).close()
+    leadership = Leadership(login)
+    try:
+        assert _eventually(lambda: leadership.name() is None)
+        database = open_postgresql(login, name="http://10.1.2.3:8888")
+        assert leadership.name() == "http://10.1.2.3:8888"
+        # Elsewhere on the server nobody does.
+        elsewhere = Leadership(postgres.fresh())
+        assert elsewhere.name() is None
+        elsewhere.close()
+        cut(postgres, login)
+        assert leadership.name() is None
+        # By what it writes next it does again.
+        database.key("a")
+        assert leadership.name() == "http://10.1.2.3:8888"
+        database.close()
+        assert _eventually(lambda: leadership.name() is None)
+        quoted = open_postgresql(login, name="it's")
+        assert leadership.name() == "it's"
+        quoted.close()
+    finally:
+        leadership.close()
+    for name in ("é", "x" * 64):
+        with pytest.raises(ValueError, match="cannot be called"):
+            open_postgresql(login, name=name)
+
+
+def _eventually(condition: Callable[[], bool]) -> bool:
+    """Tell whether a condition comes to hold: the server ends a session a moment later."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_a_lead_is_held_and_lost(
+    store: Store, opening: Opening, postgres: PostgresServer, login: Login
+) -> None:
+
+    def bound() -> object:
+        with store.database.write() as connection:
+            return connection.exec_driver_sql("SHOW idle_session_timeout").scalar_one()
+
+    # Tables are made while the session is idle; from then on it must not be, for long.
+    assert bound() == "0"
+    hold(store.database)
+    assert bound() == "1min"
+    cut(postgres, login)
+    hold(store.database)
+    assert bound() == "1min"
+    cut(postgres, login)
+    other = opening()
+    with pytest.raises(OtherServiceError):
+        hold(store.database)
+    hold(other.database)
 
 
 def test_writers_wait_for_each_other(store: Store) -> None:

@@ -26,7 +26,7 @@ from .context import Context
 from .requests import BodyLimit
 
 PREFIX = "/apis/v2beta1"
-OPEN_PATHS = ("/healthz", "/livez")
+OPEN_PATHS = ("/healthz", "/livez", "/leads")
 """What is served without a token."""
 
 
@@ -44,6 +44,7 @@ def application(context: Context) -> Starlette:
             Mount("/apis/v1alpha1", routes=logs.ROUTES),
             Route("/healthz", health.healthz, methods=["GET"]),
             Route("/livez", health.livez, methods=["GET"]),
+            Route("/leads", health.leads, methods=["GET"]),
         ],
         middleware=[Middleware(BodyLimit)],
         exception_handlers=errors.HANDLERS,

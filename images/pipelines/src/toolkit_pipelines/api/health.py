@@ -38,6 +38,11 @@ async def livez(request: Request) -> Response:
     return MessageResponse({})
 
 
+async def leads(request: Request) -> Response:
+    """GET /leads: this service leads; 503 from one that does not, see `standby` (not of KFP)."""
+    return MessageResponse({})
+
+
 async def waiting(request: Request) -> Response:
     """GET /waiting: how many steps wait for their pod to start, and why (not of KFP)."""
     found = context_of(request).workloads.waiting_steps()

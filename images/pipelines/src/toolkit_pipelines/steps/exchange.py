@@ -1,8 +1,9 @@
 """An attempt's files between this service and a step that does not mount its volume.
 
-What is declared is noted beside the attempt's folder, in `SALT.part/`, until the result is there;
-then a depot sees to the content (`volume`, `stored`), `SALT.files.json` is written, and the record
-last. So what a step sent is the same to the engine and everyone else. All calls block.
+What is declared is noted among the attempt's documents (`documents`) until the result is there;
+then a depot sees to the content (`volume`, `stored`), the list is written, and the record last. So
+what a step sent is the same to the engine and everyone else. All calls block, and may raise
+StoreError where the database has the documents.
 """
 
 from __future__ import annotations
@@ -10,18 +11,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import re
-import shutil
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 from .. import confined, manifest
 from ..contents import Contents
+from ..documents import Kind
 from ..events import IN_WORKSPACE, Json
 from ..manifest import VOLUME, Entry, ManifestError, checked_path
 from ..objects import ObjectStore
@@ -31,7 +29,6 @@ from .stored import StoreDepot
 from .volume import Upload, VolumeDepot, address
 
 _CLAIM: Final = re.compile(r"[A-Za-z0-9._-]{8,80}")
-_DECLARED: Final = "declared.json"
 
 
 class Depot(Protocol):
@@ -87,6 +84,7 @@ class Exchange:
 
     def __init__(self, root: PipelineRoot, store: ObjectStore | None = None) -> None:
         self._root = root
+        self._documents = root.documents
         self._contents = Contents(root, store)
         self._volume = VolumeDepot(root)
         self._depot: Depot = self._volume if store is None else StoreDepot(store)
@@ -101,23 +99,15 @@ class Exchange:
         """
         if not _CLAIM.fullmatch(claim):
             raise ManifestError("a claim is 8 to 80 letters, digits, dots or dashes")
-        folder = self._root.folder / attempt.folder
-        temporary = folder / f".claim-{uuid.uuid4().hex}"
-        temporary.write_text(claim)
-        try:
-            # Whole or not there, and only if it is not there: a link is both.
-            os.link(temporary, folder / ".started")
-        except FileExistsError:
-            if (folder / ".started").read_text() != claim:
-                raise ConflictError(
-                    "this attempt was started before; it does not run twice"
-                ) from None
-        finally:
-            temporary.unlink()
+        if self._documents.claim(attempt.folder, claim) != claim:
+            raise ConflictError("this attempt was started before; it does not run twice")
         return self._task(attempt)
 
     def _task(self, attempt: Attempt) -> Any:
-        return json.loads((self._root.folder / attempt.input).read_text())
+        text = self._documents.read(attempt.folder, Kind.INPUT)
+        if text is None:
+            raise AbsentError("this attempt has no task (any more)")
+        return json.loads(text)
 
     # -- inputs
 
@@ -211,9 +201,8 @@ class Exchange:
             # Asked again, since the answer was lost.
             entries = tuple(earlier.values())
         noted = self._depot.prepare(attempt, entries)
-        staging = self._staging(attempt)
-        staging.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write(staging / _DECLARED, manifest.dump(noted, self._depot.kept))
+        text = manifest.dump(noted, self._depot.kept)
+        self._documents.write(attempt.folder, Kind.DECLARED, text)
         return [self._depot.place(attempt, entry) for entry in noted if not entry.folder]
 
     def place(self, attempt: Attempt, path: str) -> dict[str, Any]:
@@ -228,9 +217,8 @@ class Exchange:
 
     def declared(self, attempt: Attempt) -> dict[str, Entry]:
         """Give what an attempt has declared, by path."""
-        try:
-            text = (self._staging(attempt) / _DECLARED).read_text()
-        except FileNotFoundError:
+        text = self._documents.read(attempt.folder, Kind.DECLARED)
+        if text is None:
             return {}
         kept, entries = manifest.load(text)
         # Declared while outputs were kept elsewhere: it has to be declared again.
@@ -270,8 +258,7 @@ class Exchange:
         """
         if not isinstance(result, dict) or not isinstance(result.get("exit_code"), int):
             raise ManifestError("a result is an object with an exit_code")
-        folder = self._root.folder / attempt.folder
-        if (folder / "result.json").exists():
+        if self._documents.has(attempt.folder, Kind.RESULT):
             return
         text = json.dumps(result)
         if len(text) > MAX_RESULT:
@@ -282,8 +269,8 @@ class Exchange:
             if entries:
                 sent = [dataclasses.replace(_bare(e), parts=()) for e in entries.values()]
                 listed = manifest.dump(sent, self._depot.kept)
-                _write(self._root.folder / f"{attempt.folder}.files.json", listed)
-        _write(folder / "result.json", text)
+                self._documents.write(attempt.folder, Kind.LISTED, listed)
+        self._documents.write(attempt.folder, Kind.RESULT, text)
         self.discard(attempt)
 
     def discard(self, attempt: Attempt) -> None:
@@ -292,34 +279,15 @@ class Exchange:
         Raises:
             ObjectStoreError: the object store does not do it; it may be tried again.
         """
-        if not (self._root.folder / f"{attempt.folder}.files.json").exists():
+        if not self._documents.has(attempt.folder, Kind.LISTED):
             self._depot.drop(attempt, self.declared(attempt))
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self._staging(attempt))
+        self._documents.drop(attempt.folder)
 
     def _unfinished(self, attempt: Attempt) -> None:
-        if (self._root.folder / attempt.folder / "result.json").exists():
+        if self._documents.has(attempt.folder, Kind.RESULT):
             raise ConflictError("the result of this attempt is there already")
-
-    def _staging(self, attempt: Attempt) -> Path:
-        return self._root.folder / attempt.staging
 
 
 def _bare(entry: Entry) -> Entry:
     """Give an entry without what matters only while it is sent."""
     return dataclasses.replace(entry, upload="")
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -26,6 +26,7 @@ from ..contents import ElsewhereError
 from ..manifest import ManifestError
 from ..objects import ObjectStoreError
 from ..root import MAX_RESULT, Attempt
+from ..store.interface import StoreError
 from .errors import AbsentError, ConflictError, DamagedError
 from .exchange import Exchange, Source
 
@@ -79,6 +80,7 @@ def application(exchange: Exchange, attempts: Attempts) -> Starlette:
         app.add_exception_handler(kind, _answer(status))
     app.add_exception_handler(OSError, _disk)
     app.add_exception_handler(ObjectStoreError, _store)
+    app.add_exception_handler(StoreError, _database)
     return app
 
 
@@ -262,6 +264,11 @@ def _store(request: Request, error: Exception) -> Response:
     assert isinstance(error, ObjectStoreError)  # noqa: S101 - it is registered for these
     log.warning("%s %s: %s", request.method, request.url.path, error)
     return _message(503 if error.transient else 424, str(error))
+
+
+def _database(request: Request, error: Exception) -> Response:
+    log.warning("%s %s: %s", request.method, request.url.path, error)
+    return _message(503, "the database does not answer")
 
 
 _STATUSES: Final[dict[type[Exception], int]] = {

@@ -20,7 +20,7 @@ from toolkit_database import words
 from . import tables
 from .interface import StoreError
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest revision in `migrations/versions`."""
 
 BUSY_SECONDS = 30
@@ -50,7 +50,7 @@ class Database:
         Raises:
             DatabaseError: the database does not answer, or the disk is full.
         """
-        with _translated(), self.engine.connect() as connection:
+        with translated(), self.engine.connect() as connection:
             yield connection
 
     @contextlib.contextmanager
@@ -61,7 +61,7 @@ class Database:
             DatabaseError: as for `read`; nothing was changed. Or the connection was lost while it
                 was being committed: then it may have been, and all is to be read anew.
         """
-        with _translated(), self._writer.connect() as connection, connection.begin():
+        with translated(), self._writer.connect() as connection, connection.begin():
             yield connection
 
     def key(self, name: str) -> bytes:
@@ -76,6 +76,17 @@ class Database:
                 sqlalchemy.select(tables.keys.c.value).where(tables.keys.c.name == name)
             ).scalar_one()
         return found
+
+    def has_key(self, name: str) -> bool:
+        """Tell whether there is a key of that name."""
+        with self.read() as connection:
+            wanted = sqlalchemy.select(tables.keys.c.name).where(tables.keys.c.name == name)
+            return connection.execute(wanted).first() is not None
+
+    def drop_key(self, name: str) -> None:
+        """Drop the key of that name, if there is one."""
+        with self.write() as connection:
+            connection.execute(sqlalchemy.delete(tables.keys).where(tables.keys.c.name == name))
 
     def check(self) -> None:
         """Read something; DatabaseError if that fails."""
@@ -98,7 +109,8 @@ def insert_new(
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Tell what the database or its driver says as a DatabaseError."""
     try:
         yield
     except DBAPIError as error:

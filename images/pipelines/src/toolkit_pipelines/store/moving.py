@@ -21,7 +21,7 @@ from toolkit_database.note import Note, NoteError, check_absent, check_copy, che
 
 from . import tables
 from .database import Database, DatabaseError
-from .postgresql import open_postgresql
+from .postgresql import PATIENCE, open_postgresql
 from .sqlite import open_sqlite
 
 logger = logging.getLogger(__name__)
@@ -31,17 +31,35 @@ FILE: Final = "pipelines.db"
 KEPT: Final = "pipelines.db.moved"
 """What it is called once PostgreSQL has its rows."""
 
+SHARED: Final = "shared"
+"""The key that a database has once all that its service needs is in it or in the object store."""
 _IDENTITY: Final = "identity"
 
 
-def open_database(folder: Path, login: Login | None) -> Database:
+class NotSharedError(DatabaseError):
+    """A service with another state folder has to begin, or to move what it has on its volume."""
+
+
+def open_database(
+    folder: Path,
+    login: Login | None,
+    *,
+    name: str = "",
+    begins: bool = True,
+    patience: float = PATIENCE,
+) -> Database:
     """Open the database that a state folder's data are in, or are to be in.
 
     Args:
         folder: the state folder; the caller holds it for this process alone.
         login: where PostgreSQL is; None for SQLite.
+        name: what PostgreSQL's session that writes is called (see `postgresql.leader`).
+        begins: whether this service may be the first on a database of PostgreSQL.
+        patience: seconds to wait for a service that has that database.
 
     Raises:
+        OtherServiceError: another service has it.
+        NotSharedError: this service is not to begin, and nobody has.
         DatabaseError: it cannot be used, or is not the one with the data; nothing is changed.
         LoginError: the login cannot be used.
     """
@@ -51,8 +69,13 @@ def open_database(folder: Path, login: Login | None) -> Database:
         except NoteError as error:
             raise DatabaseError(str(error)) from error
         return open_sqlite(folder / FILE)
-    database = open_postgresql(login)
+    database = open_postgresql(login, name=name, patience=patience)
     try:
+        if not begins and not database.has_key(SHARED):
+            raise NotSharedError(
+                "the database is not shared yet: the service that begins it has to come first, "
+                "and to move what its volume has"
+            )
         _adopt(database, folder, login)
     except NoteError as error:
         database.close()

@@ -2,15 +2,21 @@
 
 All that is written goes over one connection, whose session holds a lock of the database: so
 transactions that write come one after the other, as they do on SQLite, and of two services only
-one can write. A connection that is lost is made anew by the next transaction, and gets the lock
-unless another service was faster; then nothing is written any more.
+one can write: it leads. A connection that is lost is made anew by the next transaction, and gets
+the lock unless another service was faster; then nothing is written any more. Once it is held
+(`hold`), a session that is idle for a minute is ended by the server (14 and later), so that a
+service that hangs leads no more.
+
+Where the leader can be reached is what its session is called: true as long as the session is.
 """
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import Any, Final
 
+import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -18,33 +24,43 @@ from sqlalchemy.pool import NullPool
 import toolkit_database
 from toolkit_database import Login
 
-from .database import BUSY_SECONDS, Database, DatabaseError, migrate
+from .database import BUSY_SECONDS, Database, DatabaseError, migrate, translated
 
 LOCK: Final = 0x746B_7069_7065
 """The advisory lock of who writes; the database's other users know nothing of it."""
 
-_PATIENCE: Final = 15.0
+PATIENCE: Final = 15.0
 """Seconds that a service which is just ending is waited for."""
 _PAUSE: Final = 0.2
 _READERS: Final = 5
+_IDLE: Final = 60
+"""Seconds that the session that writes may be idle."""
+_IDLE_SINCE: Final = (14,)
+"""The version of the server that can tell."""
+MAX_NAME: Final = 63
+"""Characters of what a session is called."""
 
 
 class OtherServiceError(DatabaseError):
     """Another service has the database, or one that was cut off is still taken to be there."""
 
 
-def open_postgresql(login: Login, *, patience: float = _PATIENCE) -> Database:
+def open_postgresql(login: Login, *, name: str = "", patience: float = PATIENCE) -> Database:
     """Open a database, and make its tables if it has none.
 
     Args:
         login: where it is.
+        name: what the session that writes is called; at most 63 ASCII characters.
         patience: seconds to wait for a service that has it.
 
     Raises:
-        DatabaseError: it does not answer, another service has it, or a newer version of this
-            service wrote it. It is left as it is.
+        OtherServiceError: another service has it.
+        DatabaseError: it does not answer, or a newer version of this service wrote it. It is left
+            as it is.
         LoginError: the login cannot be used.
     """
+    if len(name) > MAX_NAME or not name.isascii():
+        raise ValueError(f"a session cannot be called {name!r}")
     reader = toolkit_database.engine(
         login, pool_size=_READERS, max_overflow=_READERS, pool_timeout=BUSY_SECONDS
     )
@@ -53,7 +69,7 @@ def open_postgresql(login: Login, *, patience: float = _PATIENCE) -> Database:
     # Making tables may take its time, under the lock that the writer has meanwhile.
     maker = toolkit_database.engine(login, patience=None, poolclass=NullPool)
     event.listen(reader, "connect", _read_only)
-    event.listen(writer, "connect", _take_over)
+    event.listen(writer, "connect", functools.partial(_take_over, name))
     database = Database(reader, writer)
     try:
         _wait(database, patience)
@@ -82,6 +98,53 @@ def _wait(database: Database, patience: float) -> None:
             time.sleep(_PAUSE)
 
 
+def hold(database: Database) -> None:
+    """Go on leading, for a minute at least; DatabaseError if that cannot be told now.
+
+    Raises:
+        OtherServiceError: another service has the database.
+    """
+    with database.write() as connection:
+        if (connection.dialect.server_version_info or ()) >= _IDLE_SINCE:
+            connection.exec_driver_sql(f"SET idle_session_timeout = '{_IDLE}s'")
+
+
+class Leadership:
+    """Tells who leads, over a connection of its own that reads alone.
+
+    Args:
+        login: where the database is.
+
+    Raises:
+        LoginError: it cannot be used.
+    """
+
+    def __init__(self, login: Login) -> None:
+        self._engine = toolkit_database.engine(login, pool_size=1, max_overflow=0)
+
+    def name(self) -> str | None:
+        """Give what the session of the service is called that leads; None if none does.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        with translated(), self._engine.connect() as connection:
+            found = connection.execute(_LEADER, {"high": LOCK >> 32, "low": LOCK & 0xFFFFFFFF})
+            return found.scalar_one_or_none()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._engine.dispose()
+
+
+_LEADER: Final = sqlalchemy.text(
+    "SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid)"
+    " WHERE locktype = 'advisory' AND granted AND objsubid = 1"
+    " AND classid::bigint = :high AND objid::bigint = :low"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+
+
 def _read_only(connection: Any, record: object) -> None:
     _run(
         connection,
@@ -89,11 +152,13 @@ def _read_only(connection: Any, record: object) -> None:
     )
 
 
-def _take_over(connection: Any, record: object) -> None:
+def _take_over(name: str, connection: Any, record: object) -> None:
     _run(
         connection,
         "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE",
     )
+    # As a literal: a statement that sets takes no parameters.
+    _run(connection, "SET application_name = '{}'".format(name.replace("'", "''")))
     (taken,) = _run(connection, f"SELECT pg_try_advisory_lock({LOCK})")
     if not taken:
         connection.close()

@@ -214,6 +214,22 @@ executions = Table(
 )
 """The cache: executions that ended well, by the event that says so."""
 
+documents = Table(
+    "documents",
+    metadata,
+    Column("home", Words, primary_key=True),
+    Column("kind", Words, primary_key=True),
+    Column(
+        "run_id",
+        Words,
+        ForeignKey("runs.run_id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("body", LargeBinary, nullable=False),
+)
+"""What is known of attempts beside their events, where the volume has none of it."""
+
 outbox = Table(
     "outbox",
     metadata,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import logging
 import textwrap
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import ops
@@ -34,6 +35,7 @@ from toolkit_charm import (
 from toolkit_charm.database import Database
 from toolkit_charm.interfaces.metadata import MetadataInfo, MetadataRequirer
 from toolkit_charm.network import Addresses
+from toolkit_charm.options import OptionsError
 from toolkit_charm.tokens import Token
 from upkeep import Upkeep
 
@@ -68,7 +70,7 @@ _LONGEST = 300  # characters of a status
 
 
 class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
-    """One unit: one engine alone works on a database."""
+    """One engine works on a database; where units share all it needs, the others stand by."""
 
     container_name = "pipelines"
     options_type = PipelinesOptions
@@ -77,8 +79,8 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
         super().__init__(framework)
         self.metadata = MetadataRequirer(self, METADATA)
         self.s3 = S3Requirer(self, artifacts.RELATION)
-        self.upkeep = Upkeep(self, UPKEEP)
-        self.runs = RunActions(self, self._listening)
+        self.upkeep = Upkeep(self, UPKEEP, self._absent)
+        self.runs = RunActions(self, self._listening, self._absent)
         self.database = Database(
             self, DATABASE, container=self.container, folder=FOLDERS["state"], login=LOGIN
         )
@@ -119,6 +121,7 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
             "pipeline_root": FOLDERS["pipeline-root"],
             "environments": FOLDERS["environments"],
             "token_file": TOKENS,
+            "begins": self._first,
             "allowed_hosts": self._hosts(addresses, options),
             "log_level": options.log_level,
             "parallelism": options.parallelism,
@@ -174,11 +177,46 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
                 command=COMMAND,
                 alive=f"{self._listening()}/livez",
                 ready=self.ready_url(),
+                watched={"leads": self._leads_url()} if place.login is not None else {},
             ),
             files=tuple(files),
             ports=(PORT,),
-            halt=self.only_first("the engine") or place.halt,
+            halt=place.halt or self.alone(options),
         )
+
+    @property
+    def _first(self) -> bool:
+        # By number, not by leadership: unit 0 has had the data, and a scale-down keeps it.
+        return self.unit.name.endswith("/0")
+
+    def alone(self, options: PipelinesOptions) -> str | None:
+        """Why this unit must not run, since what it needs is on the storage of unit 0; or None.
+
+        Raises:
+            Blocked, Waiting: it cannot be told where artifacts are kept.
+        """
+        if self._first:
+            return None
+        missing = []
+        if not self.database.related:
+            missing.append(f"`juju integrate {self.app.name}:{DATABASE} POSTGRESQL`")
+        if self._store(options) is None:
+            missing.append(f"`juju integrate {self.app.name} S3-INTEGRATOR` (or artifact-store)")
+        if not missing:
+            return None
+        return (
+            f"a further unit needs {' and '.join(missing)}; or run "
+            f"`juju scale-application {self.app.name} 1`"
+        )
+
+    def _absent(self) -> str:
+        """Give why this unit serves nothing, or ""; for actions."""
+        if self._first:
+            return ""
+        try:
+            return self.alone(self.options_type.load(self.config)) or ""
+        except (OptionsError, Unready) as reason:
+            return str(reason)
 
     def share(self, token: Token) -> None:
         """Ask for a database where one is to be had."""
@@ -260,8 +298,14 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
         ingress = Addresses.load(self.model, ENDPOINT).ingress
         return f"http://{network.host(ingress)}:{PORT}"
 
+    def _leads_url(self) -> str:
+        return f"{self._listening()}/leads"
+
     def ready_url(self) -> str:
-        """Where the service tells that its database answers and its engine is at work."""
+        """Where the service tells that its database answers and its engine is at work.
+
+        One that stands by asks the one that leads, as it does with all requests.
+        """
         return f"{self._listening()}/healthz"
 
     def _listening(self) -> str:
@@ -279,10 +323,14 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
     def remark(self, token: Token) -> str:
         """Tell how many steps wait for their pod to start, and the commonest reason.
 
+        Of a unit that stands by, tell that it does.
+
         Raises:
             Blocked, Waiting: artifacts cannot be kept where they shall be.
         """
         self._check_store(token)
+        if self._stands_by():
+            return "stand-by: another unit leads the engine"
         parts = (self._waiting(token), *self._left, self._unlimited)
         return "; ".join(part for part in parts if part)
 
@@ -302,6 +350,12 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
         if found["problem"]:
             problem = textwrap.shorten(found["problem"], _LONGEST, placeholder=" …")
             raise (Waiting if found["transient"] else Blocked)(problem)
+
+    def _stands_by(self) -> bool:
+        if not self.database.related:
+            return False
+        answer = probe.get(self._leads_url())
+        return answer is not None and answer[0] == HTTPStatus.SERVICE_UNAVAILABLE
 
     def _waiting(self, token: Token) -> str:
         answer = probe.get(f"{self._listening()}/apis/v2beta1/waiting", token=token.value)

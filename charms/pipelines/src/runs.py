@@ -35,13 +35,17 @@ class RunActions(ops.Object):
 
     Args:
         charm: of the service.
-        address: gives where the service listens, beside the charm.
+        address: gives where the service listens, beside the charm; one that stands by forwards.
+        absent: gives why the unit serves nothing, or "".
     """
 
-    def __init__(self, charm: ToolkitCharm[Any], address: Callable[[], str]) -> None:
+    def __init__(
+        self, charm: ToolkitCharm[Any], address: Callable[[], str], absent: Callable[[], str]
+    ) -> None:
         super().__init__(charm, "runs")
         self._charm = charm
         self._address = address
+        self._absent = absent
         for event, act in (
             (charm.on.list_runs_action, self._on_list_runs),
             (charm.on.retry_run_action, self._on_retry_run),
@@ -165,7 +169,7 @@ class RunActions(ops.Object):
         body: object = None,
     ) -> dict[str, Any]:
         """Ask the API; RunsError has its words if it says no."""
-        if halted := self._charm.only_first():
+        if halted := self._absent():
             raise RunsError(f"{self._charm.unit.name} serves nothing: {halted}")
         token = tokens.load(self._charm).value
         url = f"{self._address()}{API}{path}" + (f"?{urlencode(query)}" if query else "")

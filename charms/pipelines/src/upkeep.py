@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import ops
@@ -34,12 +34,16 @@ class Upkeep(ops.Object):
     Args:
         charm: whose container it is.
         command: how the workload is called, without the verb.
+        absent: gives why the unit serves nothing, or "".
     """
 
-    def __init__(self, charm: ToolkitCharm[Any], command: list[str]) -> None:
+    def __init__(
+        self, charm: ToolkitCharm[Any], command: list[str], absent: Callable[[], str]
+    ) -> None:
         super().__init__(charm, "upkeep")
         self._charm = charm
         self._command = command
+        self._absent = absent
         self.framework.observe(charm.on.backup_action, self._on_backup)
         self.framework.observe(charm.on.restore_action, self._on_restore)
 
@@ -92,7 +96,7 @@ class Upkeep(ops.Object):
         ) from why
 
     def _check_unit(self) -> None:
-        if halted := self._charm.only_first():
+        if halted := self._absent():
             raise UpkeepError(f"{self._charm.unit.name} has no state: {halted}")
 
     def _call(self, *words: str) -> dict[str, Any]:

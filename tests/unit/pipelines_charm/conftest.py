@@ -143,6 +143,7 @@ class Service:
         self.waiting = {"steps": 0, "reasons": []}
         self.store = {"uri": "", "problem": "", "transient": False}
         self.missed = 0
+        self.leads = 200
 
     def get(self, url, *, token=None, timeout=2.0):
         if not self.ready:
@@ -156,6 +157,8 @@ class Service:
                 self.missed -= 1
                 return None
             return self.store and (self.store.get("code", 200), json.dumps(self.store))
+        if url == f"http://{BIND}:8888/leads":
+            return self.leads, "{}"
         assert url == f"http://{BIND}:8888/healthz"
         return 200, '{"multi_user": false, "version": "0.1.0"}'
 

@@ -117,7 +117,7 @@ def test_without_the_relation_nothing_begins_anew(context, state, container, sto
         "the data are in PostgreSQL: run `juju integrate pipelines:database POSTGRESQL`"
     )
     services = found.get_container("pipelines").service_statuses
-    assert services["pipelines"] is not ops.pebble.ServiceStatus.ACTIVE
+    assert services.get("pipelines") is not ops.pebble.ServiceStatus.ACTIVE
 
 
 def test_why_the_service_ends_is_said(context, state, container, storage, service, monkeypatch):
@@ -130,10 +130,63 @@ def test_why_the_service_ends_is_said(context, state, container, storage, servic
     )
 
 
-def test_a_second_unit_stays_where_it_is(context_for, state, container, cluster):
+@pytest.fixture
+def second(context_for, cluster):
+    """The context of unit 1."""
     cluster.claims = {name: f"{claim[:-1]}1" for name, claim in cluster.claims.items()}
-    context = context_for(unit=1)
-    found = context.run(context.on.pebble_ready(container), related(state))
-    assert found.unit_status == ops.BlockedStatus(
-        "the engine serves one unit; run `juju scale-application pipelines 1`"
+    return context_for(unit=1)
+
+
+def stored(state):
+    """The state with an object store by config."""
+    keys = testing.Secret({"access-key": "a", "secret-key": "s"}, owner=None)
+    config = {"artifact-store": "s3://bucket/a?region=r", "artifact-store-credentials": keys.id}
+    return dataclasses.replace(
+        state, config={**state.config, **config}, secrets=[*state.secrets, keys]
     )
+
+
+SCALE = "run `juju scale-application pipelines 1`"
+POSTGRESQL = "`juju integrate pipelines:database POSTGRESQL`"
+STORE = "`juju integrate pipelines S3-INTEGRATOR` (or artifact-store)"
+
+
+@pytest.mark.parametrize(
+    ("change", "missing"),
+    [
+        (lambda state: state, f"{POSTGRESQL} and {STORE}"),
+        (related, STORE),
+        (stored, POSTGRESQL),
+    ],
+)
+def test_a_second_unit_says_what_it_lacks(second, state, container, change, missing):
+    found = second.run(second.on.pebble_ready(container), change(state))
+    assert found.unit_status == ops.BlockedStatus(f"a further unit needs {missing}; or {SCALE}")
+    services = found.get_container("pipelines").service_statuses
+    assert services.get("pipelines") is not ops.pebble.ServiceStatus.ACTIVE
+
+
+def test_a_second_unit_stands_by(second, state, container, settings, service):
+    service.leads = 503
+    found = second.run(second.on.pebble_ready(container), related(stored(state)))
+    assert found.unit_status == ops.ActiveStatus("stand-by: another unit leads the engine")
+    given = settings()
+    assert given["begins"] is False
+    workload_settings.from_data(given)
+    checks = found.get_container("pipelines").plan.checks
+    # A change of the lead is an event, and neither more nor less ready.
+    assert checks["leads"].level is ops.pebble.CheckLevel.UNSET
+    assert checks["leads"].http == {"url": "http://10.1.2.3:8888/leads"}
+    service.leads = 200
+    (info,) = [c for c in found.get_container("pipelines").check_infos if c.name == "leads"] or [
+        testing.CheckInfo("leads", threshold=1)
+    ]
+    again = dataclasses.replace(found.get_container("pipelines"), check_infos={info})
+    changed = dataclasses.replace(found, containers=[again])
+    found = second.run(second.on.pebble_check_recovered(again, info), changed)
+    assert found.unit_status == ops.ActiveStatus()
+
+
+def test_the_first_unit_begins(context, state, container, settings):
+    context.run(context.on.pebble_ready(container), related(stored(state)))
+    assert settings()["begins"] is True

@@ -280,5 +280,5 @@ def test_prune_asks_what_is_to_be_kept(act, service_api, params, message):
 def test_a_unit_that_serves_nothing(context_for, state, container):
     context = context_for(1)
     after = context.run(context.on.pebble_ready(container), state)
-    with pytest.raises(testing.ActionFailed, match="pipelines/1 serves nothing: SQLite"):
+    with pytest.raises(testing.ActionFailed, match="pipelines/1 serves nothing: a further unit"):
         context.run(context.on.action("list-runs"), after)

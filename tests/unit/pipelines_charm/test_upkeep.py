@@ -167,5 +167,5 @@ def test_either_a_path_or_undo(act, workload, params):
 def test_a_unit_without_state(context_for, state, container, action):
     context = context_for(1)
     after = context.run(context.on.pebble_ready(container), state)
-    with pytest.raises(testing.ActionFailed, match="pipelines/1 has no state: SQLite"):
+    with pytest.raises(testing.ActionFailed, match="pipelines/1 has no state: a further unit"):
         context.run(context.on.action(action, params={"path": "/a.tar"}), after)

@@ -61,6 +61,12 @@ class Database:
         """Ask for a database where one is to be had; only the leader may."""
         self._requirer.request()
 
+    @property
+    def related(self) -> bool:
+        """Whether a database is to be had by relation, now or soon."""
+        relation = self._charm.model.get_relation(self._endpoint)
+        return relation is not None and relation.active
+
     def place(self) -> Place:
         """Give where the database is.
 

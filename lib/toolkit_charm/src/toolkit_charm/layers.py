@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import ops
 
 
 def server(
-    name: str, *, summary: str, command: str, alive: str, ready: str
+    name: str,
+    *,
+    summary: str,
+    command: str,
+    alive: str,
+    ready: str,
+    watched: Mapping[str, str] | None = None,
 ) -> ops.pebble.LayerDict:
     """Give the layer of a server that answers HTTP.
 
@@ -16,6 +24,8 @@ def server(
         command: its command line.
         alive: the URL that answers 200 as long as the server is not to be restarted.
         ready: the URL that answers 200 while it can serve.
+        watched: further URLs by the names of their checks, which stand for nothing but that the
+            charm has an event when the answer changes from 200 to another, or back.
     """
     check: ops.pebble.CheckDict = {"override": "replace", "startup": "enabled"}
     return {
@@ -49,6 +59,16 @@ def server(
                 "timeout": "4s",
                 "threshold": 2,
                 "http": {"url": ready},
+            },
+            **{
+                other: {
+                    **check,
+                    "period": "5s",
+                    "timeout": "4s",
+                    "threshold": 1,
+                    "http": {"url": url},
+                }
+                for other, url in (watched or {}).items()
             },
         },
     }

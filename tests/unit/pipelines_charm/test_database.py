@@ -87,6 +87,19 @@ def test_a_new_password_restarts_the_service(context, state, container, etc):
     assert login(etc).password == "another"
 
 
+def test_the_first_login_restarts_the_service(context, state, container, monkeypatch):
+    """The plan changes as well, and not what it says of the service."""
+    found = context.run(context.on.pebble_ready(container), state)
+    restarted = []
+    monkeypatch.setattr(ops.Container, "restart", lambda self, *names: restarted.append(names))
+    (relation,) = (known := related(found)).get_relations("database")
+    found = context.run(context.on.relation_changed(relation), known)
+    assert "leads" in found.get_container("pipelines").plan.checks
+    assert restarted == [("pipelines",)]
+    context.run(context.on.update_status(), found)
+    assert restarted == [("pipelines",)]
+
+
 @pytest.mark.parametrize(
     ("data", "content", "status"),
     [

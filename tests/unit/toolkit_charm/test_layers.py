@@ -31,3 +31,18 @@ def test_readiness_fails_before_a_charm_stops_waiting():
     ready = made().checks["ready"]
     seconds = [float(text.removesuffix("s")) for text in (ready.period, ready.timeout)]
     assert ready.threshold * sum(seconds) < PATIENCE
+
+
+def test_what_is_watched_counts_for_nothing_else():
+    layer = layers.server(
+        "web",
+        summary="s",
+        command="c",
+        alive="http://a",
+        ready="http://r",
+        watched={"x": "http://x"},
+    )
+    check = ops.pebble.Layer(layer).checks["x"]
+    assert check.level is ops.pebble.CheckLevel.UNSET
+    assert check.http == {"url": "http://x"}
+    assert check.threshold == 1

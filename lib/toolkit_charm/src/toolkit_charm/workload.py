@@ -121,10 +121,11 @@ def apply(container: ops.Container, workload: Workload, label: str) -> bool:
             container.stop_checks(*idle)
         return False
     enabled = list(wanted.services)
-    if changed or not running.issuperset(enabled):
+    replanned = changed or not running.issuperset(enabled)
+    if replanned:
         container.replan()
-        return True
-    if stale:
-        container.restart(*enabled)
-        return True
-    return False
+    # What has not changed in the plan runs on over that, with the files of before.
+    old = running.intersection(enabled)
+    if stale and old:
+        container.restart(*sorted(old))
+    return replanned or bool(stale and old)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 import threading
 import time
@@ -137,6 +138,31 @@ def test_who_leads_is_told(
     for name in ("é", "x" * 64):
         with pytest.raises(ValueError, match="cannot be called"):
             open_postgresql(login, name=name)
+
+
+def test_who_leads_is_told_to_who_acts_for_the_owner(
+    postgres: PostgresServer, opening: Opening
+) -> None:
+    """As PostgreSQL charms make their users."""
+    login = postgres.fresh()
+    for statement in (
+        "CREATE ROLE holder NOLOGIN",
+        "CREATE ROLE acting LOGIN PASSWORD 'acting' IN ROLE holder",
+        "ALTER ROLE acting SET role holder",
+        f"ALTER DATABASE {login.database} OWNER TO holder",
+    ):
+        postgres.execute(statement)
+    own = dataclasses.replace(login, username="acting", password="acting")
+    leadership = Leadership(own)
+    try:
+        for each in (own, login):
+            assert _eventually(lambda: leadership.name() is None)
+            database = open_postgresql(each, name="http://10.1.2.3:8888")
+            assert leadership.name() == "http://10.1.2.3:8888"
+            database.close()
+    finally:
+        leadership.close()
+        postgres.execute(f"ALTER DATABASE {login.database} OWNER TO admin")
 
 
 def _eventually(condition: Callable[[], bool]) -> bool:

@@ -125,12 +125,15 @@ class Leadership:
     def name(self) -> str | None:
         """Give what the session of the service is called that leads; None if none does.
 
+        "" if it has no name.
+
         Raises:
             DatabaseError: the database does not answer.
         """
         with translated(), self._engine.connect() as connection:
             found = connection.execute(_LEADER, {"high": LOCK >> 32, "low": LOCK & 0xFFFFFFFF})
-            return found.scalar_one_or_none()
+            row = found.first()
+        return None if row is None else row[0] or ""
 
     def close(self) -> None:
         """Close the connection."""

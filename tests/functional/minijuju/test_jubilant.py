@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -268,6 +270,63 @@ def test_units_come_and_go(juju: jubilant.Juju) -> None:
     juju.wait(lambda status: len(status.apps["app"].units) == 2 and settled(status))
     with pytest.raises(jubilant.CLIError, match="cannot remove"):
         juju.remove_unit("app", num_units=5)
+
+
+def test_a_unit_that_is_not_ready_gets_no_connections(juju: jubilant.Juju) -> None:
+    app, pebble = juju.status().apps["app"], "/charm/bin/pebble"
+    for name, unit in app.units.items():
+        inside(juju, name, f"mkdir -p /srv && echo {name} > /srv/who && touch /ready")
+        server = f"python3 -m http.server 8080 --bind {unit.address} --directory /srv"
+        layer = {
+            "services": {"who": {"override": "replace", "startup": "enabled", "command": server}},
+            "checks": {
+                "here": {
+                    "override": "replace",
+                    "level": "ready",
+                    "period": "500ms",
+                    "timeout": "400ms",
+                    "threshold": 1,
+                    "exec": {"command": "test -e /ready"},
+                }
+            },
+        }
+        inside(juju, name, f"echo {shlex.quote(json.dumps(layer))} > /layer.yaml")
+        inside(juju, name, f"{pebble} add --combine who /layer.yaml && {pebble} replan")
+
+    def answers(wanted: set[str]) -> None:
+        """Wait until the application's address leads to these units and no other."""
+        deadline = time.monotonic() + PATIENCE
+        while (found := {asked(f"http://{app.address}:8080/who") for _ in range(20)}) != wanted:
+            assert time.monotonic() < deadline, f"answered by {found}, wanted are {wanted}"
+            time.sleep(0.5)
+
+    answers({"app/0", "app/1"})
+    inside(juju, "app/0", "rm /ready")
+    answers({"app/1"})
+    # Where nobody is, all are asked.
+    inside(juju, "app/1", "rm /ready")
+    answers({"app/0", "app/1"})
+    inside(juju, "app/0", "touch /ready")
+    answers({"app/0"})
+    inside(juju, "app/1", "touch /ready")
+    answers({"app/0", "app/1"})
+    for name in app.units:
+        inside(juju, name, f"{pebble} stop who")
+
+
+def inside(juju: jubilant.Juju, unit: str, script: str) -> None:
+    """Run a script in the workload container of a unit."""
+    juju.ssh(unit, script, container="server")
+
+
+def asked(url: str) -> str:
+    """What is answered there, "" while nobody does."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=30) as answer:
+            return str(answer.read().decode().strip())
+    except OSError:
+        return ""
 
 
 def test_relations_come_and_go(juju: jubilant.Juju) -> None:

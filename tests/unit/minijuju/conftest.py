@@ -131,6 +131,9 @@ class FakeRuntime:
         self.world.pods.pop(self.folder, None)
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def ready(self):
+        return True
+
     def workload_events(self):
         return self.queue
 

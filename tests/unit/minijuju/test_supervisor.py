@@ -175,6 +175,41 @@ async def test_one_that_hangs_is_killed_after_three_probes(watched, fake, monkey
     assert list(answers) == []
 
 
+async def test_it_is_told_when_readiness_changes(fake, monkeypatch, tmp_path):
+    monkeypatch.setattr(supervisor.workload, "PROBE_PERIOD", 0.001)
+    answers = iter([True, True, False, False, True])
+    told = []
+
+    async def healthy(self):
+        return True
+
+    async def ready(self):
+        return next(answers, True)
+
+    monkeypatch.setattr(pebble_api.Pebble, "healthy", healthy)
+    monkeypatch.setattr(pebble_api.Pebble, "ready", ready)
+    made = supervisor.Supervisor(
+        "web",
+        tmp_path,
+        Spec(("pebble",)),
+        lambda event: None,
+        http=("127.0.0.1", 0),
+        changed=lambda: told.append(made.ready),
+    )
+    await made.start()
+    assert made.ready
+    await until(lambda: len(told) == 2)
+    assert told == [False, True]
+
+    async def hung(self):
+        raise pebble_api.PebbleUnavailableError("hung")
+
+    monkeypatch.setattr(pebble_api.Pebble, "healthy", hung)
+    await until(lambda: len(told) == 3)
+    assert not made.ready
+    await made.stop(0.01)
+
+
 async def test_its_health_is_served_where_the_port_is_free(fake, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

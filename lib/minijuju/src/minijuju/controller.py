@@ -138,7 +138,9 @@ class Controller:
         self._hosts: dict[str, dict[str, tuple[str, ...]]] = {}
 
     def _unit_runtime(self, folder: Path, spec: UnitSpec) -> Runtime:
-        return UnitRuntime(folder, spec, images=self.images, limits=self.limits)
+        return UnitRuntime(
+            folder, spec, images=self.images, limits=self.limits, changed=self._changed.set
+        )
 
     # Life.
 
@@ -530,10 +532,17 @@ class Controller:
                 ports = {
                     unit.name: sorted({port_text(port) for port in unit.ports}) for unit in up
                 }
-                addresses = {unit.name: unit.address for unit in up}
+                # As endpoints of a Service: who is not ready gets no new connections. Where nobody
+                # is, a client hears what the workload itself has to say.
+                ready = [unit for unit in up if self._ready(model, unit)] or up
+                addresses = {unit.name: unit.address for unit in ready}
                 wanted += network.routes(application.address, ports, addresses)
         await self._balance(self._proxy, wanted)
         await self._networks.settle(wanted)
+
+    def _ready(self, model: models.Model, unit: units.Unit) -> bool:
+        agent = self.agents.get((model.uuid, unit.name))
+        return agent is None or agent.runtime is None or agent.runtime.ready()
 
     async def _balance(self, balancer: Proxy, wanted: list[Route]) -> None:
         running = balancer.identity is not None

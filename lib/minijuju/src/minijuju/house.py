@@ -40,6 +40,9 @@ class Runtime(Protocol):
     def running(self) -> bool:
         """Whether a pod of this folder runs, whoever started it."""
 
+    def ready(self) -> bool:
+        """Whether the workload is to be given new connections."""
+
     def workload_events(self) -> asyncio.Queue[WorkloadEvent]:
         """What the workload containers report."""
 

@@ -55,7 +55,7 @@ def routes(
     Args:
         address: The application's service address.
         ports: By unit, the ports that it opened, as `80/tcp`; UDP and ICMP are not balanced.
-        units: Address by unit, of the units that are up.
+        units: Address by unit, of the units that are to be reached.
     """
     targets: dict[int, list[tuple[str, int]]] = {}
     for unit in sorted(units):

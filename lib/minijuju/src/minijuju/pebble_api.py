@@ -83,8 +83,15 @@ class Pebble:
 
     async def healthy(self) -> bool:
         """Whether the checks of level `alive` pass; true if there are none."""
+        return await self._health("alive")
+
+    async def ready(self) -> bool:
+        """Whether those of level `ready` pass as well; true if there are none."""
+        return await self._health("ready")
+
+    async def _health(self, level: str) -> bool:
         try:
-            result = await self._get("/v1/health", {"level": "alive"})
+            result = await self._get("/v1/health", {"level": level})
         except PebbleApiError as error:
             if error.code == 502:
                 return False

@@ -147,6 +147,7 @@ class UnitRuntime:
         commands: The folder of the hook commands; likewise.
         images: Where charms' environments are.
         limits: Who holds the workload containers to their memory; None: nobody.
+        changed: Called when `ready` gives another answer than before.
     """
 
     def __init__(
@@ -158,9 +159,11 @@ class UnitRuntime:
         commands: Path | None = None,
         images: ImageStore | None = None,
         limits: LimitKeeper | None = None,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.folder = folder.absolute()
         self.spec = spec
+        self._changed = changed
         self._binary = binary
         self._commands = commands
         self._images = images or ImageStore()
@@ -226,6 +229,10 @@ class UnitRuntime:
         async with self._lock:
             await self._clear(grace=10)
             await asyncio.to_thread(tree.remove, self.folder)
+
+    def ready(self) -> bool:
+        """Whether all workload containers were ready when they were last probed."""
+        return all(watched.ready for watched in self._supervisors.values())
 
     def workload_events(self) -> asyncio.Queue[workload.WorkloadEvent]:
         """What happens in the workload containers, from the start of this object on.
@@ -542,6 +549,7 @@ class UnitRuntime:
             self._events.put_nowait,
             http=(self.spec.address, FIRST_HTTP_PORT + index),
             limits=self._limits,
+            changed=self._changed,
         )
 
     def _stranger(self, name: str) -> supervisor.Supervisor:

@@ -33,6 +33,10 @@ class Supervisor:
     `folder/run` is the sandbox's, `folder/charm` appears as /charm/container (the socket is in
     it), `folder/root` is the container's `/`, `folder/pebble.log` what Pebble and its services
     printed. All of them outlive the controller, as does the Pebble.
+
+    Attributes:
+        ready: whether the last probe found its checks of level `ready` passing; `changed` is
+            called when that is another.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class Supervisor:
         *,
         http: tuple[str, int],
         limits: LimitKeeper | None = None,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self.folder = folder
@@ -52,6 +57,8 @@ class Supervisor:
         self.limits = limits
         self.pebble = pebble_api.Pebble(folder / "charm")
         self.container: Container | None = None
+        self.ready = True
+        self._changed = changed
         self._watcher = workload.Watcher(name, self.pebble, emit)
         self._prober = pebble_api.Pebble(folder / "charm", patience=workload.PROBE_TIMEOUT)
         self._tasks: list[asyncio.Task[None]] = []
@@ -170,17 +177,24 @@ class Supervisor:
         )
 
     async def _probe(self) -> None:
-        """Kill a Pebble whose liveness fails three times in a row, as the pod's probe does."""
+        """Kill a Pebble whose liveness fails three times in a row, as the pod's probes do.
+
+        And see whether it is ready.
+        """
         failures = 0
         while True:
             await asyncio.sleep(workload.PROBE_PERIOD)
             await asyncio.to_thread(rotate, self.folder / "pebble.log")
             container = self.container
+            ready = healthy = False
             try:
                 healthy = await self._prober.healthy()
+                ready = healthy and await self._prober.ready()
             except (pebble_api.PebbleUnavailableError, pebble_api.PebbleApiError) as error:
-                logger.info("%s: liveness: %s", self.name, error)
-                healthy = False
+                logger.info("%s: health: %s", self.name, error)
+            if ready != self.ready:
+                self.ready = ready
+                self._changed()
             failures = 0 if healthy or not container or not container.running() else failures + 1
             if failures >= workload.PROBE_FAILURES and container:
                 logger.warning("%s: liveness failed %s times; killed", self.name, failures)

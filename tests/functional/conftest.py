@@ -23,6 +23,7 @@ LONG = (
     "minijuju/test_jubilant.py",
     "metadata/test_charm.py",
     "bundle/test_postgresql.py",
+    "bundle/test_scale.py",
     "bundle/test_crash.py",
     "bundle/test_object_store.py",
     "pipelines/test_stand_by.py",

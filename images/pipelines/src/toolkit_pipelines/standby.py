@@ -77,7 +77,7 @@ class StandBy:
         """
         leader = name if _ADDRESS.fullmatch(name) else ""
         if (leader, why) != (self.leader, self.why):
-            log.info("stand-by: %s; what is asked goes to %s", why, leader or "nobody")
+            log.info("%s; what is asked goes to %s", why, leader or "nobody")
         self.leader, self.why = leader, why
 
     async def close(self) -> None:

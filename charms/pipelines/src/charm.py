@@ -121,7 +121,6 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
             "pipeline_root": FOLDERS["pipeline-root"],
             "environments": FOLDERS["environments"],
             "token_file": TOKENS,
-            "begins": self._first,
             "allowed_hosts": self._hosts(addresses, options),
             "log_level": options.log_level,
             "parallelism": options.parallelism,
@@ -142,6 +141,8 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
             "reserved_labels": RESERVED,
             **dict(hook.settings),
         }
+        if not self._first:
+            settings["begins"] = False
         if hook.settings:
             # What is told has a link to the run.
             settings["url"] = self.url()

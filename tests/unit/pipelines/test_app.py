@@ -108,6 +108,34 @@ def test_the_pods_have_what_the_operator_says(served: settings.Settings) -> None
     assert options.resources.memory_limit == "1Gi"
 
 
+@pytest.mark.parametrize(
+    ("host", "port", "found"),
+    [
+        ("10.1.2.3", 8888, "http://10.1.2.3:8888"),
+        ("fd00::7", 8888, "http://[fd00::7]:8888"),
+        ("pipelines-0.pipelines-endpoints", 80, "http://pipelines-0.pipelines-endpoints:80"),
+        # Nobody reaches these by what the settings say.
+        *(("0.0.0.0", 8888, ""), ("::", 8888, ""), ("127.0.0.1", 0, "")),
+        *(("ü", 1, ""), ("a" * 63, 1, "")),
+    ],
+)
+def test_where_others_reach_a_service(
+    served: settings.Settings, host: str, port: int, found: str
+) -> None:
+    assert app.address(dataclasses.replace(served, host=host, port=port)) == found
+
+
+def test_what_has_to_be_elsewhere_to_be_shared(served: settings.Settings) -> None:
+    database, store = Path("/login"), "s3://bucket/a"
+    for options, shared in (
+        ({}, False),
+        ({"database_file": database}, False),
+        ({"artifact_store": store}, False),
+        ({"database_file": database, "artifact_store": store}, True),
+    ):
+        assert app.shares(dataclasses.replace(served, **options)) is shared
+
+
 def test_one_process_a_state_folder(tmp_path: Path) -> None:
     second = app.locked(tmp_path, patience=0)
     with app.locked(tmp_path), pytest.raises(app.InUseError, match="in use"):

@@ -202,4 +202,5 @@ def test_a_second_unit_stands_by(second, state, container, settings, service):
 
 def test_the_first_unit_begins(context, state, container, settings):
     context.run(context.on.pebble_ready(container), related(stored(state)))
-    assert settings()["begins"] is True
+    assert "begins" not in settings()
+    assert workload_settings.from_data(settings()).begins

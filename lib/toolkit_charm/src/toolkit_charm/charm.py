@@ -111,7 +111,7 @@ class ToolkitCharm(ops.CharmBase, Generic[O]):
 
     # What a charm may use.
 
-    def only_first(self, what: str = "SQLite on the storage") -> str | None:
+    def only_first(self, what: str) -> str | None:
         """Why this unit must not run when one unit is served alone; None if it may.
 
         By number, not by leadership: unit 0 holds the data, and a scale-down keeps it.

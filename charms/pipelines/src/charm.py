@@ -228,6 +228,18 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
         """Tell what the service said of its database."""
         return self.database.problem()
 
+    def unready(self) -> str:
+        """Tell what the service says of why it is not ready."""
+        answer = probe.get(self.ready_url())
+        if answer is None or answer[0] != HTTPStatus.SERVICE_UNAVAILABLE:
+            return ""
+        try:
+            said = json.loads(answer[1])["message"]
+        except (ValueError, KeyError, TypeError):
+            # What comes from something in between, and not from the service.
+            return ""
+        return str(said)
+
     def applied(self, options: PipelinesOptions) -> None:
         """Delete what is left where steps were: only now does nothing more come to it."""
         if not self.unit.is_leader():

@@ -144,6 +144,7 @@ class Service:
         self.store = {"uri": "", "problem": "", "transient": False}
         self.missed = 0
         self.leads = 200
+        self.health = 200, '{"multi_user": false, "version": "0.1.0"}'
 
     def get(self, url, *, token=None, timeout=2.0):
         if not self.ready:
@@ -160,7 +161,7 @@ class Service:
         if url == f"http://{BIND}:8888/leads":
             return self.leads, "{}"
         assert url == f"http://{BIND}:8888/healthz"
-        return 200, '{"multi_user": false, "version": "0.1.0"}'
+        return self.health
 
 
 @pytest.fixture(scope="session")

@@ -204,3 +204,17 @@ def test_the_first_unit_begins(context, state, container, settings):
     context.run(context.on.pebble_ready(container), related(stored(state)))
     assert "begins" not in settings()
     assert workload_settings.from_data(settings()).begins
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ('{"code": 14, "message": "stand-by: not shared\\nyet"}', "stand-by: not shared yet"),
+        ("<html>busy", "the workload does not answer yet"),
+        ("[]", "the workload does not answer yet"),
+    ],
+)
+def test_a_service_that_is_not_ready_says_why(second, state, container, service, answer, said):
+    service.health = 503, answer
+    found = second.run(second.on.pebble_ready(container), related(stored(state)))
+    assert found.unit_status == ops.WaitingStatus(said)

@@ -97,6 +97,10 @@ class ToolkitCharm(ops.CharmBase, Generic[O]):
         """Why the workload ends right after its start, as far as it has said, or ""."""
         return ""
 
+    def unready(self) -> str:
+        """Why a workload that answers is not ready, as far as it says, or ""."""
+        return ""
+
     def applied(self, options: O) -> None:
         """What is done once the container is as `desired` says, whether it answers yet or not."""
         del options
@@ -160,7 +164,8 @@ class ToolkitCharm(ops.CharmBase, Generic[O]):
         if not self.answers(hopeless=self.fails if started else self.known_down):
             if self.fails():
                 return [self._ended()]
-            return [ops.WaitingStatus("the workload does not answer yet")]
+            said = " ".join(self.unready().split()) or "the workload does not answer yet"
+            return [ops.WaitingStatus(textwrap.shorten(said, _REMARK, placeholder=" …"))]
         version = self.version(token)
         if version is not None:
             self.unit.set_workload_version(version)

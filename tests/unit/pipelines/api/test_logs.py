@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 
 from toolkit_pipelines import naming
 from toolkit_pipelines.events import TaskFailed, TaskStarted
+from toolkit_pipelines.objects import ObjectStoreError
 from toolkit_pipelines.store import Store
 from toolkit_pipelines.store.interface import Run
 
@@ -70,3 +71,30 @@ def test_another_runs_pod_is_not_found(
 ) -> None:
     other = new_run("other")
     assert client.get(f"/runs/{other.run_id}/nodes/pod-1/log").status_code == 404
+
+
+def test_a_store_that_does_not_answer(
+    client: TestClient, run: Run, workloads: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, follow: bool) -> AsyncIterator[bytes]:
+        raise ObjectStoreError("the store is away", transient=True)
+        yield b""
+
+    monkeypatch.setattr(workloads, "logs", away)
+    reply = client.get(f"/runs/{run.run_id}/nodes/pod-1/log")
+    assert reply.status_code == 503
+    assert reply.json()["message"] == "the store is away"
+
+
+def test_a_log_comes_whole(
+    client: TestClient, run: Run, workloads: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def printed(*_: object, follow: bool) -> AsyncIterator[bytes]:
+        for number in range(3):
+            yield f"line {number}\n".encode()
+
+    monkeypatch.setattr(workloads, "logs", printed)
+    for follow in ("true", "false"):
+        path = f"/runs/{run.run_id}/nodes/pod-1/log"
+        reply = client.get(path, params={"follow": follow})
+        assert reply.text == "line 0\nline 1\nline 2\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -40,9 +42,25 @@ async def read(request: Request) -> Response:
     if attempt > task.attempt:
         raise NotFoundError(f"task {task.path!r} has no attempt {attempt}")
     chunks = context.workloads.logs(run_id, task.path, attempt, follow=follow == "true")
+    if follow != "true":
+        # A store that does not answer is an error, rather than a response that breaks off. One
+        # that follows is answered before there is anything.
+        chunks = await _begun(chunks)
     return StreamingResponse(
         chunks, media_type="text/plain", headers={"x-content-type-options": "nosniff"}
     )
+
+
+async def _begun(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Wait for the first chunk; give all of them."""
+    first = await anext(chunks, b"")
+
+    async def every() -> AsyncIterator[bytes]:
+        yield first
+        async for chunk in chunks:
+            yield chunk
+
+    return every()
 
 
 ROUTES = [Route("/runs/{run_id}/nodes/{node_id}/log", read, methods=["GET"])]

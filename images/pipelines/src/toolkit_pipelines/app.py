@@ -506,7 +506,6 @@ async def _resume(restoration: Restoration, engine: Engine, jobs: Jobs) -> None:
 async def _hold(database: Database) -> None:
     """Keep the lead; OtherServiceError once another service has it."""
     while True:
-        await asyncio.sleep(_HOLD_SECONDS)
         try:
             await asyncio.to_thread(hold, database)
         except OtherServiceError:
@@ -514,6 +513,7 @@ async def _hold(database: Database) -> None:
         except DatabaseError as error:
             # Nobody can take the lead either; /healthz tells.
             logger.warning("the lead cannot be held: %s", error)
+        await asyncio.sleep(_HOLD_SECONDS)
 
 
 async def _work(parts: Parts, engine: Coroutine[None, None, None], held: bool) -> None:

@@ -15,10 +15,11 @@ from .objectstore import StoreServer
 # alone at the end, while the other workers have nothing left to do.
 LONG = (
     "toolkit/test_deployment.py",
-    "toolkit/test_elsewhere.py",
     "pipelines/test_example.py",
+    "pipelines/test_stand_by.py",
     "metadata/test_server.py",
     "minijuju/test_crash.py",
+    "toolkit/test_elsewhere.py",
     "bundle/test_full_disk.py",
     "minijuju/test_jubilant.py",
     "metadata/test_charm.py",
@@ -26,7 +27,6 @@ LONG = (
     "bundle/test_scale.py",
     "bundle/test_crash.py",
     "bundle/test_object_store.py",
-    "pipelines/test_stand_by.py",
     "minijuju/test_chaos.py",
     "minijuju/test_units.py",
     "pipelines/test_postgresql.py",

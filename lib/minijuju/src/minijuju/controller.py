@@ -542,7 +542,7 @@ class Controller:
 
     def _ready(self, model: models.Model, unit: units.Unit) -> bool:
         agent = self.agents.get((model.uuid, unit.name))
-        return agent is None or agent.runtime is None or agent.runtime.ready()
+        return agent is None or agent.pod.runtime is None or agent.pod.runtime.ready()
 
     async def _balance(self, balancer: Proxy, wanted: list[Route]) -> None:
         running = balancer.identity is not None

@@ -3,19 +3,15 @@
 import contextlib
 import io
 import json
-import os
-import tempfile
 import time
 import warnings
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
+from tests.bench import pipelines
 from tests.bench.figures import Figure, proportional_memory
-from tests.functional.pipelines.stack import ROOT, Cluster, Service
-
-from sandbox.images import ImageStore
+from tests.functional.pipelines.stack import Service
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -26,45 +22,18 @@ _RUNS = 50
 _PATIENCE = 7200.0
 
 
-@dsl.component(base_image="python:3.11", install_kfp_package=False)
-def nothing(x: int) -> int:
-    return x
-
-
 @dsl.pipeline(name="loop")
 def loop(items: list[int]):
     with dsl.ParallelFor(items) as item:
-        nothing(x=item)
-
-
-@dsl.pipeline(name="one-step")
-def one(x: int = 1):
-    nothing(x=x)
+        pipelines.nothing(x=item)
 
 
 def run() -> Iterable[Figure]:
     """Loops, then runs side by side, on one service."""
-    warnings.simplefilter("ignore")
-    store = ImageStore()
-    image = store.build(ROOT / "images" / "step").reference
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        # kfp keeps a context file in the home folder; the built images stay where they are.
-        os.environ.update(SANDBOX_STORE=str(store.root), HOME=name)
-        cluster = Cluster(folder / "tinykube", image)
-        cluster.start()
-        try:
-            cluster.prepare({each: folder / each for each in ("pipeline-root", "environments")})
-            service = Service(folder, cluster, image)
-            service.start()
-            try:
-                _finished(service, [_start(service, one, {})])  # The interpreter is warm now.
-                yield from _loops(service)
-                yield from _many(service)
-            finally:
-                service.stop()
-        finally:
-            cluster.stop()
+    with pipelines.home() as folder, pipelines.served(folder) as service:
+        _finished(service, [_start(service, pipelines.one, {})])  # The interpreter is warm now.
+        yield from _loops(service)
+        yield from _many(service)
 
 
 def _loops(service: Service) -> Iterator[Figure]:
@@ -79,8 +48,8 @@ def _loops(service: Service) -> Iterator[Figure]:
 
 
 def _many(service: Service) -> Iterator[Figure]:
-    alone = [_finished(service, [_start(service, one, {})]) * 1000]
-    began = [_start(service, one, {}) for _ in range(_RUNS)]
+    alone = [_finished(service, [_start(service, pipelines.one, {})]) * 1000]
+    began = [_start(service, pipelines.one, {}) for _ in range(_RUNS)]
     each = [_finished(service, began) * 1000 / _RUNS]
     yield Figure(f"a run of {_RUNS} at once, by their number", each, peer=alone, peer_name="alone")
     yield from _memory(service, f"after {_RUNS} runs")

@@ -1,18 +1,14 @@
 """What a pipeline step costs that does nothing: through the API, and in other engines."""
 
-import os
-import tempfile
 import time
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tests.bench import peers
+from tests.bench import peers, pipelines
 from tests.bench.figures import Figure
-from tests.functional.pipelines.stack import ROOT, Cluster, Service
-
-from sandbox.images import ImageStore
+from tests.functional.pipelines.stack import Service
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -22,19 +18,9 @@ _CHAIN = 20
 _REPEATS = 5
 
 
-@dsl.component(base_image="python:3.11", install_kfp_package=False)
-def nothing(x: int) -> int:
-    return x
-
-
 @dsl.component(base_image="python:3.11")
 def as_compiled(x: int) -> int:
     return x
-
-
-@dsl.pipeline(name="one-step")
-def one(x: int = 1):
-    nothing(x=x)
 
 
 @dsl.pipeline(name="one-step-as-compiled")
@@ -46,7 +32,7 @@ def one_as_compiled(x: int = 1):
 def chain(x: int = 1):
     value: Any = x
     for _ in range(_CHAIN):
-        value = nothing(x=value).output
+        value = pipelines.nothing(x=value).output
 
 
 def _milliseconds(service: Service, pipeline: Any, *, caching: bool = False) -> float:
@@ -65,7 +51,11 @@ def _milliseconds(service: Service, pipeline: Any, *, caching: bool = False) -> 
 
 
 def _local(
-    folder: Path, component: Any = nothing, *, use_venv: bool = False, repeats: int = _REPEATS
+    folder: Path,
+    component: Any = pipelines.nothing,
+    *,
+    use_venv: bool = False,
+    repeats: int = _REPEATS,
 ) -> list[float]:
     local.init(
         runner=local.SubprocessRunner(use_venv=use_venv),
@@ -82,13 +72,7 @@ def _local(
 
 def run() -> Iterable[Figure]:
     """Measure cold and warm steps."""
-    warnings.simplefilter("ignore")
-    store = ImageStore()
-    image = store.build(ROOT / "images" / "step").reference
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        # kfp keeps a context file in the home folder; the built images stay where they are.
-        os.environ.update(SANDBOX_STORE=str(store.root), HOME=name)
+    with pipelines.home() as folder:
         peer = _local(folder / "local")
         others = {
             "kfp.local as it comes (an environment a task)": _local(
@@ -100,25 +84,15 @@ def run() -> Iterable[Figure]:
             ),
             "an interpreter that does nothing": peers.subprocesses(_REPEATS),
         }
-        cluster = Cluster(folder / "tinykube", image)
-        cluster.start()
-        try:
-            cluster.prepare({each: folder / each for each in ("pipeline-root", "environments")})
-            service = Service(folder, cluster, image)
-            service.start()
-            try:
-                cold = [_milliseconds(service, one)]
-                warm = [_milliseconds(service, one) for _ in range(_REPEATS)]
-                checked = [_milliseconds(service, one_as_compiled)]
-                many = [_milliseconds(service, chain) / _CHAIN for _ in range(_REPEATS)]
-                _milliseconds(service, chain, caching=True)
-                cached = [
-                    _milliseconds(service, chain, caching=True) / _CHAIN for _ in range(_REPEATS)
-                ]
-            finally:
-                service.stop()
-        finally:
-            cluster.stop()
+        with pipelines.served(folder) as service:
+            cold = [_milliseconds(service, pipelines.one)]
+            warm = [_milliseconds(service, pipelines.one) for _ in range(_REPEATS)]
+            checked = [_milliseconds(service, one_as_compiled)]
+            many = [_milliseconds(service, chain) / _CHAIN for _ in range(_REPEATS)]
+            _milliseconds(service, chain, caching=True)
+            cached = [
+                _milliseconds(service, chain, caching=True) / _CHAIN for _ in range(_REPEATS)
+            ]
     name = "kfp.local SubprocessRunner, one task"
     yield Figure("the first step (interpreter not warm)", cold, peer=peer, peer_name=name)
     yield Figure("a run of one step, warm", warm, peer=peer, peer_name=name)

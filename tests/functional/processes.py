@@ -28,8 +28,8 @@ def contains(folder: Path, pid: int) -> bool:
     _, _, device, root, place, *rest = (*first.split(), *[""] * 5)
     if "overlay" in rest:
         # Its upper folder says whose it is, by its path where it was mounted.
-        upper = next(each for each in rest[-1].split(",") if each.startswith("upperdir="))
-        return place == "/" and f"{folder}/" in upper
+        _, _, upper = first.partition("upperdir=")
+        return place == "/" and f"{folder}/" in upper.partition(",")[0]
     mount = next(each for each in (folder, *folder.parents) if each.is_mount())
     below = "/" + str(folder.relative_to(mount)).lstrip(".")
     number = mount.stat().st_dev

@@ -152,7 +152,14 @@ PODS = [
         **company("podAntiAffinity", HOST, app="y"),
     ),
     pod("unwelcome", {"cpu": "100m"}, {"app": "y"}, nodeSelector={HOST: "b1"}),
-    pod("group-one", {"cpu": "100m"}, {"app": "g"}, **company("podAffinity", ZONE, app="g")),
+    # Two nodes are as good for it, and Kubernetes draws lots.
+    pod(
+        "group-one",
+        {"cpu": "100m"},
+        {"app": "g"},
+        nodeSelector={HOST: "a1"},
+        **company("podAffinity", ZONE, app="g"),
+    ),
     pod("spread-one", {"cpu": "100m"}, {"app": "s"}, nodeSelector={HOST: "a1"}),
     pod(
         "spread-two",

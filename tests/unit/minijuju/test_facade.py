@@ -14,6 +14,16 @@ async def test_destroy_model(world):
     assert not world.pods
 
 
+@pytest.mark.parametrize("scale", [-1, 501])
+async def test_a_scale_that_cannot_be_meant_changes_nothing(world, scale):
+    await world.deploy(charm=world.make_charm("app"))
+    await world.settle()
+    with pytest.raises(BadRequestError, match=f"expected 0 to 500 units, got {scale}"):
+        await world.call("scale_application", model="m", application="app", scale=scale)
+    status = await world.call("status", model="m")
+    assert list(status["applications"]["app"]["units"]) == ["app/0"]
+
+
 async def test_config_of_a_wrong_kind_changes_nothing(world):
     charm = world.make_charm("app", config={"options": {"n": {"type": "int", "default": 1}}})
     with pytest.raises(BadRequestError, match="expected int"):

@@ -38,7 +38,8 @@ from minijuju.state import State
 from minijuju.uniter import Life
 from sandbox.errors import ImageError
 
-MAX_UNITS = 100
+MAX_UNITS = 500
+"""Of one application: more is a slip of the keyboard, and each unit is a few processes here."""
 MIB = 1024 * 1024
 
 Progress = Callable[[str], None]

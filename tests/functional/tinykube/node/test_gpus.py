@@ -68,6 +68,14 @@ async def test_a_killed_node_knows_who_holds_what(api: Api, gpus: Node) -> None:
     assert await gpus.logs(other) == b"GPU-2\n"
 
 
+# CUDA's own library, from within: what starting it says, and how many devices it has.
+CUDA = """python3 -c '
+import ctypes
+cuda, count = ctypes.CDLL("libcuda.so.1"), ctypes.c_int()
+print("cuda", cuda.cuInit(0), cuda.cuDeviceGetCount(ctypes.byref(count)) or count.value)
+'"""
+
+
 async def test_a_real_gpu(api: Api, tmp_path: Path) -> None:
     nvml = inventory.library()
     if nvml is None or not inventory.read(nvml).gpus:
@@ -76,14 +84,19 @@ async def test_a_real_gpu(api: Api, tmp_path: Path) -> None:
     made.start()
     try:
         uuid = inventory.read(nvml).gpus[0].uuid
-        lent = await api.create("lent", asking("echo $CUDA_VISIBLE_DEVICES; nvidia-smi -L", 1))
-        none = await api.create("none", shell("nvidia-smi -L || echo none"))
+        lent = await api.create(
+            "lent", asking(f"echo $CUDA_VISIBLE_DEVICES; nvidia-smi -L; {CUDA}", 1)
+        )
+        none = await api.create("none", shell(f"nvidia-smi -L || echo none; {CUDA}"))
         assert await api.finished(lent) == "Succeeded"
         await api.finished(none)
         text = (await made.logs(lent)).decode()
         assert text.splitlines()[0] == uuid
         assert f"UUID: {uuid}" in text
-        assert b"none" in await made.logs(none)
+        assert text.splitlines()[-1] == "cuda 0 1"
+        text = (await made.logs(none)).decode()
+        assert "none" in text
+        assert "cuda 0" not in text
     finally:
         api.pods.clear()
         await made.stop()

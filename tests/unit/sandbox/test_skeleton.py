@@ -107,7 +107,7 @@ def test_none_where_roots_cannot_lie_over_another(
 
 def test_it_is_tried_once(untried: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
-    monkeypatch.setattr(skeleton, "_try", lambda *where: tried.append(where) or True)
+    monkeypatch.setattr(skeleton, "_try", lambda *where: tried.append(where) or "")
 
     assert skeleton.overlays(untried)
     assert skeleton.overlays(untried)
@@ -115,12 +115,25 @@ def test_it_is_tried_once(untried: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_bubblewrap_that_cannot_do_it(
-    untried: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    untried: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     old = tmp_path / "bwrap"
     old.write_text("#!/bin/sh\necho unknown option --overlay-src >&2\nexit 1\n")
     old.chmod(0o755)
     monkeypatch.setattr(bubblewrap, "find", lambda: old)
+
+    with caplog.at_level("INFO"):
+        assert not skeleton.overlays(untried)
+    assert "unknown option --overlay-src" in caplog.text
+
+
+def test_a_bubblewrap_that_does_not_run(
+    untried: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bubblewrap, "find", lambda: tmp_path / "none")
 
     assert not skeleton.overlays(untried)
 

@@ -138,7 +138,7 @@ def place(target: str) -> str:
 def prepare(spec: Spec, directory: Path) -> tuple[Step, ...]:
     """Make the root of `spec` on the host and return the mounts that complete it.
 
-    The first step binds the root itself. Fresh parts lie below `directory`. Raises SandboxError
+    The first step is the root itself. Fresh parts lie below `directory`. Raises SandboxError
     for a mount whose source is not there or whose target cannot be made.
     """
     own = Tree(directory)
@@ -147,43 +147,42 @@ def prepare(spec: Spec, directory: Path) -> tuple[Step, ...]:
     renew(spec, directory)
     usual = _usual(spec, directory, copied=spec.root is not None)
     steps = [*usual, *_own(spec)]
-    first = _kept(spec, spec.root) if spec.root is not None else _fresh(spec, directory, usual)
-    if isinstance(first, Overlay):
-        top, made = Place(first.upper, first.lower), len(usual)
+    if spec.root is not None:
+        first: Bind | Overlay = _copied(spec, spec.root, skeleton.ETC_FOLDERS)
     else:
-        top, made = Place(first.source), 0
+        first = _fresh(spec, directory, usual)
+    if isinstance(first, Overlay):
+        top, made = MountPoints(first.upper, first.lower), len(usual)
+    else:
+        top, made = MountPoints(first.source), 0
     _make_targets(steps, top, made)
     _make_folder(spec.cwd, steps, top)
     return first, *steps, *([Seal()] if spec.read_only_root else [])
 
 
-def _kept(spec: Spec, top: Path) -> Bind:
-    """A root that persists, with a copy of all that it shall have."""
-    top.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if not (top / _MARK).is_file():
-        tree = Tree(top)
-        skeleton.fill(tree, spec)
-        for name in skeleton.ETC_FOLDERS:
-            tree.copy(Path("/etc", name), f"etc/{name}")
-        tree.file(_MARK)
-    return Bind(top, "/")
-
-
 def _fresh(spec: Spec, directory: Path, usual: list[Step]) -> Bind | Overlay:
-    """A root of the container's own: over the shared one, or with a copy."""
+    """A root of the container's own: over the shared one, or a copy."""
     top = directory / "root"
-    top.mkdir(mode=0o755, parents=True, exist_ok=True)
     targets = tuple((step.target, _is_folder(step)) for step in usual)
     lower = skeleton.shared(
-        spec, directory, targets, lambda tree: _make_targets(usual, Place(tree.top))
+        spec, directory, targets, lambda tree: _make_targets(usual, MountPoints(tree.top))
     )
-    if lower is not None:
-        work = directory / "work"
-        work.mkdir(mode=0o700, exist_ok=True)
-        return Overlay(lower, top, work)
+    if lower is None:
+        return _copied(spec, top)
+    work = directory / "work"
+    top.mkdir(mode=0o755, exist_ok=True)
+    work.mkdir(mode=0o700, exist_ok=True)
+    return Overlay(lower, top, work)
+
+
+def _copied(spec: Spec, top: Path, etc: tuple[str, ...] = ()) -> Bind:
+    """A root that has its own of all, these folders of /etc too; what is there stays."""
+    top.mkdir(mode=0o755, parents=True, exist_ok=True)
     if not (top / _MARK).is_file():
         tree = Tree(top)
         skeleton.fill(tree, spec)
+        for name in etc:
+            tree.copy(Path("/etc", name), f"etc/{name}")
         tree.file(_MARK)
     return Bind(top, "/")
 
@@ -266,7 +265,7 @@ def rewrite_hosts(directory: Path, hosts: Mapping[str, tuple[str, ...]], hostnam
         stream.truncate()
 
 
-class Place:
+class MountPoints:
     """Where mounts of a root land: its folder, and the one below it, of which all is there."""
 
     def __init__(self, top: Path, lower: Path | None = None) -> None:
@@ -313,7 +312,7 @@ def _covering(path: str, steps: list[Step]) -> Step | None:
     return None
 
 
-def _make_targets(steps: list[Step], top: Place, made: int = 0) -> None:
+def _make_targets(steps: list[Step], top: MountPoints, made: int = 0) -> None:
     """Make the folder or file that each mount goes over, in the root or in an earlier mount.
 
     For the first `made` steps they are there.
@@ -329,7 +328,7 @@ def _make_targets(steps: list[Step], top: Place, made: int = 0) -> None:
                     f"nothing can be mounted at {step.target}: {under.target} is read-only there"
                     " and has no such place"
                 )
-            Place(under.source).make(step.target[len(under.target) :], folder=folder)
+            MountPoints(under.source).make(step.target[len(under.target) :], folder=folder)
 
 
 def _exists(under: Bind, target: str, is_folder: bool) -> bool:
@@ -337,7 +336,7 @@ def _exists(under: Bind, target: str, is_folder: bool) -> bool:
     return path.is_dir() if is_folder else path.is_file()
 
 
-def _make_folder(cwd: str, steps: list[Step], top: Place) -> None:
+def _make_folder(cwd: str, steps: list[Step], top: MountPoints) -> None:
     """Make the working directory where it lies in the root itself, as container engines do."""
     if not cwd.startswith("/") or "\0" in cwd:
         raise SandboxError(f"working directory {cwd!r} is not an absolute path")

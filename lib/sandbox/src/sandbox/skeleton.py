@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import logging
 import os
 import subprocess
 import tempfile
@@ -22,6 +23,8 @@ from sandbox.errors import SandboxError
 from sandbox.images import store_root
 from sandbox.spec import Spec
 from sandbox.tree import Tree
+
+logger = logging.getLogger(__name__)
 
 USR_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 """Names at the top of the root that lead into /usr on a machine with a merged /usr."""
@@ -44,6 +47,8 @@ _PASSWD, _GROUP = Path("/etc/passwd"), Path("/etc/group")
 # In the name of the shared copies: what this module makes of the host's files.
 _EDITION = "1"
 _TRIAL_SECONDS = 20
+# By the disks of a container and of the store: why no root lies over another there, or "".
+_known: dict[tuple[int, int], str] = {}
 
 
 def fill(top: Tree, spec: Spec) -> None:
@@ -185,21 +190,16 @@ def overlays(directory: Path) -> bool:
     """
     store = store_root()
     store.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return _overlays(directory.stat().st_dev, store.stat().st_dev, str(store), str(directory))
+    disks = directory.stat().st_dev, store.stat().st_dev
+    if disks not in _known:
+        objection = _known[disks] = _try(store, directory)
+        if objection:
+            logger.info("%s: each root is a copy, not an overlay: %s", directory, objection)
+    return not _known[disks]
 
 
-_known: dict[tuple[int, int], bool] = {}
-
-
-def _overlays(disk: int, store_disk: int, store: str, directory: str) -> bool:
-    found = _known.get((disk, store_disk))
-    if found is None:
-        found = _known[disk, store_disk] = _try(Path(store), Path(directory))
-    return found
-
-
-def _try(store: Path, directory: Path) -> bool:
-    """Change a file that lies below, as a container would."""
+def _try(store: Path, directory: Path) -> str:
+    """Change a file that lies below, as a container would; what is in the way, or ""."""
     with (
         tempfile.TemporaryDirectory(prefix=".trial-", dir=store) as low,
         tempfile.TemporaryDirectory(prefix=".trial-", dir=directory) as high,
@@ -215,11 +215,11 @@ def _try(store: Path, directory: Path) -> bool:
         ]
         try:
             done = subprocess.run(
-                command, capture_output=True, timeout=_TRIAL_SECONDS, check=False
+                command, capture_output=True, text=True, timeout=_TRIAL_SECONDS, check=False
             )
-        except (OSError, subprocess.SubprocessError):
-            return False
+        except (OSError, subprocess.SubprocessError) as error:
+            return str(error)
         finally:
             # The kernel's own folder in it, which nobody may read.
             tree.remove(work)
-    return done.returncode == 0
+    return "" if done.returncode == 0 else done.stderr.strip() or f"exit code {done.returncode}"

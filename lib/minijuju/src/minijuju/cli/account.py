@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .output import emit, structured, table
+from .output import emit, emit_table, structured, table
 from .session import CLOUD, CONTROLLER, USER, Session
 from .verb import CommandError, Parser, Verb
 
@@ -67,13 +67,9 @@ _CLOUD = {
 
 def clouds(session: Session, arguments: argparse.Namespace) -> int:
     """List the clouds: there is this machine."""
-    if arguments.format == "tabular":
-        rows = [["Cloud", "Regions", "Type", "Source", "Description"]]
-        rows.append([CLOUD, "0", "kubernetes", "built-in", "this machine"])
-        text = table(rows)
-    else:
-        text = structured({CLOUD: _CLOUD}, arguments.format)
-    emit(text, session.stdout, arguments.output)
+    rows = [["Cloud", "Regions", "Type", "Source", "Description"]]
+    rows.append([CLOUD, "0", "kubernetes", "built-in", "this machine"])
+    emit_table(rows, {CLOUD: _CLOUD}, arguments, session.stdout)
     return 0
 
 

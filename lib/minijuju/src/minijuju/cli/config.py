@@ -8,7 +8,7 @@ from typing import Any
 from minijuju.constraints import parse, render
 
 from .deploy import read_config
-from .output import emit, plain, structured, table
+from .output import emit, emit_table, plain, structured, table
 from .session import Session
 from .verb import CommandError, Parser, Verb, names
 
@@ -162,16 +162,12 @@ def model_defaults(session: Session, arguments: argparse.Namespace) -> int:
         if keys[0] not in document:
             raise CommandError(f'there are no default model values for "{keys[0]}"')
         document = {keys[0]: document[keys[0]]}
-    if arguments.format == "tabular":
-        rows = [["Attribute", "Default", "Controller"]]
-        rows += [
-            [key, plain(_scalar(entry["default"])), plain(_scalar(entry.get("controller", "-")))]
-            for key, entry in document.items()
-        ]
-        text = table(rows)
-    else:
-        text = structured(document, arguments.format)
-    emit(text, session.stdout, arguments.output)
+    rows = [["Attribute", "Default", "Controller"]]
+    rows += [
+        [key, plain(_scalar(entry["default"])), plain(_scalar(entry.get("controller", "-")))]
+        for key, entry in document.items()
+    ]
+    emit_table(rows, document, arguments, session.stdout)
     return 0
 
 

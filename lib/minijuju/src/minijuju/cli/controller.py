@@ -15,7 +15,7 @@ from minijuju.rpc_names import LOCK, SOCKET
 from minijuju.shim import shim_folder
 from sandbox import lock
 
-from .output import emit, structured, table
+from .output import emit, emit_table, structured
 from .prompt import confirm
 from .session import CLOUD, CONTROLLER, USER, Session
 from .verb import CommandError, Parser, Verb
@@ -104,24 +104,20 @@ def controllers(session: Session, arguments: argparse.Namespace) -> int:
         info = session.call("controller_info")
         entry |= {"controller-uuid": info["uuid"], "model-count": len(info["models"])}
         count = str(len(info["models"]))
-    if arguments.format == "tabular":
-        rows = [["Controller", "Model", "User", "Access", "Cloud/Region", "Models", "Version"]]
-        rows.append(
-            [
-                f"{CONTROLLER}*",
-                model or "-",
-                USER,
-                "superuser",
-                CLOUD,
-                count,
-                DEFAULTS["agent-version"],
-            ]
-        )
-        text = table(rows)
-    else:
-        document = {"controllers": {CONTROLLER: entry}, "current-controller": CONTROLLER}
-        text = structured(document, arguments.format)
-    emit(text, session.stdout, arguments.output)
+    rows = [["Controller", "Model", "User", "Access", "Cloud/Region", "Models", "Version"]]
+    rows.append(
+        [
+            f"{CONTROLLER}*",
+            model or "-",
+            USER,
+            "superuser",
+            CLOUD,
+            count,
+            DEFAULTS["agent-version"],
+        ]
+    )
+    document = {"controllers": {CONTROLLER: entry}, "current-controller": CONTROLLER}
+    emit_table(rows, document, arguments, session.stdout)
     return 0
 
 

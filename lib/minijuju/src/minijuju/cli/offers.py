@@ -6,7 +6,7 @@ import argparse
 import re
 from typing import Any
 
-from .output import emit, plain, structured, table
+from .output import emit, emit_table, plain, structured, table
 from .prompt import confirm
 from .session import CONTROLLER, Session
 from .verb import CommandError, Parser, UsageError, Verb
@@ -130,17 +130,13 @@ def show_offer(session: Session, arguments: argparse.Namespace) -> int:
 
 
 def _details(session: Session, arguments: argparse.Namespace, found: dict[str, Any]) -> int:
-    if arguments.format == "tabular":
-        rows = [["Store", "URL", "Access", "Endpoint", "Interface", "Role"]]
-        for url, one in found.items():
-            for endpoint, end in one["endpoints"].items():
-                place = [CONTROLLER, url, one["access"]]
-                rows.append([*place, plain(endpoint), end["interface"], end["role"]])
-        text = table(rows)
-    else:
-        document = {f"{CONTROLLER}:{url}": one for url, one in found.items()}
-        text = structured(document, arguments.format)
-    emit(text, session.stdout, arguments.output)
+    rows = [["Store", "URL", "Access", "Endpoint", "Interface", "Role"]]
+    for url, one in found.items():
+        for endpoint, end in one["endpoints"].items():
+            place = [CONTROLLER, url, one["access"]]
+            rows.append([*place, plain(endpoint), end["interface"], end["role"]])
+    document = {f"{CONTROLLER}:{url}": one for url, one in found.items()}
+    emit_table(rows, document, arguments, session.stdout)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 from collections.abc import Sequence
@@ -80,3 +81,19 @@ def table(rows: Sequence[Sequence[str]], colours: Sequence[Sequence[str | None]]
             cells.append(paint(text, colour, bool(colours)) + padding)
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines) + "\n"
+
+
+def emit_table(
+    rows: Sequence[Sequence[str]], document: Any, arguments: argparse.Namespace, stdout: TextIO
+) -> None:
+    """Print rows as a table, or the document of the same, as `--format` says and where `-o` does.
+
+    Args:
+        rows: See `table`.
+        document: What JSON and YAML show.
+        arguments: The command's, with `format` and `output`.
+        stdout: Where it goes without `-o`.
+    """
+    tabular = arguments.format == "tabular"
+    text = table(rows) if tabular else structured(document, arguments.format)
+    emit(text, stdout, arguments.output)

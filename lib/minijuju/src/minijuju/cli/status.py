@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from . import render
-from .output import emit, plain, structured, table
+from .output import emit, emit_table, plain, structured
 from .session import Session
 from .verb import Parser, UsageError, Verb, count, duration
 
@@ -99,16 +99,12 @@ def show_status_log(session: Session, arguments: argparse.Namespace) -> int:
         entity=arguments.args[0],
         limit=arguments.number,
     )
-    if arguments.format == "tabular":
-        rows = [["Time", "Type", "Status", "Message"]]
-        rows += [
-            [entry["since"], entry["type"], entry["status"], plain(entry["message"])]
-            for entry in entries
-        ]
-        text = table(rows)
-    else:
-        text = structured(entries, arguments.format)
-    emit(text, session.stdout, arguments.output)
+    rows = [["Time", "Type", "Status", "Message"]]
+    rows += [
+        [entry["since"], entry["type"], entry["status"], plain(entry["message"])]
+        for entry in entries
+    ]
+    emit_table(rows, entries, arguments, session.stdout)
     return 0
 
 

@@ -11,7 +11,7 @@ from minijuju.charm import Charm, CharmError
 from minijuju.charm_store import CharmStore, Entry
 
 from .deploy import NO_STORE, charm_name, store_option
-from .output import emit, plain, structured, table
+from .output import emit, emit_table, plain, structured, table
 from .session import Session
 from .verb import CommandError, Parser, Verb, count
 
@@ -53,16 +53,11 @@ def find(session: Session, arguments: argparse.Namespace) -> int:
             )
     if not found:
         raise CommandError(f'No matching charms or bundles for "{words}"')
-    if arguments.format == "tabular":
-        rows = [["Name", "Bundle", "Supports", "Summary"]]
-        rows += [
-            [str(one["name"]), "-", ",".join(one["supports"]), plain(one["summary"])]
-            for one in found
-        ]
-        text = table(rows)
-    else:
-        text = structured(found, arguments.format)
-    emit(text, session.stdout, arguments.output)
+    rows = [["Name", "Bundle", "Supports", "Summary"]]
+    rows += [
+        [str(one["name"]), "-", ",".join(one["supports"]), plain(one["summary"])] for one in found
+    ]
+    emit_table(rows, found, arguments, session.stdout)
     return 0
 
 
@@ -117,16 +112,12 @@ def charm_resources(session: Session, arguments: argparse.Namespace) -> int:
         }
         for resource in charm.resources.values()
     ]
-    if arguments.format == "tabular":
-        if not found:
-            session.say("No resources to display.")
-            return 0
-        rows = [["Resource", "Revision"]]
-        rows += [[str(one["name"]), str(one["revision"] or "-")] for one in found]
-        text = table(rows)
-    else:
-        text = structured(found, arguments.format)
-    emit(text, session.stdout, arguments.output)
+    if arguments.format == "tabular" and not found:
+        session.say("No resources to display.")
+        return 0
+    rows = [["Resource", "Revision"]]
+    rows += [[str(one["name"]), str(one["revision"] or "-")] for one in found]
+    emit_table(rows, found, arguments, session.stdout)
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from . import render
 from .deploy import read_resources
-from .output import emit, plain, structured, table
+from .output import emit, emit_table, plain, structured
 from .prompt import confirm
 from .session import Session
 from .verb import CommandError, Parser, Verb
@@ -56,13 +56,9 @@ def remove_storage(session: Session, arguments: argparse.Namespace) -> int:
 
 def storage_pools(session: Session, arguments: argparse.Namespace) -> int:
     """List where storage can come from."""
-    if arguments.format == "tabular":
-        rows = [["Name", "Provider", "Attributes"]]
-        rows += [[name, pool["provider"], ""] for name, pool in POOLS.items()]
-        text = table(rows)
-    else:
-        text = structured(POOLS, arguments.format)
-    emit(text, session.stdout, arguments.output)
+    rows = [["Name", "Provider", "Attributes"]]
+    rows += [[name, pool["provider"], ""] for name, pool in POOLS.items()]
+    emit_table(rows, POOLS, arguments, session.stdout)
     return 0
 
 
@@ -72,17 +68,13 @@ def resources(session: Session, arguments: argparse.Namespace) -> int:
     found = session.call(
         "resources", model=session.model(arguments.model), application=application
     )
-    if arguments.format == "tabular":
-        if not found:
-            session.say("No resources to display.")
-            return 0
-        columns = ("name", "origin", "type", "source", "description")
-        rows = [["Resource", "Supplied by", "Type", "Source", "Description"]]
-        rows += [[plain(entry[column]) for column in columns] for entry in found]
-        text = table(rows)
-    else:
-        text = structured({"resources": found}, arguments.format)
-    emit(text, session.stdout, arguments.output)
+    if arguments.format == "tabular" and not found:
+        session.say("No resources to display.")
+        return 0
+    columns = ("name", "origin", "type", "source", "description")
+    rows = [["Resource", "Supplied by", "Type", "Source", "Description"]]
+    rows += [[plain(entry[column]) for column in columns] for entry in found]
+    emit_table(rows, {"resources": found}, arguments, session.stdout)
     return 0
 
 

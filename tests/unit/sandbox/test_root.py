@@ -38,6 +38,7 @@ def shown(steps: tuple[root.Step, ...], path: str) -> Path:
     if isinstance(first, root.Bind):
         return first.source / path
     assert isinstance(first, root.Overlay)
+    root.furnish(steps)
     upper = first.upper / path
     return upper if upper.exists() else first.lower / path
 
@@ -92,8 +93,12 @@ def test_a_fresh_root_lies_below_the_container(directory: Path, *, layered: bool
     assert shown(steps, "tmp").stat().st_mode & 0o7777 == 0o1777
     assert shown(steps, "root").stat().st_mode & 0o7777 == 0o700
     assert shown(steps, "var/run").readlink() == Path("../run")
-    assert (directory / "etc/hostname").read_text() == "unit-0\n"
-    assert "127.0.1.1 unit-0" in (directory / "etc/hosts").read_text()
+    hostname, hosts = (
+        binds(steps).get(f"/etc/{name}", root.Bind(shown(steps, f"etc/{name}"), "")).source
+        for name in ("hostname", "hosts")
+    )
+    assert hostname.read_text() == "unit-0\n"
+    assert "127.0.1.1 unit-0" in hosts.read_text()
     assert shown(steps, "etc/passwd").read_text().startswith("root:x:0:0:")
     for step in steps[1:]:
         assert shown(steps, step.target[1:]).exists(), step
@@ -120,6 +125,30 @@ def test_a_folder_on_the_way_to_a_target_keeps_its_rights(directory: Path, tmp_p
     steps = root.prepare(Spec(("true",), mounts=(Mount(tmp_path, "/root/a/b"),)), directory)
     assert shown(steps, "root").stat().st_mode & 0o7777 == 0o700
     assert shown(steps, "root/a/b").is_dir()
+
+
+def test_no_more_is_made_on_the_disk_than_what_is_written_to(
+    directory: Path, tmp_path: Path, *, layered: bool
+) -> None:
+    if not layered:
+        pytest.skip("a copy is all on the disk")
+    mounts = (Mount(tmp_path, "/a/b/c"), Mount(tmp_path, "/root/d"), Mount(tmp_path, "/opt"))
+    first, *_ = root.prepare(Spec(("true",), mounts=mounts, cwd="/a/b/work"), directory)
+    assert isinstance(first, root.Overlay)
+    assert {str(each.relative_to(directory)) for each in directory.rglob("*")} == {
+        "hosts",
+        "root",
+        "work",
+    }
+    made = {place.path: place.mode for place in first.places if place.content is None}
+    assert made == {
+        **dict.fromkeys(("etc", "a", "a/b", "a/b/c", "a/b/work", "root/d"), 0o755),
+        "root": 0o700,
+    }
+    seen: set[str] = set()
+    for place in first.places:
+        assert {str(each) for each in Path(place.path).parents} - {"."} <= seen
+        seen.add(place.path)
 
 
 def test_a_path_that_an_option_cannot_have_is_not_layered(tmp_path: Path) -> None:
@@ -195,17 +224,19 @@ def test_shared_memory_is_bound_by_the_memory_limit(directory: Path) -> None:
 
 
 def test_hosts_are_rewritten_in_place(directory: Path) -> None:
-    root.prepare(Spec(("true",), hosts={"127.1.0.1": ("a", "a.model.svc")}), directory)
-    before = (directory / "etc/hosts").stat().st_ino
+    steps = root.prepare(Spec(("true",), hosts={"127.1.0.1": ("a", "a.model.svc")}), directory)
+    hosts = binds(steps)["/etc/hosts"].source
+    before = hosts.stat().st_ino
+    assert "127.1.0.1 a a.model.svc\n" in hosts.read_text()
 
     root.rewrite_hosts(directory, {"127.1.0.2": ("b",)}, "localhost")
 
-    assert (directory / "etc/hosts").stat().st_ino == before
-    assert "127.1.0.2 b\n" in (directory / "etc/hosts").read_text()
-    assert "127.1.0.1" not in (directory / "etc/hosts").read_text()
+    assert hosts.stat().st_ino == before
+    assert "127.1.0.2 b\n" in hosts.read_text()
+    assert "127.1.0.1" not in hosts.read_text()
 
 
-def test_scratch_and_a_sealed_root(directory: Path) -> None:
+def test_scratch_and_a_sealed_root(directory: Path, *, layered: bool) -> None:
     spec = Spec(
         ("true",), mounts=(Scratch("/dev/shm", 4096), Scratch("/cache")), read_only_root=True
     )
@@ -213,7 +244,8 @@ def test_scratch_and_a_sealed_root(directory: Path) -> None:
     steps = root.prepare(spec, directory)
 
     assert steps[-3:] == (root.Memory("/dev/shm", 4096), root.Memory("/cache"), root.Seal())
-    assert binds(steps)["/tmp"].read_only
+    # Of a layered root it is a part, which is sealed with it.
+    assert layered or binds(steps)["/tmp"].read_only
     assert shown(steps, "cache").is_dir()
 
 
@@ -238,7 +270,7 @@ def test_a_user_has_further_names(directory: Path) -> None:
 def test_a_network_with_a_name_server_of_its_own_replaces_the_hosts(
     directory: Path, tmp_path: Path
 ) -> None:
-    spec = Spec(["true"], network=Network(tmp_path, "one"))
+    spec = Spec(["true"], root=tmp_path / "kept", network=Network(tmp_path, "one"))
     resolv = directory / "etc" / "resolv.conf"
     root.prepare(spec, directory)
     host = resolv.read_bytes()

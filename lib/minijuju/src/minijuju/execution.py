@@ -44,7 +44,9 @@ def arguments(
         interactive: Keep the terminal, for job control.
         first: The command is PID 1 and reaps orphans; otherwise bubblewrap does.
     """
-    options = container.arguments(spec, root.environment(spec), root.prepare(spec, directory))
+    steps = root.prepare(spec, directory)
+    root.furnish(steps)
+    options = container.arguments(spec, root.environment(spec), steps)
     unwanted = {"--new-session"} if interactive else set()
     unwanted |= set() if first else {"--as-pid-1"}
     flags = [option for option in options[: options.index("--clearenv")] if option not in unwanted]

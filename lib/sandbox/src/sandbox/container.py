@@ -206,6 +206,7 @@ class Container:
         cgroup.release(self.directory)
         for name in ("root", "work", "etc", "run", "tmp"):
             tree.remove(self.directory / name)
+        (self.directory / "hosts").unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Delete the container's folder. Raises SandboxError while it runs."""
@@ -328,6 +329,7 @@ def _start_cold(
     output: int,
 ) -> Process:
     """Start the command by bubblewrap and wait until it runs. Raises _NotStartedError."""
+    root.furnish(steps)
     monitor = _run_bubblewrap(spec, environment, steps, status, output)
     try:
         return _await_command(spec, directory, monitor)

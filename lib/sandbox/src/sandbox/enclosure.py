@@ -19,6 +19,8 @@ import socket
 from typing import Any
 
 HOST = "/host"
+# A folder of the warm interpreter's own root.
+_LAYER = "/tmp"  # noqa: S108 - nobody else's
 
 _NEW_NAMESPACES = 0x00020000 | 0x08000000 | 0x04000000  # mount, IPC, UTS
 _NEW_USER_AND_PIDS = 0x10000000 | 0x20000000
@@ -128,14 +130,26 @@ def _mount_proc(target: str, read_only: list[str]) -> None:
         _bind(f"{target}/{name}", f"{target}/{name}", read_only=True)
 
 
+def _furnish(places: list[tuple[str, int, str | None]]) -> None:
+    """Make what the shared part of the root lacks in a file system in memory of its own."""
+    _mount("tmpfs", _LAYER, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=0755")
+    for path, mode, content in places:
+        if content is None:
+            os.mkdir(f"{_LAYER}/{path}")
+        else:
+            with open(f"{_LAYER}/{path}", "w", errors="surrogateescape") as stream:
+                stream.write(content)
+        os.chmod(f"{_LAYER}/{path}", mode)
+
+
 def _build_root(steps: list[dict[str, Any]]) -> None:
     """Mount the steps of `sandbox.root` and make the result the root; the old one goes."""
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
     top = HOST + steps[0]["source"]
     if steps[0]["kind"] == "overlay":
-        layers = {"lowerdir": steps[0]["lower"], "upperdir": steps[0]["source"]}
-        layers["workdir"] = steps[0]["work"]
-        options = [f"{name}={HOST}{path}" for name, path in layers.items()]
+        _furnish(steps[0]["places"])
+        lower = f"{_LAYER}:{HOST}{steps[0]['lower']}"
+        options = [f"lowerdir={lower}", f"upperdir={top}", f"workdir={HOST}{steps[0]['work']}"]
         # As bubblewrap does it: the kernel lets no device of such a mount work, and no command
         # gains privileges (no_new_privs).
         _mount("overlay", top, "overlay", 0, ",".join([*options, "userxattr"]))

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import posixpath
+import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from sandbox import entrance, skeleton
 from sandbox.errors import SandboxError
@@ -40,15 +41,26 @@ class Bind:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A folder of the root, or a file with this content, which `lower` has not; owned by it."""
+
+    path: str
+    mode: int
+    content: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Overlay:
     """The root: `lower`, which stays as it is, with what is written to it in `upper`.
 
-    `work` is the kernel's own, on the disk of `upper`.
+    `work` is the kernel's own, on the disk of `upper`. `places` are made by who starts it, each
+    after the folders that it lies in: see `furnish`.
     """
 
     lower: Path
     upper: Path
     work: Path
+    places: tuple[Place, ...] = ()
     target: str = "/"
 
 
@@ -141,41 +153,64 @@ def prepare(spec: Spec, directory: Path) -> tuple[Step, ...]:
     The first step is the root itself. Fresh parts lie below `directory`. Raises SandboxError
     for a mount whose source is not there or whose target cannot be made.
     """
-    own = Tree(directory)
-    for name, mode in (("etc", 0o755), ("tmp", 0o1777), ("run", 0o755), ("run/lock", 0o1777)):
-        own.folder(name, mode)
-    renew(spec, directory)
-    usual = _usual(spec, directory, copied=spec.root is not None)
+    layered = spec.root is None and skeleton.possible(directory)
+    if layered:
+        (directory / "hosts").write_bytes(_hosts(spec.hosts, spec.hostname))
+    else:
+        own = Tree(directory)
+        for name, mode in (("etc", 0o755), ("tmp", 0o1777), ("run", 0o755), ("run/lock", 0o1777)):
+            own.folder(name, mode)
+        renew(spec, directory)
+    usual = _usual(spec, directory, layered=layered)
     steps = [*usual, *_own(spec)]
-    if spec.root is not None:
-        first: Bind | Overlay = _copied(spec, spec.root, skeleton.ETC_FOLDERS)
-    else:
-        first = _fresh(spec, directory, usual)
-    if isinstance(first, Overlay):
-        top, made = MountPoints(first.upper, first.lower), len(usual)
-    else:
-        top, made = MountPoints(first.source), 0
-    _make_targets(steps, top, made)
-    _make_folder(spec.cwd, steps, top)
+    first = _layered(spec, directory, usual, steps) if layered else _copied(spec, directory, steps)
     return first, *steps, *([Seal()] if spec.read_only_root else [])
 
 
-def _fresh(spec: Spec, directory: Path, usual: list[Step]) -> Bind | Overlay:
-    """A root of the container's own: over the shared one, or a copy."""
-    top = directory / "root"
+def furnish(steps: tuple[Step, ...]) -> None:
+    """Make the places of a root on the disk, for who has no better way to show them.
+
+    A warm start makes them in memory, where they cost nothing and end with the container.
+    """
+    if isinstance(first := steps[0], Overlay):
+        tree = Tree(first.upper)
+        for place in first.places:
+            if place.content is None:
+                tree.folder(place.path, place.mode)
+            else:
+                tree.file(place.path, place.content.encode(), place.mode)
+
+
+def _layered(spec: Spec, directory: Path, usual: list[Step], steps: list[Step]) -> Overlay:
+    """A root of the container's own over the shared one."""
     targets = tuple((step.target, _is_folder(step)) for step in usual)
     lower = skeleton.shared(
-        spec, directory, targets, lambda tree: _make_targets(usual, MountPoints(tree.top))
+        spec, targets, lambda tree: _make_targets(usual, MountPoints(tree.top))
     )
-    if lower is None:
-        return _copied(spec, top)
-    work = directory / "work"
-    top.mkdir(mode=0o755, exist_ok=True)
+    upper, work = directory / "root", directory / "work"
+    upper.mkdir(mode=0o755, exist_ok=True)
     work.mkdir(mode=0o700, exist_ok=True)
-    return Overlay(lower, top, work)
+    layer = Layer(lower)
+    layer.write("etc/hostname", f"{spec.hostname}\n")
+    layer.write("etc/resolv.conf", _resolver(spec).decode(errors="surrogateescape"))
+    _make_targets(steps, layer, len(usual))
+    _make_folder(spec.cwd, steps, layer)
+    return Overlay(lower, upper, work, tuple(layer.places.values()))
 
 
-def _copied(spec: Spec, top: Path, etc: tuple[str, ...] = ()) -> Bind:
+def _copied(spec: Spec, directory: Path, steps: list[Step]) -> Bind:
+    """A root of the container's own, or the one that it is told to keep."""
+    if spec.root is None:
+        first = copy(spec, directory / "root")
+    else:
+        first = copy(spec, spec.root, skeleton.ETC_FOLDERS)
+    top = MountPoints(first.source)
+    _make_targets(steps, top)
+    _make_folder(spec.cwd, steps, top)
+    return first
+
+
+def copy(spec: Spec, top: Path, etc: tuple[str, ...] = ()) -> Bind:
     """A root that has its own of all, these folders of /etc too; what is there stays."""
     top.mkdir(mode=0o755, parents=True, exist_ok=True)
     if not (top / _MARK).is_file():
@@ -188,15 +223,18 @@ def _copied(spec: Spec, top: Path, etc: tuple[str, ...] = ()) -> Bind:
 
 
 def renew(spec: Spec, directory: Path) -> None:
-    """Bring the names that a container knows up to date; running ones see it."""
+    """Bring the names that a container with a root of its own knows up to date.
+
+    Running ones see it.
+    """
     own = Tree(directory)
     own.renew("etc/hosts", _hosts(spec.hosts, spec.hostname))
     own.renew("etc/hostname", f"{spec.hostname}\n".encode())
     own.renew("etc/resolv.conf", _resolver(spec))
 
 
-def _usual(spec: Spec, directory: Path, *, copied: bool) -> list[Step]:
-    """What every container has mounted; `copied` tells whether the root has its own /etc/ssl."""
+def _usual(spec: Spec, directory: Path, *, layered: bool) -> list[Step]:
+    """What every container has mounted."""
     base = base_prefix()
     steps: list[Step] = [Bind(Path("/usr"), "/usr", read_only=True)]
     for name in skeleton.USR_LINKS:
@@ -207,13 +245,17 @@ def _usual(spec: Spec, directory: Path, *, copied: bool) -> list[Step]:
     for name in _SYS:
         if Path("/sys", name).is_dir():
             steps.append(Bind(Path("/sys", name), f"/sys/{name}", read_only=True))
-    for name in (*_ETC_FIXED, *(() if copied else skeleton.ETC_FOLDERS)):
+    # A root that persists has its own.
+    for name in (*_ETC_FIXED, *(skeleton.ETC_FOLDERS if spec.root is None else ())):
         if Path("/etc", name).is_dir():
             steps.append(Bind(Path("/etc", name), f"/etc/{name}", read_only=True))
-    sealed = spec.read_only_root
-    steps += [Bind(directory / name, f"/{name}", read_only=sealed) for name in ("tmp", "run")]
-    for name in ("hosts", "hostname", "resolv.conf"):
-        steps.append(Bind(directory / "etc" / name, f"/etc/{name}"))
+    if layered:
+        steps.append(Bind(directory / "hosts", "/etc/hosts"))
+    else:
+        sealed = spec.read_only_root
+        steps += [Bind(directory / name, f"/{name}", read_only=sealed) for name in ("tmp", "run")]
+        for name in ("hosts", "hostname", "resolv.conf"):
+            steps.append(Bind(directory / "etc" / name, f"/etc/{name}"))
     if base is not None:
         steps.append(Bind(Path(base), base, read_only=True))
     return steps
@@ -260,44 +302,84 @@ def _resolver(spec: Spec) -> bytes:
 
 def rewrite_hosts(directory: Path, hosts: Mapping[str, tuple[str, ...]], hostname: str) -> None:
     """Rewrite a running container's hosts file in place: a mount shows the file, not its name."""
-    with (directory / "etc" / "hosts").open("r+b") as stream:
+    path = directory / "hosts"
+    if not path.exists():
+        path = directory / "etc" / "hosts"
+    with path.open("r+b") as stream:
         stream.write(_hosts(hosts, hostname))
         stream.truncate()
 
 
 class MountPoints:
-    """Where mounts of a root land: its folder, and the one below it, of which all is there."""
+    """Where mounts of a root, or of a mount in it, land: in a folder of the host."""
 
-    def __init__(self, top: Path, lower: Path | None = None) -> None:
+    def __init__(self, top: Path) -> None:
         self._tree = Tree(top)
-        self._lower = lower
 
     def make(self, target: str, *, folder: bool) -> None:
         """Make a folder or file to mount on, unless there is one."""
-        if self._lower is not None:
-            if self._there(self._lower, target, folder=folder):
-                return
-            self._inherit(self._lower, target)
         if folder:
             self._tree.folder(target)
         else:
             self._tree.touch(target)
 
-    @staticmethod
-    def _there(lower: Path, target: str, *, folder: bool) -> bool:
-        path = lower / target.lstrip("/")
-        # A link would lead out of it.
-        if path.resolve() != path or not path.exists():
-            return False
-        return path.is_dir() if folder else path.is_file()
 
-    def _inherit(self, lower: Path, target: str) -> None:
-        """Make the folders on the way with the rights that they have below."""
-        for parent in reversed(PurePosixPath(target.lstrip("/")).parents[:-1]):
-            path = lower / parent
-            if path.is_symlink() or not path.is_dir():
-                return
-            self._tree.folder(str(parent), path.stat().st_mode & 0o7777)
+class Layer:
+    """What a root needs besides the folder that it lies over, of which all stays as it is.
+
+    Attributes:
+        places: what is to be made, by path, in this order.
+    """
+
+    def __init__(self, lower: Path) -> None:
+        self._lower = str(lower)
+        self.places: dict[str, Place] = {}
+
+    def make(self, target: str, *, folder: bool) -> None:
+        """Note a folder or file to mount on, unless there is one."""
+        path = target.strip("/")
+        if self._there(path, folder=folder):
+            return
+        if folder:
+            self._enter(path)
+        else:
+            self.write(path, "")
+
+    def write(self, path: str, content: str) -> None:
+        """Note a file of this content."""
+        self._enter(posixpath.dirname(path))
+        self.places[path] = Place(path, 0o644, content)
+
+    def _there(self, path: str, *, folder: bool) -> bool:
+        if path in self.places:
+            return True
+        names = path.split("/")
+        # A link would lead out of it.
+        if any(self._mode("/".join(names[:end])) is None for end in range(1, len(names))):
+            return False
+        found = os.path.join(self._lower, path)
+        if os.path.islink(found):
+            return False
+        return os.path.isdir(found) if folder else os.path.isfile(found)
+
+    def _enter(self, path: str) -> None:
+        """Note a folder and those on the way to it, with the rights that they have below."""
+        names = path.split("/") if path else []
+        below = True
+        for end in range(1, len(names) + 1):
+            folder = "/".join(names[:end])
+            mode = self._mode(folder) if below else None
+            below = mode is not None
+            if folder not in self.places:
+                self.places[folder] = Place(folder, 0o755 if mode is None else mode)
+
+    def _mode(self, path: str) -> int | None:
+        """The rights of a folder below; None if there is none of this name."""
+        try:
+            found = os.lstat(os.path.join(self._lower, path)).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return stat.S_IMODE(found) if stat.S_ISDIR(found) else None
 
 
 def _is_folder(step: Step) -> bool:
@@ -312,7 +394,7 @@ def _covering(path: str, steps: list[Step]) -> Step | None:
     return None
 
 
-def _make_targets(steps: list[Step], top: MountPoints, made: int = 0) -> None:
+def _make_targets(steps: list[Step], top: MountPoints | Layer, made: int = 0) -> None:
     """Make the folder or file that each mount goes over, in the root or in an earlier mount.
 
     For the first `made` steps they are there.
@@ -336,7 +418,7 @@ def _exists(under: Bind, target: str, is_folder: bool) -> bool:
     return path.is_dir() if is_folder else path.is_file()
 
 
-def _make_folder(cwd: str, steps: list[Step], top: MountPoints) -> None:
+def _make_folder(cwd: str, steps: list[Step], top: MountPoints | Layer) -> None:
     """Make the working directory where it lies in the root itself, as container engines do."""
     if not cwd.startswith("/") or "\0" in cwd:
         raise SandboxError(f"working directory {cwd!r} is not an absolute path")

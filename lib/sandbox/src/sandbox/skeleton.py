@@ -34,8 +34,7 @@ _FOLDERS = {
     **dict.fromkeys(("dev", "etc", "home", "media", "mnt", "opt", "proc", "run", "srv"), 0o755),
     **dict.fromkeys(("sys", "usr", "var", "var/cache", "var/lib", "var/log"), 0o755),
     "root": 0o700,
-    "tmp": 0o1777,
-    "var/tmp": 0o1777,
+    **dict.fromkeys(("tmp", "run/lock", "var/tmp"), 0o1777),
 }
 # What a program needs of /etc to look up names, hosts, certificates and times.
 _ETC_FILES = (
@@ -45,7 +44,7 @@ _ETC_FILES = (
 )
 _PASSWD, _GROUP = Path("/etc/passwd"), Path("/etc/group")
 # In the name of the shared copies: what this module makes of the host's files.
-_EDITION = "1"
+_EDITION = "2"
 _TRIAL_SECONDS = 20
 # By the disks of a container and of the store: why no root lies over another there, or "".
 _known: dict[tuple[int, int], str] = {}
@@ -119,22 +118,21 @@ class _Kind:
     targets: tuple[tuple[str, bool], ...]
 
 
+def possible(directory: Path) -> bool:
+    """Whether the root of a container in this folder may lie over a shared copy."""
+    return _plain(directory) and overlays(directory)
+
+
 def shared(
-    spec: Spec,
-    directory: Path,
-    targets: tuple[tuple[str, bool], ...],
-    make: Callable[[Tree], None],
-) -> Path | None:
-    """Give a folder with it that nobody writes to, made if there is none; None if none can serve.
+    spec: Spec, targets: tuple[tuple[str, bool], ...], make: Callable[[Tree], None]
+) -> Path:
+    """Give a folder with it that nobody writes to, made if there is none.
 
     Args:
         spec: the container's.
-        directory: the container's folder, in which the overlay's own parts would be.
         targets: what else is in it, for its name: paths, and whether each is a folder.
         make: makes those, in a tree.
     """
-    if not _plain(directory) or not overlays(directory):
-        return None
     kind = _Kind(spec.user, spec.group, spec.accounts, targets)
     place = store_root() / "skeletons" / _digest(kind, _host())
     if not place.is_dir():

@@ -139,6 +139,7 @@ def _step(step: root.Step) -> dict[str, Any]:
                 "source": str(step.upper),
                 "lower": str(step.lower),
                 "work": str(step.work),
+                "places": [(each.path, each.mode, each.content) for each in step.places],
             }
         case root.Proc():
             return {"kind": "proc", "target": step.target, "read_only": step.read_only}

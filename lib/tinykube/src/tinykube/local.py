@@ -91,7 +91,7 @@ class LocalClient:
         watch = self._hub.watch(kinds.PODS, "", selector, self._registry.store.version)
         try:
             for event in snapshot(self._registry.store, watch):
-                yield PodEvent("ADDED", objects.load(event.data))
+                yield PodEvent("ADDED", event.body)
             yield PodEvent("SYNCED", {})
             while not self._hub.closing:
                 await watch.more.wait()
@@ -100,7 +100,7 @@ class LocalClient:
                 except ApiError as error:
                     raise OSError(str(error)) from error
                 for event in found:
-                    yield PodEvent(event.type, objects.load(event.data))
+                    yield PodEvent(event.type, event.body)
         finally:
             watch.close()
 

@@ -126,15 +126,25 @@ class Transaction:
         """Store a new object; its resourceVersion is set. Returns its JSON."""
         return self._record(resource, obj, "ADDED", None)
 
-    def replace(self, resource: str, obj: JSON, previous: str) -> str:
-        """Store a changed object over `previous`, its JSON so far. Returns its new JSON."""
-        return self._record(resource, obj, "MODIFIED", previous)
+    def replace(self, resource: str, obj: JSON, previous: str, before: JSON | None = None) -> str:
+        """Store a changed object over `previous`, its JSON so far. Returns its new JSON.
+
+        `before` is what `previous` says, if that was read already and stays as it is.
+        """
+        return self._record(resource, obj, "MODIFIED", previous, before)
 
     def remove(self, resource: str, obj: JSON, previous: str) -> str:
         """Delete an object. Returns its JSON with the version of the deletion."""
         return self._record(resource, obj, "DELETED", previous)
 
-    def _record(self, resource: str, obj: JSON, type_: EventType, previous: str | None) -> str:
+    def _record(
+        self,
+        resource: str,
+        obj: JSON,
+        type_: EventType,
+        previous: str | None,
+        before: JSON | None = None,
+    ) -> str:
         self.version += 1
         obj["metadata"]["resourceVersion"] = str(self.version)
         data = objects.dump(obj)
@@ -154,7 +164,7 @@ class Transaction:
             "INSERT INTO history VALUES (?,?,?,?,?,?,?)",
             (self.version, *key, type_, data, previous),
         )
-        change = Change(self.version, *key, type_, data, previous)
+        change = Change(self.version, *key, type_, data, previous, _before=before)
         self.changes.append(change)
         return data
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tinykube import kinds, objects
 from tinykube.kinds import Resource
+from tinykube.objects import JSON
 from tinykube.selectors import Selector
 from tinykube.status import ApiError, expired
 from tinykube.store import Change, EventType, Store
@@ -22,11 +23,21 @@ _BATCH = 100
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a watcher is told: the object's JSON and how it came, changed or went."""
+    """What a watcher is told: the object's JSON and how it came, changed or went.
+
+    `known` is what `data` says where that was read already; it is not to be changed.
+    """
 
     type: EventType
     data: str
     version: int
+    known: JSON | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def body(self) -> JSON:
+        """The object; not to be changed."""
+        body: JSON = objects.load(self.data) if self.known is None else self.known
+        return body
 
     def line(self) -> bytes:
         """The event as a line of the watch's answer."""
@@ -91,8 +102,9 @@ class Watch:
                     "MODIFIED" if matched and matches else "ADDED" if matches else "DELETED"
                 )
                 leaving = change.type == "MODIFIED" and kind == "DELETED"
-                data = _left(change) if leaving else change.data
-                yield Event(kind, self.resource.shown(data), change.version)
+                data = self.resource.shown(_left(change) if leaving else change.data)
+                known = change.after if data is change.data else None
+                yield Event(kind, data, change.version, known)
 
     def _matches(self, obj: Any) -> bool:
         return self.selector.matches(obj, kinds.field_of)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import time
@@ -31,6 +32,9 @@ from tinykube.node.workload import Workload
 logger = logging.getLogger(__name__)
 
 _RETRY, _LONGEST_RETRY = 0.2, 10.0
+# How long a change waits for another, in seconds: one report may then tell of both. A pod that
+# does little has ended by then. A kubelet looks at its pods once a second.
+_GATHER = 0.025
 # How often what volumes are filled from is looked at, in seconds.
 _REFRESH = 30.0
 # What of its metadata a pod may have in a volume's files, and that may change.
@@ -82,6 +86,7 @@ class Pod:
         self.folder = node.pod_folder(self.uid)
         self._changed = asyncio.Event()
         self._altered = asyncio.Event()
+        self._over = asyncio.Event()
         self._deleted = asyncio.Event()
         self._gone = False
         self._stopping = False
@@ -160,6 +165,7 @@ class Pod:
                 await self._stop()
             self._ended = True
             self._changed.set()
+            self._over.set()
             await publisher
         finally:
             tasks = (publisher, work, deleted)
@@ -330,6 +336,9 @@ class Pod:
     async def _publish_changes(self) -> None:
         while True:
             await self._changed.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GATHER):
+                    await self._over.wait()
             self._changed.clear()
             last = self._ended
             if last or not self._stopping:

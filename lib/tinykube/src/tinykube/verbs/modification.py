@@ -26,12 +26,13 @@ def modify(store: Store, wanted: Sequence[Modification]) -> int:
             continue
         found += 1
         if change(obj):
-            _record(resource, obj, previous)
-            writes.append((resource, obj, previous))
+            before = objects.load(previous)
+            _record(resource, obj, before)
+            writes.append((resource, obj, previous, before))
     if writes:
         with store.write() as transaction:
-            for resource, obj, previous in writes:
-                written.keep(transaction, resource, obj, previous)
+            for resource, obj, previous, before in writes:
+                written.keep(transaction, resource, obj, previous, before)
     return found
 
 
@@ -50,12 +51,11 @@ def without_finalizer(name: str) -> Callable[[JSON], bool]:
     return change
 
 
-def _record(resource: Resource, new: JSON, previous: str) -> None:
+def _record(resource: Resource, new: JSON, old: JSON) -> None:
     """Write down that the control plane itself changed an object, or its status alone."""
     entries = new["metadata"].get("managedFields")
     if not entries:
         return
-    old: JSON = objects.load(previous)
     alone = resource.status and all(
         new.get(key) == old.get(key) for key in {*new, *old} if key != "status"
     )

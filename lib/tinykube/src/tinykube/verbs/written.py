@@ -31,10 +31,19 @@ def write(store: Store, resource: Resource, new: JSON, previous: str) -> Written
         return keep(transaction, resource, new, previous)
 
 
-def keep(transaction: Transaction, resource: Resource, new: JSON, previous: str) -> Written:
-    """Store a changed object; one whose deletion waited for this is removed."""
+def keep(
+    transaction: Transaction,
+    resource: Resource,
+    new: JSON,
+    previous: str,
+    before: JSON | None = None,
+) -> Written:
+    """Store a changed object; one whose deletion waited for this is removed.
+
+    `before` is what `previous` says, if that was read already and stays as it is.
+    """
     if not released(resource, new):
-        data = transaction.replace(resource.key, resource.stored(new), previous)
+        data = transaction.replace(resource.key, resource.stored(new), previous, before)
         return Written(resource.shown(data))
     # What is removed is the state that the store has; the change that released it is not kept.
     last: JSON = objects.load(resource.shown(previous))

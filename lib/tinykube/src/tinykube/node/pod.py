@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import logging
 import time
@@ -336,9 +335,7 @@ class Pod:
     async def _publish_changes(self) -> None:
         while True:
             await self._changed.wait()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_GATHER):
-                    await self._over.wait()
+            await first_of(self._clock.sleep(_GATHER), self._over.wait())
             self._changed.clear()
             last = self._ended
             if last or not self._stopping:

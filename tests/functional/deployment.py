@@ -14,7 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 from minijuju.client import Client
 from minijuju.errors import JujuError
@@ -94,7 +94,7 @@ class Bundle:
             for url in (f"{self.pipelines}/healthz", f"{self.metadata}/ready"):
                 if web.get(url).status_code != 200:
                     return False
-        except httpx.TransportError:
+        except httpx2.TransportError:
             return False
         units = [
             unit
@@ -139,19 +139,19 @@ class Bundle:
     def client(self) -> kfp.Client:
         return kfp.Client(host=self.pipelines, existing_token=self.token("pipelines"))
 
-    def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def call(self, method: str, path: str, **options: Any) -> httpx2.Response:
         """Ask the pipelines' API; `path` begins below its prefix."""
         headers = {"Authorization": f"Bearer {self.token('pipelines')}"}
         url = f"{self.pipelines}/apis/v2beta1{path}"
         with web.client(timeout=60, headers=headers) as client:
             return client.request(method, url, **options)
 
-    def kube(self, method: str, path: str, body: Any = None) -> httpx.Response:
+    def kube(self, method: str, path: str, body: Any = None) -> httpx2.Response:
         """Ask tinykube as its administrator."""
         context = ssl.create_default_context(cafile=str(self.tinykube / "pki" / "ca.crt"))
         token = (self.tinykube / "pki" / "admin.token").read_text().strip()
         headers = {"Authorization": f"Bearer {token}"}
-        with httpx.Client(trust_env=False, timeout=60, headers=headers, verify=context) as client:
+        with httpx2.Client(trust_env=False, timeout=60, headers=headers, verify=context) as client:
             return client.request(method, f"{self.kubernetes}{path}", json=body)
 
     def mlflow(self, path: str, **body: Any) -> Any:
@@ -186,7 +186,7 @@ class Bundle:
         """Whether MLflow has the good end of a run and of its tasks, so many in all."""
         try:
             found = self.recorded(run_id)
-        except (AssertionError, httpx.TransportError):
+        except (AssertionError, httpx2.TransportError):
             return False  # It is only just coming back.
         return [each["info"]["status"] for each in found] == ["FINISHED"] * records
 
@@ -205,7 +205,7 @@ class Bundle:
         def over() -> bool:
             nonlocal run
             # Whoever has just killed the engine finds nobody there for a moment.
-            with contextlib.suppress(httpx.TransportError):
+            with contextlib.suppress(httpx2.TransportError):
                 run = self.call("GET", f"/runs/{run_id}").json()
             return run.get("state") in ended
 

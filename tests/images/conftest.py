@@ -7,7 +7,7 @@ import re
 import socket
 import time
 
-import httpx
+import httpx2
 import pytest
 
 from sandbox import bubblewrap
@@ -113,8 +113,8 @@ def answers():
     def until(process, url, log):
         end = time.monotonic() + PATIENCE
         while process.poll() is None and time.monotonic() < end:
-            with contextlib.suppress(httpx.TransportError):
-                found = httpx.get(url, trust_env=False, timeout=30)
+            with contextlib.suppress(httpx2.TransportError):
+                found = httpx2.get(url, trust_env=False, timeout=30)
                 if found.status_code == 200:
                     return found
             time.sleep(0.1)

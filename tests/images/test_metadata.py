@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import httpx
+import httpx2
 
 from .builder import SHARED
 
@@ -33,7 +33,7 @@ def test_mlflow_answers_who_has_the_token(builder, image, port, shared, answers)
         assert answers(process, f"{url}/health", log).text == "OK"
         assert answers(process, f"{url}/ready", log)
         search, body = "/api/2.0/mlflow/experiments/search", {"max_results": 5}
-        with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+        with httpx2.Client(base_url=url, trust_env=False, timeout=60) as client:
             assert client.post(search, json=body).status_code == 401
             client.headers["Authorization"] = f"Bearer {TOKEN}"
             found = client.post(search, json=body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import httpx
+import httpx2
 import pytest
 import yaml
 
@@ -58,7 +58,7 @@ def test_the_api_answers_who_has_the_token(builder, image, port, shared, answers
     ):
         url = f"http://127.0.0.1:{port}"
         assert answers(process, f"{url}/healthz", log)
-        with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+        with httpx2.Client(base_url=url, trust_env=False, timeout=60) as client:
             assert client.get("/apis/v2beta1/experiments").status_code == 401
             client.headers["Authorization"] = f"Bearer {TOKEN}"
             found = client.get("/apis/v2beta1/experiments")

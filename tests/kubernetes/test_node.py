@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import time
 
-import httpx
+import httpx2
 import pytest
 from lightkube.codecs import from_dict
 from lightkube.core.exceptions import ApiError
@@ -218,13 +218,13 @@ def test_the_server_asks_who_comes(client, node, plane):
     port = client.get(Node, "worker").status.daemonEndpoints.kubeletEndpoint.Port
     url = f"https://127.0.0.1:{port}"
     context = ssl.create_default_context(cafile=str(plane.authority))
-    with httpx.Client(verify=context, trust_env=False) as nobody:
+    with httpx2.Client(verify=context, trust_env=False) as nobody:
         assert nobody.get(f"{url}/healthz").text == "ok"
         assert nobody.get(f"{url}/containerLogs/default/x/main").status_code == 401
     plane.user("stranger")
     pki = plane.authority.parent
     context.load_cert_chain(pki / "stranger.crt", pki / "stranger.key")
-    with httpx.Client(verify=context, trust_env=False) as stranger:
+    with httpx2.Client(verify=context, trust_env=False) as stranger:
         answer = stranger.get(f"{url}/containerLogs/default/x/main")
         assert answer.status_code == 403
         assert "user=stranger, verb=get, resource=nodes" in answer.text

@@ -8,7 +8,7 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 import pytest
 
 from ..deployment import Bundle
@@ -16,11 +16,11 @@ from ..processes import processes
 
 
 @pytest.fixture(scope="module")
-def web() -> Iterator[httpx.Client]:
+def web() -> Iterator[httpx2.Client]:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    with httpx.Client(trust_env=False, timeout=30, verify=context) as client:
+    with httpx2.Client(trust_env=False, timeout=30, verify=context) as client:
         yield client
 
 
@@ -44,12 +44,12 @@ def targets(bundle: Bundle) -> list[tuple[str, str]]:
     ]
 
 
-def test_the_own_token_lets_in(bundle: Bundle, web: httpx.Client) -> None:
+def test_the_own_token_lets_in(bundle: Bundle, web: httpx2.Client) -> None:
     for url, token in targets(bundle):
         assert web.get(url, headers={"Authorization": f"Bearer {token}"}).status_code == 200, url
 
 
-def test_no_other_token_does(bundle: Bundle, web: httpx.Client) -> None:
+def test_no_other_token_does(bundle: Bundle, web: httpx2.Client) -> None:
     tried = targets(bundle)
     tokens = {token for _, token in tried}
     assert len(tokens) == 3
@@ -67,7 +67,7 @@ def test_no_other_token_does(bundle: Bundle, web: httpx.Client) -> None:
         assert web.get(url, params={"token": own, "access_token": own}).status_code == 401, url
 
 
-def test_a_foreign_host_is_refused_with_the_token_too(bundle: Bundle, web: httpx.Client) -> None:
+def test_a_foreign_host_is_refused_with_the_token_too(bundle: Bundle, web: httpx2.Client) -> None:
     for url, token in targets(bundle):
         if url.startswith("https"):
             continue  # A page cannot be served under another name by TLS of an authority it lacks.
@@ -76,7 +76,9 @@ def test_a_foreign_host_is_refused_with_the_token_too(bundle: Bundle, web: httpx
             assert web.get(url, headers=headers).status_code in (400, 403), (url, host)
 
 
-def test_a_foreign_origin_is_refused_with_the_token_too(bundle: Bundle, web: httpx.Client) -> None:
+def test_a_foreign_origin_is_refused_with_the_token_too(
+    bundle: Bundle, web: httpx2.Client
+) -> None:
     for url, token in targets(bundle):
         for origin in ("https://evil.example.com", "null", "http://localhost:1"):
             headers = {"Authorization": f"Bearer {token}", "Origin": origin}
@@ -107,7 +109,7 @@ def test_every_port_that_listens_is_on_loopback_and_known(bundle: Bundle) -> Non
     assert ports <= known, ports
 
 
-def test_a_pebbles_port_tells_its_health_and_no_more(bundle: Bundle, web: httpx.Client) -> None:
+def test_a_pebbles_port_tells_its_health_and_no_more(bundle: Bundle, web: httpx2.Client) -> None:
     for application in bundle.status()["applications"].values():
         (unit,) = application["units"].values()
         at = f"http://{unit['address']}:38813"

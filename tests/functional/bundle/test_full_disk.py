@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import httpx
+import httpx2
 import pytest
 
 from .. import disk, web
@@ -72,10 +72,10 @@ def judge(bundle: Bundle, ballast: Ballast) -> None:
     assert bundle.status()["applications"].keys() == {"metadata", "pipelines"}
     assert bundle.call("GET", f"/runs/{first}").json()["state"] == "SUCCEEDED"
 
-    def experiment(name: str) -> httpx.Response:
+    def experiment(name: str) -> httpx2.Response:
         return bundle.call("POST", "/experiments", json={"display_name": name})
 
-    def namespace(name: str) -> httpx.Response:
+    def namespace(name: str) -> httpx2.Response:
         # The log of a database has room of its own, which small ones fit into.
         metadata = {"name": name, "annotations": {"example.com/ballast": "x" * 200_000}}
         return bundle.kube("POST", "/api/v1/namespaces", {"metadata": metadata})

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import kfp.compiler
 import pytest
 import yaml
@@ -128,7 +128,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return yaml.safe_load(path.read_text())
 
 
-def upload(bundle: Bundle, content: str | bytes, name: str = "wrong") -> httpx.Response:
+def upload(bundle: Bundle, content: str | bytes, name: str = "wrong") -> httpx2.Response:
     return bundle.call(
         "POST",
         "/pipelines/upload",
@@ -137,7 +137,7 @@ def upload(bundle: Bundle, content: str | bytes, name: str = "wrong") -> httpx.R
     )
 
 
-def refused(answer: httpx.Response, said: str) -> None:
+def refused(answer: httpx2.Response, said: str) -> None:
     assert 400 <= answer.status_code < 500, (answer.status_code, answer.text[:300])
     message = answer.json()["message"]
     assert re.search(said, message), message[:500]

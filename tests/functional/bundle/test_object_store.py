@@ -4,7 +4,7 @@ import contextlib
 import json
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 import yaml
 
@@ -147,7 +147,7 @@ def test_by_relation(bundle: Bundle, object_store: StoreServer, keys: str) -> No
         def told():
             try:
                 answer = bundle.call("GET", "/artifact_store")
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 return False  # It starts again with what it was told.
             return answer.status_code == 200 and answer.json()["uri"].endswith("/team/b")
 

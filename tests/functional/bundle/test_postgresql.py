@@ -3,7 +3,7 @@
 import contextlib
 import json
 
-import httpx
+import httpx2
 import pytest
 
 from ..deployment import MODEL, ROOT, Bundle, kfp
@@ -36,7 +36,7 @@ def state(bundle, run_id):
     """The state of a run, "" while nobody answers."""
     try:
         answer = bundle.call("GET", f"/runs/{run_id}")
-    except httpx.TransportError:
+    except httpx2.TransportError:
         return ""
     return answer.json().get("state", "") if answer.status_code == 200 else ""
 

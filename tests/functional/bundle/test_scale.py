@@ -2,7 +2,7 @@
 
 import contextlib
 
-import httpx
+import httpx2
 import pytest
 
 from ..deployment import MODEL, Bundle, kfp, tasks
@@ -142,7 +142,7 @@ def test_scale(
     in_container(bundle, "pipelines/0", "pipelines", PEBBLE, "signal", "KILL", "pipelines")
     wait(lambda: state(bundle, run_id) == "RUNNING", "the application's address answers", 180)
     # It ends for longer: the other one leads, and this one stands by once it is back.
-    with contextlib.suppress(httpx.TransportError):
+    with contextlib.suppress(httpx2.TransportError):
         in_container(bundle, "pipelines/0", "pipelines", PEBBLE, "stop", "pipelines")
     role(bundle, STANDS_BY, LEADS)
     wait(lambda: state(bundle, run_id) == "RUNNING", "the application's address answers", 180)

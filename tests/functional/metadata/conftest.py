@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx
+import httpx2
 import pytest
 
 from sandbox.images import ImageStore
@@ -123,7 +123,7 @@ class Server:
             try:
                 if web.get(f"{self.url}/ready").status_code == 200:
                     return self
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 pass
             time.sleep(0.05)
         raise AssertionError(f"the server did not start:\n{self.log.read_text()}")
@@ -147,7 +147,7 @@ class Server:
         )
 
     def raw(self, method, path, content=None):
-        """Send a path as it stands; httpx would tidy it up first."""
+        """Send a path as it stands; httpx2 would tidy it up first."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.putrequest(method, path)

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-import httpx
+import httpx2
 import jubilant
 import pytest
 
@@ -92,7 +92,7 @@ def answers(api, path, **headers):
     """Tell whether the server, which may be just starting anew, answers well."""
     try:
         return api.get(path, headers=headers).status_code == 200
-    except httpx.TransportError:
+    except httpx2.TransportError:
         return False
 
 

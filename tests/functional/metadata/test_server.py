@@ -8,7 +8,7 @@ import subprocess
 import threading
 from contextlib import closing
 
-import httpx
+import httpx2
 import pytest
 
 from .. import web
@@ -61,7 +61,7 @@ def test_what_it_answered_survives_a_kill(make_server):
                 try:
                     if make_experiment(client, name).status_code == 200:
                         made.append(name)
-                except httpx.TransportError:
+                except httpx2.TransportError:
                     return
 
     writer = threading.Thread(target=write)

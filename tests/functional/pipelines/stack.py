@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import yaml
 
 from ...ports import free_ports
@@ -76,7 +76,7 @@ class Cluster:
 
     def stop(self) -> None:
         # Pods outlive the daemon: end them first.
-        with contextlib.suppress(httpx.HTTPError, OSError, AssertionError):
+        with contextlib.suppress(httpx2.HTTPError, OSError, AssertionError):
             self.call("DELETE", f"/api/v1/namespaces/{NAMESPACE}/pods?gracePeriodSeconds=0")
             self.wait_for_no_pods()
         subprocess.run(
@@ -89,11 +89,11 @@ class Cluster:
         # A start would take one that is just dying for one that runs.
         wait(lambda: pid not in processes(), "tinykube is dead")
 
-    def client(self) -> httpx.Client:
+    def client(self) -> httpx2.Client:
         data = yaml.safe_load(self.kubeconfig.read_text())
         cluster, user = data["clusters"][0]["cluster"], data["users"][0]["user"]
         authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
-        return httpx.Client(
+        return httpx2.Client(
             base_url=cluster["server"],
             verify=ssl.create_default_context(cadata=authority),
             headers={"Authorization": f"Bearer {user['token']}"},
@@ -204,7 +204,7 @@ class Service:
     def healthy(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()
-        with contextlib.suppress(httpx.HTTPError):
+        with contextlib.suppress(httpx2.HTTPError):
             return web.get(f"{self.url}/healthz").status_code == 200
         return False
 
@@ -242,7 +242,7 @@ class Service:
     def client(self) -> kfp.Client:
         return kfp.Client(host=self.url, existing_token=TOKEN)
 
-    def http(self) -> httpx.Client:
+    def http(self) -> httpx2.Client:
         """The API as it is, for what KFP's client leaves out."""
         return web.client(base_url=self.url, headers={"authorization": f"Bearer {TOKEN}"})
 

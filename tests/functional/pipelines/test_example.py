@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from sandbox.images import ImageStore
@@ -64,7 +64,7 @@ class Tracking:
         assert self.process.poll() is None, (self.folder / "log").read_text()
         try:
             return web.get(f"{self.url}/ready").status_code == 200
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             return False
 
     def stop(self) -> None:

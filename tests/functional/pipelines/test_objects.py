@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from toolkit_pipelines import objects
@@ -44,7 +44,7 @@ def address(wire: Wire) -> str:
     return wire.url.removesuffix("/steps/v1")
 
 
-def put(url: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
+def put(url: str, content: bytes, headers: dict[str, str]) -> httpx2.Response:
     return web.put(url, content=content, headers=headers)
 
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import yaml
 
@@ -162,7 +162,7 @@ def pair(
 
 def stands_by(service: Service) -> bool | None:
     """Whether a service says that it is a stand-by; None if it does not answer."""
-    with suppress(httpx.HTTPError):
+    with suppress(httpx2.HTTPError):
         assert web.get(f"{service.url}/livez").status_code == 200
         return web.get(f"{service.url}/leads").status_code == 503
     return None
@@ -176,7 +176,7 @@ def answers(service: Service, path: str, **params: Any) -> Any:
     return answer
 
 
-def api(service: Service) -> httpx.Client:
+def api(service: Service) -> httpx2.Client:
     return web.client(
         base_url=f"{service.url}/apis/v2beta1",
         headers={"Authorization": f"Bearer {TOKEN}"},
@@ -188,7 +188,7 @@ def leads(service: Service) -> None:
     """Wait until a service leads."""
 
     def it_does() -> bool:
-        with suppress(httpx.HTTPError):
+        with suppress(httpx2.HTTPError):
             answer = web.get(f"{service.url}/healthz")
             return answer.status_code == 200 and stands_by(service) is False
         return False

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import yaml
 
@@ -59,7 +59,7 @@ def stored(
         yield made
 
 
-def api(service: Service) -> httpx.Client:
+def api(service: Service) -> httpx2.Client:
     return web.client(
         base_url=f"{service.url}/apis/v2beta1",
         headers={"Authorization": f"Bearer {TOKEN}"},

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 with warnings.catch_warnings():
@@ -140,7 +140,7 @@ def test_a_failure_is_followed_and_told_though_the_service_is_killed(
         next(messages)
     # Killed while the step runs: it goes on, and is found again.
     teller.kill()
-    with pytest.raises(httpx.TransportError):
+    with pytest.raises(httpx2.TransportError):
         list(messages)
     before = len(follower.ids)
     assert follower.kinds[0] == "snapshot"

@@ -4,7 +4,7 @@ import contextlib
 import json
 import socket
 
-import httpx
+import httpx2
 import pytest
 from lightkube.core.exceptions import ApiError
 from lightkube.models.core_v1 import (
@@ -212,7 +212,7 @@ def test_nothing_answers_without_a_token(tinykube, header):
     import ssl
 
     trust = ssl.create_default_context(cafile=str(tinykube.data / "pki" / "ca.crt"))
-    with httpx.Client(base_url=server, verify=trust, headers=header) as http:
+    with httpx2.Client(base_url=server, verify=trust, headers=header) as http:
         assert http.get("/api/v1/secrets").status_code == 401
         assert http.get("/version").status_code == 200
 

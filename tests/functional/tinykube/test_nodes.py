@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from lightkube.codecs import from_dict
 from lightkube.core.exceptions import ApiError
@@ -250,7 +250,7 @@ def test_a_node_has_what_its_pods_name_and_nothing_else(tinykube, join):
     client.create(pod("p", "sleep 1000", "one", volumes=[{"name": "v", **source}]))
     tinykube.wait(lambda: phase(client, "p") == "Running")
     reached = connection.read(worker.files / "kubeconfig", worker.files / "test")
-    with httpx.Client(base_url=reached.server, verify=reached.tls(), trust_env=False) as node:
+    with httpx2.Client(base_url=reached.server, verify=reached.tls(), trust_env=False) as node:
         space = "/api/v1/namespaces/default"
         assert node.get(f"{space}/secrets/mine").status_code == 200
         assert node.get(f"{space}/secrets/others").status_code == 403

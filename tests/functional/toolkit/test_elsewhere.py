@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import sys
 
-import httpx
+import httpx2
 import pytest
 import yaml
 
@@ -41,7 +41,7 @@ class Other:
         context = ssl.create_default_context(cafile=str(self.folder / "pki" / "ca.crt"))
         token = (self.folder / "pki" / "admin.token").read_text().strip()
         headers = {"Authorization": f"Bearer {token}"}
-        with httpx.Client(trust_env=False, timeout=60, headers=headers, verify=context) as client:
+        with httpx2.Client(trust_env=False, timeout=60, headers=headers, verify=context) as client:
             found = client.request(method, f"https://127.0.0.1:{self.port}{path}", json=body)
         assert found.status_code < 300, found.text
         return found.json()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import yaml
 
 JSON = Any
@@ -37,7 +37,7 @@ class Server:
 
     name: str
     kubeconfig: Path
-    client: httpx.Client = field(init=False)
+    client: httpx2.Client = field(init=False)
 
     def __post_init__(self) -> None:
         config = yaml.safe_load(self.kubeconfig.read_text())
@@ -53,7 +53,7 @@ class Server:
             headers["Authorization"] = f"Bearer {user['token']}"
         elif "client-certificate" in user:
             context.load_cert_chain(user["client-certificate"], user["client-key"])
-        self.client = httpx.Client(
+        self.client = httpx2.Client(
             base_url=cluster["server"],
             verify=context,
             headers=headers,

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from toolkit_pipelines import events, outbox
@@ -39,7 +39,7 @@ SPEC = json.dumps(
 )
 
 
-class FakeMLflow(httpx.AsyncBaseTransport):
+class FakeMLflow(httpx2.AsyncBaseTransport):
     """MLflow's tracking API, in memory."""
 
     def __init__(self) -> None:
@@ -52,34 +52,34 @@ class FakeMLflow(httpx.AsyncBaseTransport):
         self.lose_answers = 0
         self.reject: set[str] = set()
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         await asyncio.sleep(0)
         if self.down:
-            raise httpx.ConnectError("refused")
+            raise httpx2.ConnectError("refused")
         path = request.url.path.removeprefix("/api/2.0/")
         self.calls.append(path)
         content = await request.aread()
         if path in self.reject:
             body = {"error_code": "INVALID_PARAMETER_VALUE", "message": "no"}
-            return httpx.Response(400, json=body)
+            return httpx2.Response(400, json=body)
         answer = self.answer(path, request, content)
         if self.lose_answers and request.method == "POST":
             self.lose_answers -= 1
-            raise httpx.ReadError("the answer was lost")
+            raise httpx2.ReadError("the answer was lost")
         return answer
 
-    def answer(self, path: str, request: httpx.Request, content: bytes) -> httpx.Response:
+    def answer(self, path: str, request: httpx2.Request, content: bytes) -> httpx2.Response:
         if path.startswith("mlflow-artifacts/artifacts/"):
             self.files[path.removeprefix("mlflow-artifacts/artifacts/")] = content
-            return httpx.Response(200, json={})
+            return httpx2.Response(200, json={})
         if request.method == "PATCH":
             model = self.models[path.removeprefix("mlflow/logged-models/")]
             model["status"] = json.loads(content)["status"]
-            return httpx.Response(200, json={"model": {"info": model}})
+            return httpx2.Response(200, json={"model": {"info": model}})
         body = json.loads(content) if content else dict(request.url.params)
         name = path.removeprefix("mlflow/").replace("/", "_").replace("-", "_")
         status, found = getattr(self, name)(body)
-        return httpx.Response(status, json=found)
+        return httpx2.Response(status, json=found)
 
     def experiments_get_by_name(self, body: dict[str, Any]) -> tuple[int, Any]:
         name = body["experiment_name"]

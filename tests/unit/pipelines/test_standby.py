@@ -7,7 +7,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
 
-import httpx
+import httpx2
 import pytest
 import uvicorn
 from starlette.applications import Starlette
@@ -84,12 +84,12 @@ def signals(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextlib.asynccontextmanager
-async def pair(leader: Leader) -> AsyncIterator[tuple[StandBy, httpx.AsyncClient]]:
+async def pair(leader: Leader) -> AsyncIterator[tuple[StandBy, httpx2.AsyncClient]]:
     standby = StandBy()
     app = standby.guarded(allowed_hosts=["127.0.0.1"], allowed_origins=["http://page.example"])
     async with serving(leader.app) as there, serving(app) as here:
         standby.tell(there, "stand-by: another service leads")
-        async with httpx.AsyncClient(base_url=here, trust_env=False, timeout=PATIENCE) as client:
+        async with httpx2.AsyncClient(base_url=here, trust_env=False, timeout=PATIENCE) as client:
             try:
                 yield standby, client
             finally:

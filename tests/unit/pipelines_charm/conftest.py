@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import httpx
 import httpx2
 import lightkube
 import pytest
@@ -79,9 +78,9 @@ class Cluster:
         return self.other("https://10.0.0.9:6443")
 
     def _answer(self, code):
-        request = httpx.Request("GET", "http://kubernetes")
+        request = httpx2.Request("GET", "http://kubernetes")
         status = {"code": code, "message": "no", "reason": "no"}
-        response = httpx.Response(code, json=status, request=request)
+        response = httpx2.Response(code, json=status, request=request)
         return ApiError(request=request, response=response)
 
     def _check(self):

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 
-import httpx
+import httpx2
 import pytest
 
 from tinykube import bootstrap, kinds, patch, pki
@@ -187,9 +187,9 @@ def admin(keys) -> str:
 
 
 @pytest.fixture
-async def http(app, admin) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app),
+async def http(app, admin) -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app),
         base_url="https://kube",
         headers={"Authorization": f"Bearer {admin}"},
     ) as client:

@@ -2,7 +2,7 @@ import asyncio
 import contextlib
 import json
 
-import httpx
+import httpx2
 import pytest
 
 from tinykube import api as serving
@@ -39,8 +39,8 @@ def every_path():
 )
 async def test_no_path_but_the_open_ones_answers_without_a_token(app, header):
     headers = {} if header is None else {"Authorization": header}
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="https://kube") as client:
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="https://kube") as client:
         for path in every_path():
             for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
                 answer = await client.request(method, path, headers=headers)
@@ -52,9 +52,9 @@ async def test_no_path_but_the_open_ones_answers_without_a_token(app, header):
 
 
 async def test_every_route_of_the_application_is_behind_the_gate(app):
-    transport = httpx.ASGITransport(app)
+    transport = httpx2.ASGITransport(app)
     routes = {route.path for route in app._app.routes}
-    async with httpx.AsyncClient(transport=transport, base_url="https://kube") as client:
+    async with httpx2.AsyncClient(transport=transport, base_url="https://kube") as client:
         for path in routes - serving.OPEN:
             filled = (
                 path.replace("{group}", "g").replace("{version}", "v").replace("{rest:path}", "r")
@@ -680,8 +680,8 @@ async def test_health(registry, hub, tokens, logs, http):
     assert (await http.get("/readyz")).text == "ok"
     context = Context(registry, hub, tokens, logs, "x", lambda: ["config: it is wrong"])
     ill = Api(context).app()
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(ill), base_url="https://kube"
+    async with httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(ill), base_url="https://kube"
     ) as client:
         answer = await client.get("/readyz")
         assert (answer.status_code, answer.text) == (500, "config: it is wrong\n")

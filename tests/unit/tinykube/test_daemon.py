@@ -2,7 +2,7 @@ import asyncio
 import socket
 import stat
 
-import httpx
+import httpx2
 import pytest
 
 from tinykube import config, daemon
@@ -52,7 +52,7 @@ def client(folder):
 
     found = yaml.safe_load(folder.kubeconfig.read_text())
     token = found["users"][0]["user"]["token"]
-    return httpx.AsyncClient(
+    return httpx2.AsyncClient(
         base_url=found["clusters"][0]["cluster"]["server"],
         verify=ssl.create_default_context(cafile=str(folder.keys / "ca.crt")),
         headers={"Authorization": f"Bearer {token}"},

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-import httpx
+import httpx2
 import pytest
 from lightkube import ApiError
 from lightkube.models.apps_v1 import StatefulSetSpec
@@ -30,9 +30,9 @@ def stateful_set(resources=None, manager="juju"):
 
 
 def api_error(code):
-    request = httpx.Request("GET", "http://kubernetes")
+    request = httpx2.Request("GET", "http://kubernetes")
     status = {"code": code, "message": "no", "reason": "no"}
-    return ApiError(request=request, response=httpx.Response(code, json=status, request=request))
+    return ApiError(request=request, response=httpx2.Response(code, json=status, request=request))
 
 
 def run(found, wanted):

@@ -1,6 +1,6 @@
 """Manifests: rendered, applied, and deleted once nothing asks for them."""
 
-import httpx
+import httpx2
 import jinja2
 import pytest
 from lightkube import ApiError
@@ -38,8 +38,8 @@ class Client:
     def _check(self, kind):
         code = self.refuse or (404 if kind in self.absent else 0)
         if code:
-            request = httpx.Request("GET", "http://kubernetes")
-            response = httpx.Response(code, json={"code": code}, request=request)
+            request = httpx2.Request("GET", "http://kubernetes")
+            response = httpx2.Response(code, json={"code": code}, request=request)
             raise ApiError(request=request, response=response)
 
     def apply(self, made, *, force):

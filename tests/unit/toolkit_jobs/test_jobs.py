@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from toolkit_jobs import (
@@ -29,7 +29,7 @@ SECRETS = "/api/v1/namespaces/ml/secrets"
 CLAIMS = "/api/v1/namespaces/ml/persistentvolumeclaims"
 
 
-class Stream(httpx.AsyncByteStream):
+class Stream(httpx2.AsyncByteStream):
     def __init__(self, queue: asyncio.Queue[Any]) -> None:
         self.queue = queue
 
@@ -43,18 +43,18 @@ class Stream(httpx.AsyncByteStream):
             yield json.dumps(item).encode() + b"\n"
 
 
-class Api(httpx.AsyncBaseTransport):
+class Api(httpx2.AsyncBaseTransport):
     """Pods in memory, with versions; watches get what a test puts."""
 
     def __init__(self) -> None:
         self.pods: dict[str, dict[str, Any]] = {}
         self.secrets: dict[str, dict[str, Any]] = {}
         self.version = 1
-        self.requests: list[httpx.Request] = []
+        self.requests: list[httpx2.Request] = []
         self.watches: list[asyncio.Queue[Any]] = []
-        self.fail: Callable[[httpx.Request], httpx.Response | None] = lambda request: None
+        self.fail: Callable[[httpx2.Request], httpx2.Response | None] = lambda request: None
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         await asyncio.sleep(0)
         self.requests.append(request)
         if (failed := self.fail(request)) is not None:
@@ -63,34 +63,34 @@ class Api(httpx.AsyncBaseTransport):
         if request.url.params.get("watch"):
             queue: asyncio.Queue[Any] = asyncio.Queue()
             self.watches.append(queue)
-            return httpx.Response(200, stream=Stream(queue))
+            return httpx2.Response(200, stream=Stream(queue))
         if request.method == "POST":
             body = json.loads(await request.aread())
             if body["kind"] == "Secret":
                 self.secrets[body["metadata"]["name"]] = body
-                return httpx.Response(201, json=body)
+                return httpx2.Response(201, json=body)
             return self.create(body)
         if request.url.path.startswith(SECRETS):
             found = self.secrets.pop(request.url.path.removeprefix(SECRETS).strip("/"), None)
-            return httpx.Response(200, json=found) if found else refusal(404, "NotFound", "none")
+            return httpx2.Response(200, json=found) if found else refusal(404, "NotFound", "none")
         if not name:
             items = list(self.pods.values())
             metadata = {"resourceVersion": str(self.version)}
-            return httpx.Response(200, json={"metadata": metadata, "items": items})
+            return httpx2.Response(200, json={"metadata": metadata, "items": items})
         if name not in self.pods:
             return refusal(404, "NotFound", f'pods "{name}" not found')
         if request.method == "DELETE":
-            return httpx.Response(200, json=self.pods.pop(name))
-        return httpx.Response(200, json=self.pods[name])
+            return httpx2.Response(200, json=self.pods.pop(name))
+        return httpx2.Response(200, json=self.pods[name])
 
-    def create(self, body: dict[str, Any]) -> httpx.Response:
+    def create(self, body: dict[str, Any]) -> httpx2.Response:
         name = body["metadata"]["name"]
         if name in self.pods:
             return refusal(409, "AlreadyExists", f'pods "{name}" already exists')
         self.version += 1
         body["metadata"]["resourceVersion"] = str(self.version)
         self.pods[name] = body
-        return httpx.Response(201, json=body)
+        return httpx2.Response(201, json=body)
 
     def event(self, kind: str, phase: str, name: str = "p") -> dict[str, Any]:
         self.version += 1
@@ -109,8 +109,8 @@ class Api(httpx.AsyncBaseTransport):
         )
 
 
-def refusal(code: int, reason: str, message: str) -> httpx.Response:
-    return httpx.Response(code, json={"reason": reason, "message": message, "code": code})
+def refusal(code: int, reason: str, message: str) -> httpx2.Response:
+    return httpx2.Response(code, json={"reason": reason, "message": message, "code": code})
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ async def test_a_secret_comes_and_goes_with_its_pod(api: Api) -> None:
     ("own", "labels"), [(False, {"run": "r"}), (True, {"run": "r", "app": "x"})]
 )
 async def test_a_claim_is_made(api: Api, jobs: Jobs, own: bool, labels: dict[str, str]) -> None:
-    api.fail = lambda request: httpx.Response(201, json={})
+    api.fail = lambda request: httpx2.Response(201, json={})
     metadata = {"labels": {"run": "r"}, "annotations": {"a": "b"}}
     await jobs.create_claim("c", {"accessModes": ["ReadWriteOnce"]}, metadata, own=own)
     (request,) = api.requests
@@ -185,12 +185,12 @@ async def test_a_claim_that_is_there_is_told(api: Api, jobs: Jobs) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        httpx.Response(200, json={}),
+        httpx2.Response(200, json={}),
         refusal(404, "NotFound", "none"),
         refusal(409, "Conflict", "the uid in the precondition is another"),
     ],
 )
-async def test_that_very_claim_is_deleted(api: Api, jobs: Jobs, answer: httpx.Response) -> None:
+async def test_that_very_claim_is_deleted(api: Api, jobs: Jobs, answer: httpx2.Response) -> None:
     api.fail = lambda request: answer
     await jobs.delete_claim("c", "uid-1")
     (request,) = api.requests
@@ -220,7 +220,7 @@ async def test_a_refusal_is_told(api: Api, jobs: Jobs) -> None:
 
 @pytest.mark.parametrize("code", [401, 429, 500, 503])
 async def test_what_may_pass_is_unavailable(api: Api, jobs: Jobs, code: int) -> None:
-    api.fail = lambda request: httpx.Response(code, text="not JSON")
+    api.fail = lambda request: httpx2.Response(code, text="not JSON")
     with pytest.raises(UnavailableError):
         await jobs.start(POD)
 
@@ -258,7 +258,7 @@ async def test_a_watch_that_ends_goes_on_where_it_was(api: Api, jobs: Jobs) -> N
         )
         await api.watches[0].put(None)
         await until(lambda: len(api.watches) == 2)
-        await api.watches[1].put(httpx.RemoteProtocolError("cut"))
+        await api.watches[1].put(httpx2.RemoteProtocolError("cut"))
         await until(lambda: len(api.watches) == 3)
     assert api.watch_versions() == ["1", "77", "77"]
     assert api.lists() == 1
@@ -281,11 +281,11 @@ async def test_an_expired_watch_lists_again_and_tells_what_went(api: Api, jobs: 
 async def test_an_api_that_goes_away_is_tried_until_it_is_back(api: Api, jobs: Jobs) -> None:
     failures = 3
 
-    def fail(request: httpx.Request) -> httpx.Response | None:
+    def fail(request: httpx2.Request) -> httpx2.Response | None:
         nonlocal failures
         if failures:
             failures -= 1
-            raise httpx.ConnectError("refused")
+            raise httpx2.ConnectError("refused")
         return None
 
     api.fail = fail
@@ -295,7 +295,7 @@ async def test_an_api_that_goes_away_is_tried_until_it_is_back(api: Api, jobs: J
 
 
 async def test_logs_are_streamed(api: Api, jobs: Jobs) -> None:
-    api.fail = lambda request: httpx.Response(200, stream=httpx.ByteStream(b"line\n" * 1000))
+    api.fail = lambda request: httpx2.Response(200, stream=httpx2.ByteStream(b"line\n" * 1000))
     chunks = [chunk async for chunk in jobs.logs("p", follow=True)]
     assert b"".join(chunks) == b"line\n" * 1000
     assert api.requests[-1].url.params["follow"] == "true"
@@ -319,12 +319,12 @@ async def test_devices_have_their_template_before_the_pod(api: Api, code: int) -
     jobs = Jobs(Connection("http://kube"), DEVICES, transport=api)
     sent: list[Any] = []
 
-    def answer(request: httpx.Request) -> httpx.Response | None:
+    def answer(request: httpx2.Request) -> httpx2.Response | None:
         if request.url.path != TEMPLATES:
             return None
         sent.append(json.loads(request.content))
         assert not api.pods
-        return httpx.Response(code, json={"reason": "AlreadyExists"} if code == 409 else {})
+        return httpx2.Response(code, json={"reason": "AlreadyExists"} if code == 409 else {})
 
     api.fail = answer
     await jobs.start(POD)
@@ -343,11 +343,11 @@ async def test_a_cluster_without_devices_says_so(api: Api) -> None:
 
 
 async def test_metadata_is_read_without_the_content(api: Api, jobs: Jobs) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         assert "as=PartialObjectMetadata" in request.headers["Accept"]
         if request.url.path.endswith("/gone"):
             return refusal(404, "NotFound", "no")
-        return httpx.Response(200, json={"metadata": {"labels": {"a": "b"}}})
+        return httpx2.Response(200, json={"metadata": {"labels": {"a": "b"}}})
 
     api.fail = answer
     assert await jobs.metadata("secrets", "s") == {"labels": {"a": "b"}}

@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from toolkit_jobs import Connection, Jobs, PodOptions, PodPhase, PodRequest, PodStatus
@@ -20,7 +20,7 @@ QUEUED = PodOptions("ml", {"app": "x"}, queue="ml-queue")
 PLAIN = PodOptions("ml", {"app": "x"})
 
 
-class Stream(httpx.AsyncByteStream):
+class Stream(httpx2.AsyncByteStream):
     def __init__(self, queue: asyncio.Queue[Any]) -> None:
         self.queue = queue
 
@@ -29,7 +29,7 @@ class Stream(httpx.AsyncByteStream):
             yield json.dumps(await self.queue.get()).encode() + b"\n"
 
 
-class Cluster(httpx.AsyncBaseTransport):
+class Cluster(httpx2.AsyncBaseTransport):
     """Pods, Jobs and Workloads in memory; what a test changes is told to the watches."""
 
     def __init__(self) -> None:
@@ -57,29 +57,29 @@ class Cluster(httpx.AsyncBaseTransport):
         for queue in self.watches.get(kind, []):
             queue.put_nowait({"type": change, "object": json.loads(json.dumps(item))})
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         await asyncio.sleep(0)
         path = request.url.path
         if path == "/apis/kueue.x-k8s.io":
             group = {"preferredVersion": {"groupVersion": "kueue.x-k8s.io/v1beta2"}}
-            return httpx.Response(200, json=group) if self.kueue else refusal(404)
+            return httpx2.Response(200, json=group) if self.kueue else refusal(404)
         kind, _, name = path.partition(NAMESPACE)[2].partition("/")
         name, _, verb = name.partition("/")
         if kind == "jobs" and self.refuse_jobs:
             return refusal(403)
         if verb == "log":
-            return httpx.Response(200, stream=httpx.ByteStream(f"log of {name}".encode()))
+            return httpx2.Response(200, stream=httpx2.ByteStream(f"log of {name}".encode()))
         if request.url.params.get("watch"):
             queue: asyncio.Queue[Any] = asyncio.Queue()
             self.watches[kind].append(queue)
-            return httpx.Response(200, stream=Stream(queue))
+            return httpx2.Response(200, stream=Stream(queue))
         if request.method == "POST":
             item = json.loads(await request.aread())
             if item["metadata"]["name"] in self.objects[kind]:
                 return refusal(409, "AlreadyExists")
             item["metadata"]["uid"] = f"uid-{item['metadata']['name']}"
             self.put(kind, item)
-            return httpx.Response(201, json=item)
+            return httpx2.Response(201, json=item)
         if not name:
             job = request.url.params.get("labelSelector", "").partition(f"{JOB_NAME}=")[2]
             items = [
@@ -88,14 +88,14 @@ class Cluster(httpx.AsyncBaseTransport):
                 if not job or item["metadata"]["labels"].get(JOB_NAME) == job
             ]
             metadata = {"resourceVersion": str(self.version)}
-            return httpx.Response(200, json={"metadata": metadata, "items": items})
+            return httpx2.Response(200, json={"metadata": metadata, "items": items})
         if name not in self.objects[kind]:
             return refusal(404, "NotFound")
         if request.method == "DELETE":
             self.deleted.append(f"{kind}/{name}?{request.url.query.decode()}")
             self.remove(kind, name)
-            return httpx.Response(200, json={})
-        return httpx.Response(200, json=self.objects[kind][name])
+            return httpx2.Response(200, json={})
+        return httpx2.Response(200, json=self.objects[kind][name])
 
     def admit(self, name: str = "p") -> None:
         job = self.objects["jobs"][name]
@@ -110,8 +110,8 @@ class Cluster(httpx.AsyncBaseTransport):
         )
 
 
-def refusal(code: int, reason: str = "") -> httpx.Response:
-    return httpx.Response(code, json={"reason": reason, "message": "no", "code": code})
+def refusal(code: int, reason: str = "") -> httpx2.Response:
+    return httpx2.Response(code, json={"reason": reason, "message": "no", "code": code})
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -1,6 +1,6 @@
 """MLflow's REST API, as far as runs are recorded in it (2.0, with what MLflow 3 added: models).
 
-httpx and JSON: MLflow's own client would bring a hundred times the code. Every call here may be
+httpx2 and JSON: MLflow's own client would bring a hundred times the code. Every call here may be
 made again after its answer was lost.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
-import httpx
+import httpx2
 
 from .delivery import UnreachableError
 
@@ -80,10 +80,10 @@ class MLflow:
         self,
         url: str,
         token: Callable[[], str] = lambda: "",
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self._token = token
-        self._http = httpx.AsyncClient(
+        self._http = httpx2.AsyncClient(
             base_url=url.rstrip("/"), timeout=30.0, trust_env=False, transport=transport
         )
 
@@ -279,7 +279,7 @@ class MLflow:
             token = self._token()
             headers = {"Authorization": f"Bearer {token}"} if token else {}
             response = await self._http.request(method, path, headers=headers, **options)
-        except (httpx.TransportError, OSError) as error:
+        except (httpx2.TransportError, OSError) as error:
             raise UnreachableError(f"MLflow at {self._http.base_url}: {error!r}") from error
         try:
             body = response.json()

@@ -13,7 +13,7 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-import httpx
+import httpx2
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -62,10 +62,10 @@ class StandBy:
     def __init__(self) -> None:
         self.leader = ""
         self.why = STARTING
-        self._transport = httpx.AsyncHTTPTransport(
+        self._transport = httpx2.AsyncHTTPTransport(
             trust_env=False,
             socket_options=_SOCKET,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=10),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=10),
         )
 
     def tell(self, name: str, why: str) -> None:
@@ -100,7 +100,7 @@ class StandBy:
             answer = await self._transport.handle_async_request(self._request(request))
         except ClientDisconnect:
             return
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             log.warning("%s does not answer: %s", self.leader, error or type(error).__name__)
             await _unavailable(f"the service that leads does not answer: {self.why}")(
                 scope, receive, send
@@ -114,7 +114,7 @@ class StandBy:
         ]
         await reply(scope, receive, send)
 
-    def _request(self, request: Request) -> httpx.Request:
+    def _request(self, request: Request) -> httpx2.Request:
         scope = request.scope
         path = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
         dropped = _OF_A_HOP | _JUDGED
@@ -122,9 +122,9 @@ class StandBy:
         headers += [(b"authorization", value) for value in scope[_AUTHORIZATION]]
         headers.append((_MARK, b"1"))
         bodied = {"content-length", "transfer-encoding"}.intersection(request.headers)
-        return httpx.Request(
+        return httpx2.Request(
             scope["method"],
-            httpx.URL(self.leader).copy_with(raw_path=path),
+            httpx2.URL(self.leader).copy_with(raw_path=path),
             headers=headers,
             content=request.stream() if bodied else None,
             extensions={"timeout": dict(_TIMEOUT)},
@@ -150,7 +150,7 @@ class _Anyone:
         return "forwarded"
 
 
-async def _chunks(answer: httpx.Response) -> AsyncIterator[bytes]:
+async def _chunks(answer: httpx2.Response) -> AsyncIterator[bytes]:
     try:
         async for chunk in answer.aiter_raw():
             yield chunk

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 
 from . import events, timestamps
 from .delivery import Delivery, UnreachableError
@@ -82,8 +82,8 @@ def endpoint(url_file: Path, key_file: Path | None = None) -> Endpoint:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname)
-        usable = usable and parts.port != 0 and bool(httpx.URL(url).host)
-    except (ValueError, httpx.InvalidURL):
+        usable = usable and parts.port != 0 and bool(httpx2.URL(url).host)
+    except (ValueError, httpx2.InvalidURL):
         usable = False
     if not usable or not url.isascii() or " " in url or len(url) > _MAX_URL:
         raise WebhookError(
@@ -159,7 +159,7 @@ class Webhook(Delivery):
         self._timeout = timeout
         self._clock = clock
         # A redirect would send what is told, and the key's signature, to who knows where.
-        self._http = httpx.AsyncClient(timeout=timeout, trust_env=False, follow_redirects=False)
+        self._http = httpx2.AsyncClient(timeout=timeout, trust_env=False, follow_redirects=False)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -205,7 +205,7 @@ class Webhook(Delivery):
             raise UnreachableError(
                 f"{self._to.shown} does not answer within {self._timeout:g} s"
             ) from error
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise UnreachableError(
                 f"{self._to.shown} does not answer: {error or type(error).__name__}"
             ) from error

@@ -87,17 +87,17 @@ class Kubelets:
         # Only here: a control plane of one node needs none of it.
         import ssl
 
-        import httpx
+        import httpx2
 
         authority, certificate, key = self._files
         context = ssl.create_default_context(cafile=str(authority))
         context.load_cert_chain(certificate, key)
         path = f"/containerLogs/{objects.namespace(pod)}/{objects.name(pod)}/{container}"
         url = f"{self._address(node)}{path}"
-        timeout = httpx.Timeout(_SECONDS, read=None)
+        timeout = httpx2.Timeout(_SECONDS, read=None)
         try:
             async with (
-                httpx.AsyncClient(verify=context, trust_env=False, timeout=timeout) as client,
+                httpx2.AsyncClient(verify=context, trust_env=False, timeout=timeout) as client,
                 client.stream("GET", url, params=_query(options)) as answer,
             ):
                 if answer.status_code != 200:
@@ -106,7 +106,7 @@ class Kubelets:
                 yield b""
                 async for chunk in answer.aiter_bytes():
                     yield chunk
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise LogsError(
                 f"node {node} does not answer at {url}: {type(error).__name__}: {error}"
             ) from error

@@ -147,7 +147,7 @@ def _run(parsed: argparse.Namespace) -> int:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    for name in ("uvicorn.error", "httpx"):
+    for name in ("uvicorn.error", "httpx2"):
         logging.getLogger(name).setLevel(logging.WARNING)
     name = parsed.name or node_name()
     folder = parsed.data or Folder.default().root / "nodes" / name

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import httpx
+import httpx2
 
 from toolkit_cli.deployment import Deployment, Endpoint
 from toolkit_cli.errors import ToolkitError
@@ -177,41 +177,41 @@ def _checked(
     )
 
 
-def _check_signature(mlflow: httpx.Client, version: dict[str, Any]) -> None:
+def _check_signature(mlflow: httpx2.Client, version: dict[str, Any]) -> None:
     """The model's description in the artifact store names its inputs."""
     model_id = str(version.get("source", "")).rpartition("/")[2]
     logged = _get(mlflow, f"/api/2.0/mlflow/logged-models/{model_id}")["model"]["info"]
     root = logged["artifact_uri"].removeprefix("mlflow-artifacts:").lstrip("/")
     answer = mlflow.get(f"/api/2.0/mlflow-artifacts/artifacts/{root}/MLmodel")
-    if answer.status_code != httpx.codes.OK or "signature:" not in answer.text:
+    if answer.status_code != httpx2.codes.OK or "signature:" not in answer.text:
         raise ToolkitError(
             f"model {version['name']} version {version['version']} has no signature"
         )
 
 
-def _report(service: httpx.Client, run_id: str, tasks: list[Any]) -> str:
+def _report(service: httpx2.Client, run_id: str, tasks: list[Any]) -> str:
     """The address of the report; it is downloaded once to see that it is one."""
     for task in tasks:
         if "page" in (task.outputs or {}):
             path = f"/apis/v2beta1/runs/{run_id}/nodes/{task.task_id}/artifacts/page:read"
             answer = service.get(path)
-            if answer.status_code == httpx.codes.OK and answer.content:
+            if answer.status_code == httpx2.codes.OK and answer.content:
                 return str(answer.url)
             raise ToolkitError(f"the report cannot be read: {answer.status_code} {path}")
     raise ToolkitError(f"run {run_id} has no report")
 
 
-def _session(endpoint: Endpoint) -> httpx.Client:
+def _session(endpoint: Endpoint) -> httpx2.Client:
     token = Path(endpoint.token_file).read_text().strip()
-    return httpx.Client(
+    return httpx2.Client(
         base_url=endpoint.url, headers={"Authorization": f"Bearer {token}"}, timeout=30,
         trust_env=False,
     )  # fmt: skip
 
 
-def _get(session: httpx.Client, path: str, **query: Any) -> dict[str, Any]:
+def _get(session: httpx2.Client, path: str, **query: Any) -> dict[str, Any]:
     answer = session.get(path, params=query)
-    if answer.status_code != httpx.codes.OK:
+    if answer.status_code != httpx2.codes.OK:
         raise ToolkitError(f"{path} answered {answer.status_code}: {answer.text[:300]}")
     found: dict[str, Any] = json.loads(answer.text)
     return found

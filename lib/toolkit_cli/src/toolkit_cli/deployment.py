@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import yaml
 
 from toolkit_cli import builds, doctor, elsewhere, shutdown, tokens
@@ -433,8 +433,8 @@ def _idle(status: dict[str, Any]) -> bool:
 def _answers(url: str) -> bool:
     """Whether an HTTP server answers there, be it that we need a token."""
     try:
-        httpx.get(url, timeout=5, trust_env=False)
-    except httpx.TransportError:
+        httpx2.get(url, timeout=5, trust_env=False)
+    except httpx2.TransportError:
         return False
     return True
 
@@ -444,5 +444,5 @@ def _accepts(url: str, token_file: Path) -> bool:
     if not token_file.exists():
         return False
     headers = {"Authorization": f"Bearer {token_file.read_text().strip()}"}
-    answer = httpx.get(url, headers=headers, timeout=30, trust_env=False)
-    return answer.status_code != httpx.codes.UNAUTHORIZED
+    answer = httpx2.get(url, headers=headers, timeout=30, trust_env=False)
+    return answer.status_code != httpx2.codes.UNAUTHORIZED

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import yaml
 
 from toolkit_cli import tokens
@@ -117,7 +117,7 @@ def forget() -> Iterator[tuple[str, str]]:
         try:
             connection = Connection.from_kubeconfig(file)
             yield connection.url, f"{_clean(connection)} objects deleted"
-        except (ConnectionFileError, httpx.HTTPError) as error:
+        except (ConnectionFileError, httpx2.HTTPError) as error:
             # It may be away for good: that must not keep anyone from ending what is here.
             labels = " and of ".join(_SELECTORS)
             yield str(file), f"not cleaned up ({error}): pods and secrets of {labels} may be left"
@@ -125,7 +125,7 @@ def forget() -> Iterator[tuple[str, str]]:
 
 def _clean(connection: Connection) -> int:
     count = 0
-    with httpx.Client(
+    with httpx2.Client(
         base_url=connection.url,
         verify=connection.tls(),
         headers=connection.headers(),

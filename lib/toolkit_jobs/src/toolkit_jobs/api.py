@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import httpx
+import httpx2
 
 from .connection import Connection
 from .errors import JobsError, RefusedError, UnavailableError
@@ -34,15 +34,15 @@ class Api:
     """
 
     def __init__(
-        self, connection: Connection, transport: httpx.AsyncBaseTransport | None = None
+        self, connection: Connection, transport: httpx2.AsyncBaseTransport | None = None
     ) -> None:
         """`transport` takes the network's place in tests."""
         self._connection = connection
-        self._http = httpx.AsyncClient(
+        self._http = httpx2.AsyncClient(
             base_url=connection.url,
             verify=connection.tls(),
-            timeout=httpx.Timeout(30.0, connect=5.0),
-            limits=httpx.Limits(max_connections=64, max_keepalive_connections=16),
+            timeout=httpx2.Timeout(30.0, connect=5.0),
+            limits=httpx2.Limits(max_connections=64, max_keepalive_connections=16),
             trust_env=False,
             transport=transport,
         )
@@ -66,7 +66,7 @@ class Api:
             response = await self._http.request(
                 method, path, params=query, json=body, headers=whole
             )
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             raise UnavailableError(
                 f"the Kubernetes API at {self._connection.url}: {error!r}"
             ) from error
@@ -105,7 +105,7 @@ class Api:
         self, path: str, query: Mapping[str, str], *, endless: bool
     ) -> AsyncIterator[bytes]:
         """GET, in chunks; with `endless` however long the next one takes."""
-        timeout = httpx.Timeout(30.0, connect=5.0, read=None if endless else 30.0)
+        timeout = httpx2.Timeout(30.0, connect=5.0, read=None if endless else 30.0)
         try:
             async with self._http.stream(
                 "GET", path, params=query, headers=self._connection.headers(), timeout=timeout
@@ -115,7 +115,7 @@ class Api:
                     raise self._error(response)
                 async for chunk in response.aiter_raw(64 * 1024):
                     yield chunk
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             raise UnavailableError(f"{path}: {error!r}") from error
 
     async def events(self, path: str, selector: str, version: str) -> AsyncIterator[Any]:
@@ -131,7 +131,7 @@ class Api:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(_WATCH_SECONDS),
         }
-        timeout = httpx.Timeout(30.0, connect=5.0, read=_WATCH_SECONDS + 30.0)
+        timeout = httpx2.Timeout(30.0, connect=5.0, read=_WATCH_SECONDS + 30.0)
         try:
             async with self._http.stream(
                 "GET", path, params=query, headers=self._connection.headers(), timeout=timeout
@@ -144,13 +144,13 @@ class Api:
                 async for line in response.aiter_lines():
                     if line:
                         yield json.loads(line)
-        except httpx.RemoteProtocolError:
+        except httpx2.RemoteProtocolError:
             # The server went away in the middle of an answer: go on from the last change.
             return
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             raise UnavailableError(f"the watch on {path}: {error!r}") from error
 
-    def _error(self, response: httpx.Response) -> JobsError:
+    def _error(self, response: httpx2.Response) -> JobsError:
         try:
             body = response.json()
         except ValueError:

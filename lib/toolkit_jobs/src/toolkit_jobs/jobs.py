@@ -11,7 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, Self, TypeAlias
 
-import httpx
+import httpx2
 
 from . import queue, status
 from .api import Api, Watch
@@ -45,7 +45,7 @@ class Jobs:
         self,
         connection: Connection,
         options: PodOptions,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         """`transport` takes the network's place in tests."""
         self._options = options

@@ -1,4 +1,4 @@
-import httpx
+import httpx2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -47,8 +47,8 @@ def ask():
             await guard(scope, receive, reply)
 
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="https://n"
+        async with httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app), base_url="https://n"
         ) as client:
             for _ in range(times):
                 answer = await client.get(path, headers=headers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-import httpx
+import httpx2
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
@@ -22,7 +22,7 @@ async def client(app, keys, admin):
     connection = Connection("https://kube", keys.authority.read_text(), token=admin)
     made = RemoteClient(connection, "test")
     await made._http.aclose()
-    made._http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://kube")
+    made._http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="https://kube")
     yield made
     await made.close()
 
@@ -142,8 +142,8 @@ async def followed(keys):
         plane = Breaking(*watches)
         client = RemoteClient(Connection("https://kube", keys.authority.read_text()), "test")
         await client._http.aclose()
-        client._http = httpx.AsyncClient(
-            transport=httpx.ASGITransport(plane.app), base_url="https://kube"
+        client._http = httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(plane.app), base_url="https://kube"
         )
         seen = [
             (e.type, e.pod.get("metadata", {}).get("name")) async for e in client.watch_pods("n")
@@ -180,7 +180,7 @@ async def test_an_answer_that_is_no_json_is_tried_again(keys):
     client = RemoteClient(Connection("https://kube", keys.authority.read_text()), "test")
     await client._http.aclose()
     app = Starlette(routes=[Route("/{rest:path}", garbage)])
-    client._http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://kube")
+    client._http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="https://kube")
     with pytest.raises(OSError, match="is not JSON"):
         await client.get("Secret", "default", "x")
     await client.close()

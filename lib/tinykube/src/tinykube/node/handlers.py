@@ -172,7 +172,7 @@ async def fetch(place: str, headers: Sequence[Mapping[str, str]], seconds: float
     Certificates are not checked, as a kubelet has it.
     """
     # A node whose pods have no such probes does without it.
-    import httpx
+    import httpx2
 
     asked = [(item["name"], item["value"]) for item in headers]
     names = {name.lower() for name, _ in asked}
@@ -182,7 +182,9 @@ async def fetch(place: str, headers: Sequence[Mapping[str, str]], seconds: float
     host = urlsplit(place).hostname
     try:
         async with asyncio.timeout(seconds):
-            async with httpx.AsyncClient(verify=False, trust_env=False, timeout=seconds) as client:  # noqa: S501
+            async with httpx2.AsyncClient(
+                verify=False, trust_env=False, timeout=seconds
+            ) as client:
                 for _ in range(_REDIRECTS):
                     async with client.stream("GET", place, headers=asked) as answer:
                         onward = answer.next_request
@@ -190,15 +192,15 @@ async def fetch(place: str, headers: Sequence[Mapping[str, str]], seconds: float
                         return answer.status_code
                     place = str(onward.url)
                 return f'Get "{place}": stopped after {_REDIRECTS} redirects'
-    except (TimeoutError, httpx.TimeoutException):
+    except (TimeoutError, httpx2.TimeoutException):
         return (
             f'Get "{place}": context deadline exceeded (Client.Timeout exceeded while awaiting'
             " headers)"
         )
-    except httpx.ConnectError as error:
+    except httpx2.ConnectError as error:
         parts = urlsplit(place)
         return f'Get "{place}": dial tcp {parts.hostname}:{parts.port}: connect: {_words(error)}'
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
         return f'Get "{place}": {error or type(error).__name__}'
 
 
@@ -214,14 +216,14 @@ def _words(error: Exception) -> str:
 
 async def _grpc(action: Mapping[str, Any], address: str, seconds: float) -> Outcome:
     """Ask `grpc.health.v1.Health/Check`: one message each way over plain HTTP/2."""
-    import httpx
+    import httpx2
 
     place = f"http://{address}:{action['port']}/grpc.health.v1.Health/Check"
     name = str(action.get("service") or "").encode()
     question = b"\x0a" + _varint(len(name)) + name if name else b""
     try:
         async with asyncio.timeout(seconds):
-            async with httpx.AsyncClient(
+            async with httpx2.AsyncClient(
                 http1=False,
                 http2=True,
                 trust_env=False,
@@ -238,12 +240,12 @@ async def _grpc(action: Mapping[str, Any], address: str, seconds: float) -> Outc
                         "user-agent": _AGENT,
                     },
                 )
-    except (TimeoutError, httpx.TimeoutException):
+    except (TimeoutError, httpx2.TimeoutException):
         return _bad(
             f'timeout: failed to connect service "{address}:{action["port"]}" within {seconds:g}s:'
             " context deadline exceeded"
         )
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         return _bad(
             f'error: failed to connect service "{address}:{action["port"]}": {_words(error)}'
         )

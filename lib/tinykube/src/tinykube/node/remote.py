@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import httpx
+import httpx2
 
 from tinykube import objects
 from tinykube.node import registration
@@ -76,14 +76,14 @@ class RemoteClient:
     def __init__(self, connection: Connection, agent: str) -> None:
         self._connection = connection
         self._endpoint = Endpoint(connection.host, connection.port, connection.authority)
-        self._http = httpx.AsyncClient(
+        self._http = httpx2.AsyncClient(
             base_url=connection.server,
             verify=connection.tls(),
             headers={"User-Agent": agent},
             timeout=_SECONDS,
             # A proxy of the environment is for the internet, not for a cluster's own traffic.
             trust_env=False,
-            limits=httpx.Limits(max_connections=64, max_keepalive_connections=16),
+            limits=httpx2.Limits(max_connections=64, max_keepalive_connections=16),
         )
         self._events: OrderedDict[str, _Told] = OrderedDict()
 
@@ -165,7 +165,7 @@ class RemoteClient:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(_WATCH_SECONDS),
         }
-        timeout = httpx.Timeout(_SECONDS, read=_WATCH_SILENCE)
+        timeout = httpx2.Timeout(_SECONDS, read=_WATCH_SILENCE)
         try:
             async with self._http.stream(
                 "GET",
@@ -182,7 +182,7 @@ class RemoteClient:
                     if event["type"] == "ERROR":
                         raise _fault(event["object"])
                     yield event
-        except (httpx.HTTPError, httpx.StreamError, ValueError) as error:
+        except (httpx2.HTTPError, httpx2.StreamError, ValueError) as error:
             raise OSError(f"{type(error).__name__}: {error}") from error
         except RefusedError as error:
             raise (_ExpiredError(str(error)) if error.code == 410 else error) from None
@@ -330,7 +330,7 @@ class RemoteClient:
                 content=None if body is None else objects.dump(body).encode(),
                 headers={"Content-Type": form, **self._connection.headers()},
             )
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise OSError(f"{method} {path}: {type(error).__name__}: {error}") from error
         if answer.status_code == 404:
             raise NotFoundError(_refusal(answer).message)
@@ -345,7 +345,7 @@ class RemoteClient:
         return found
 
 
-def _refusal(answer: httpx.Response) -> RefusedError:
+def _refusal(answer: httpx2.Response) -> RefusedError:
     try:
         message = str(answer.json()["message"])
     except (ValueError, KeyError, TypeError):

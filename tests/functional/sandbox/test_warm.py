@@ -125,6 +125,25 @@ def test_the_state_of_a_module(
         ("print('no newline', end='')", 0),
         ("open('/tmp/x', 'w').write('kept'); f = open('/app/out', 'w'); f.write('kept')", 0),
         ("import atexit; atexit.register(print, 'bye')", 0),
+        (
+            "import atexit\nclass A:\n def __call__(self): 1 / 0\n def __repr__(self): return 'A'\n"
+            "atexit.register(A())",
+            0,
+        ),
+        ("import ctypes; ctypes.CDLL(None).printf(b'of C')", 0),
+        ("class A:\n def __del__(self): print(1)\na, _b, c = A(), [A()], {}\nc[0] = c, A()", 0),
+        ("import wave\nclass A:\n def __del__(self): print('gone')\nwave.mine = A()", 0),
+        ("import weakref\nclass A: pass\na = A(); weakref.finalize(a, print, 'gone')", 0),
+        (
+            "import threading, time\ndef work():\n while True: time.sleep(0.001)\n"
+            "class A:\n def __del__(self): print('gone')\na = A()\n"
+            "threading.Thread(target=work, daemon=True).start()",
+            0,
+        ),
+        ("raise SystemExit(-1)", 255),
+        ("raise SystemExit(2 ** 70)", 255),
+        ("import sys; sys.stdout.close(); sys.stderr = None", 0),
+        ("import os, sys; print('lost'); os.close(1); os.open('/dev/full', os.O_WRONLY)", 120),
         ("import threading; threading.Timer(0.05, print, ['late']).start()", 0),
         ("import sys; sys.excepthook = lambda *a: print('hook'); 1/0", 1),
         ("import os\nif os.fork() == 0: os._exit(3)\nprint(os.wait()[1])", 0),
@@ -140,6 +159,30 @@ def test_ends(runner: Runner, warm_image: Image, tmp_path: Path, text: str, code
     )
 
     assert result[0] == code, result
+
+
+@pytest.mark.parametrize("kind", ["w", "wb"])
+def test_what_was_written_to_a_file_that_is_still_open_is_kept(
+    runner: Runner, warm_image: Image, tmp_path: Path, kind: str
+) -> None:
+    text = "'kept'" if kind == "w" else "b'kept'"
+    code = f"""\
+        import builtins, sys
+        for name in "abc":
+            file = open(f"/out/{{name}}", "{kind}")
+            file.write({text})
+            if name == "b":
+                sys.kept = file  # In a module that was there before.
+            elif name == "c":
+                builtins.own = [file]
+                builtins.own.append(builtins.own)
+    """
+    out = tmp_path / "out"
+    out.mkdir()
+    mounts = (script(tmp_path, "x.py", code), Mount(out, "/out"))
+    container = runner.start("python", "/app/x.py", image=warm_image, mounts=mounts)
+    assert finish(container).code == 0, runner.output(container)
+    assert {path.name: path.read_text() for path in out.iterdir()} == dict.fromkeys("abc", "kept")
 
 
 def test_multiprocessing_by_spawn(runner: Runner, warm_image: Image, tmp_path: Path) -> None:

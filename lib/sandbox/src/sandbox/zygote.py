@@ -7,12 +7,13 @@ runs the same script in there, and nothing of one is left when the next begins.
 
 It uses the standard library alone, of Python 3.8 or later, and knows nothing of the rest of this
 package. A fork returns from the function that serves to the end of this file, runs the command,
-and ends as an interpreter of its own would have ended.
+and ends as an interpreter of its own would have ended, but that it is not taken apart (`_end`).
 """
 
 from __future__ import annotations
 
 import array
+import atexit
 import builtins
 import contextlib
 import ctypes
@@ -28,6 +29,7 @@ import runpy
 import signal
 import socket
 import sys
+import threading
 import time
 import types
 from typing import Any, NoReturn
@@ -326,6 +328,69 @@ def _report(error: BaseException) -> NoReturn:
     sys.exit(130 if isinstance(error, KeyboardInterrupt) else 1)
 
 
+def _status(value: object) -> int:
+    """The exit code of a SystemExit with this value, as Python has it."""
+    if value is None:
+        return 0
+    if isinstance(value, int):
+        return value & 0xFF if -(2**63) <= value < 2**63 else 0xFF
+    with contextlib.suppress(Exception):
+        sys.stderr.write(f"{value}\n")
+    return 1
+
+
+def _end(code: int, loaded: set[str]) -> NoReturn:
+    """End this process as its interpreter would, and leave alone what came with the fork.
+
+    To free each object of the modules that were loaded before would copy every page that holds
+    one: it costs more than a short command.
+
+    Args:
+        code: the exit code.
+        loaded: the names of those modules.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    if threading.active_count() > 1 or not _flush():
+        # Only the interpreter's own end stops daemons before their modules go, and only it tells
+        # of streams that cannot be written.
+        sys.exit(code)
+    for name, module in reversed(list(sys.modules.items())):
+        if isinstance(module, types.ModuleType) and (name not in loaded or name == "__main__"):
+            _clear(module)
+    gc.collect()
+    for thing in gc.get_objects():
+        # Files that are still open: what was written to them is written out.
+        if isinstance(thing, (io.TextIOWrapper, io.BufferedIOBase)):
+            with contextlib.suppress(Exception):
+                thing.flush()
+    if not _flush():
+        sys.exit(code)
+    # What is to be done at the end of a C program is done, with no other thread at work in Python.
+    ctypes.PyDLL(None).exit(code)
+    raise AssertionError  # It does not return.
+
+
+def _flush() -> bool:
+    """Write the standard streams out; False if that fails."""
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:
+                stream.flush()
+    except Exception:  # noqa: BLE001 - the interpreter's own end meets it again, and tells
+        return False
+    return True
+
+
+def _clear(module: types.ModuleType) -> None:
+    """Let go of what a module holds, those with an underscore first, as at Python's own end."""
+    for private in (True, False):
+        for name in list(module.__dict__):
+            hidden = name.startswith("_") and not name.startswith("__")
+            if hidden == private and name != "__builtins__":
+                module.__dict__[name] = None
+
+
 def _preload(modules: list[str]) -> str:
     """Import the modules; what went wrong, or nothing."""
     for name in modules:
@@ -370,10 +435,18 @@ def _main() -> None:
     gc.collect()
     gc.freeze()
     connection.send(b"ready")
+    loaded = set(sys.modules)
     if inside:
-        _run(_serve_here(connection, setup["environment"], sys.argv[2]))
+        request = _serve_here(connection, setup["environment"], sys.argv[2])
     else:
-        _run(_serve_containers(connection, setup["idle"], enclose))
+        request = _serve_containers(connection, setup["idle"], enclose)
+    try:
+        _run(request)
+    except SystemExit as stop:
+        code = _status(stop.code)
+    else:
+        code = 0
+    _end(code, loaded)
 
 
 if __name__ == "__main__":

@@ -54,9 +54,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # All is written. To take apart an interpreter that was forked warm would copy the pages that
-    # it shares, and cost a third of a step that does nothing.
-    os._exit(code)
+    sys.exit(main())

@@ -126,7 +126,7 @@ def test_the_state_of_a_module(
         ("open('/tmp/x', 'w').write('kept'); f = open('/app/out', 'w'); f.write('kept')", 0),
         ("import atexit; atexit.register(print, 'bye')", 0),
         (
-            "import atexit\nclass A:\n def __call__(self): 1 / 0\n def __repr__(self): return 'A'\n"
+            "import atexit\nclass A:\n def __call__(self): 1 / 0\n def __repr__(s): return 'A'\n"
             "atexit.register(A())",
             0,
         ),

@@ -294,6 +294,27 @@ def test_an_environment_is_on_the_paths_of_what_a_component_starts(
     assert attempt.result["parameters"] == {"Output": "told"}
 
 
+LAST_WORDS = """
+def told() -> str:
+    import atexit
+    import ctypes
+    import threading
+
+    atexit.register(print, "at exit")
+    threading.Timer(0.05, print, ["of a thread"]).start()
+    ctypes.CDLL(None).printf(b"of C\\n")
+    return "told"
+"""
+
+
+def test_nothing_that_a_component_says_is_lost(attempt: Attempt) -> None:
+    attempt.outputs(Output="STRING")
+    words = ("--executor_input", "{{$}}", "--function_to_execute", "told")
+    code, output = attempt.run("sh", "-ec", CALL, LAST_WORDS, *words)
+    assert code == 0, output
+    assert output.endswith("\nof a thread\nat exit\nof C\n")
+
+
 def test_orphans_do_not_confuse_it(attempt: Attempt) -> None:
     began = time.monotonic()
     code, _ = attempt.run("sh", "-c", "(sleep 0.1 &) ; exit 4")

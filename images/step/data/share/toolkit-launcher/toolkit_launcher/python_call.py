@@ -151,11 +151,20 @@ def _exit_code(value: Any) -> int:
 
 
 def _end(code: int) -> None:
-    # What the interpreter does at its end, without unwinding the frames that led here.
+    """What the interpreter does at its end, without unwinding the frames that led here.
+
+    Libraries write through C's own buffers, and have C's `exit` call them: so it is called too.
+    """
     try:
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
+        try:
+            import ctypes
+        except ImportError:
+            return
+        # No other thread is at work in Python meanwhile.
+        ctypes.PyDLL(None).exit(code)
     finally:
         os._exit(code)

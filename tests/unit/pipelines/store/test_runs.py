@@ -23,7 +23,7 @@ from toolkit_pipelines.events import (
     Values,
 )
 from toolkit_pipelines.filters import Field, Kind
-from toolkit_pipelines.store import Store, runs, tables
+from toolkit_pipelines.store import Store, reading, tables
 from toolkit_pipelines.store.interface import (
     AlreadyExistsError,
     ConflictError,
@@ -108,14 +108,14 @@ def test_a_whole_run_is_of_one_moment(
 ) -> None:
     run = new_run()
     store.runs.append(run.run_id, [started(run)], 1)
-    read = runs._events
+    read = reading.events_of
 
     def meanwhile(*arguments: Any) -> Any:
         monkeypatch.undo()
         store.runs.append(run.run_id, [succeeded(run), ended(run)], 2)
         return read(*arguments)
 
-    monkeypatch.setattr(runs, "_events", meanwhile)
+    monkeypatch.setattr(reading, "events_of", meanwhile)
     found = store.runs.whole(run.run_id)
     assert found.run.phase is RunPhase.RUNNING
     assert [event.sequence for event in found.events] == [1, 2]

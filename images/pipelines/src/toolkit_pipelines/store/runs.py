@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Row, delete, insert, or_, select, update
+from sqlalchemy import delete, insert, or_, select, update
 
-from .. import naming
 from ..events import (
     Event,
     RunCreated,
-    RunPhase,
     RunRetried,
     RunStatus,
-    TaskCached,
-    TaskFailed,
     TaskSucceeded,
-    Values,
     advance,
-    decode,
     encode,
 )
 from ..paging import Position, Query
-from ..runstate import fold
-from . import catalog, queries, tables
+from . import catalog, derived, queries, reading, tables
 from .database import Database, insert_new
 from .interface import (
-    AlreadyExistsError,
     ArtifactRecord,
     ConflictError,
     Execution,
@@ -44,11 +35,6 @@ from .interface import (
     Storage,
 )
 from .listeners import Listeners
-
-_RETIRED = 0
-"""The sequence of the entry in the cache's table that says that a run is about to be deleted."""
-_BATCH = 1000
-"""Values of one query, well below what a database takes."""
 
 
 def record_nothing(events: Sequence[Event]) -> Sequence[OutboxRecord]:
@@ -96,7 +82,7 @@ class Runs:
         """
         with self._database.write() as connection:
             if request is not None:
-                known = _requested(connection, *request)
+                known = reading.requested(connection, *request)
                 if known is not None:
                     return known
             kept = self.insert(connection, run, created, body, request=request)
@@ -131,7 +117,7 @@ class Runs:
             .where(experiments.c.experiment_id == experiment.experiment_id)
             .values(last_run_created=run.created)
         )
-        return _run_of(connection, run.run_id)
+        return reading.run_of(connection, run.run_id)
 
     def announce(self, run_id: str) -> None:
         """Tell the subscribers of a run that `insert` added, once that is committed."""
@@ -155,7 +141,7 @@ class Runs:
         events: Sequence[Event],
         expected_sequence: int,
     ) -> tuple[Event, ...]:
-        run = _run_of(connection, run_id)
+        run = reading.run_of(connection, run_id)
         if run.sequence != expected_sequence:
             raise ConflictError(f"run {run_id} has {run.sequence} events, not {expected_sequence}")
         if any(event.run_id != run_id for event in events):
@@ -197,12 +183,12 @@ class Runs:
             )
         )
         if any(isinstance(event, RunRetried) for event in recorded):
-            _check_retried(connection, run_id)
-        _forget_dropped(connection, recorded)
-        _check_cached(connection, recorded)
-        _check_imported(connection, recorded)
-        _record_executions(connection, recorded)
-        _record_artifacts(connection, recorded)
+            derived.check_retried(connection, run_id)
+        derived.forget_dropped(connection, recorded)
+        derived.check_cached(connection, recorded)
+        derived.check_imported(connection, recorded)
+        derived.record_executions(connection, recorded)
+        derived.record_artifacts(connection, recorded)
         for record in self._recorder(recorded):
             connection.execute(
                 insert_new(connection, tables.outbox).values(
@@ -218,14 +204,16 @@ class Runs:
     def events(self, run_id: str, after: int = 0) -> tuple[Event, ...]:
         """Give a run's events in order; see `EventStore.events`."""
         with self._database.read() as connection:
-            return _events(connection, run_id, after)
+            return reading.events_of(connection, run_id, after)
 
     def since(self, run_id: str, after: int, limit: int) -> tuple[Run, tuple[Event, ...]]:
         """Give a run's row with its next events; see `EventStore.since`."""
         with self._database.read() as connection:
-            run = _run_of(connection, run_id)
+            run = reading.run_of(connection, run_id)
             # Most often nothing is to be read: a client has all that there is.
-            listed = _events(connection, run_id, after, limit) if after < run.sequence else ()
+            listed = (
+                reading.events_of(connection, run_id, after, limit) if after < run.sequence else ()
+            )
             return run, listed
 
     def execution(self, fingerprint: str, since: float) -> Execution | None:
@@ -246,7 +234,7 @@ class Runs:
             ).one_or_none()
         if row is None:
             return None
-        event = _event(row)
+        event = reading.event_of(row)
         if not isinstance(event, TaskSucceeded):
             raise ValueError(f"run {row.run_id}, event {row.sequence} is no {TaskSucceeded.kind}")
         return Execution(
@@ -262,7 +250,7 @@ class Runs:
     def run(self, run_id: str) -> Run:
         """Give a run's row; NotFoundError if there is none."""
         with self._database.read() as connection:
-            return _run_of(connection, run_id)
+            return reading.run_of(connection, run_id)
 
     def whole(self, run_id: str) -> WholeRun:
         """Give all that is known of a run, as it was at one moment.
@@ -271,24 +259,24 @@ class Runs:
             NotFoundError: there is no such run.
         """
         with self._database.read() as connection:
-            run = _run_of(connection, run_id)
+            run = reading.run_of(connection, run_id)
             return WholeRun(
                 run,
-                _events(connection, run_id),
-                _artifacts(connection, run_id),
-                _spec(connection, run.spec),
+                reading.events_of(connection, run_id),
+                reading.artifacts_of(connection, run_id),
+                reading.spec(connection, run.spec),
             )
 
     def requested(self, key: str, digest: str) -> Run | None:
         """Give the run that a request with that key made, or None; see `create`."""
         with self._database.read() as connection:
-            return _requested(connection, key, digest)
+            return reading.requested(connection, key, digest)
 
     def runs(self, query: Query) -> tuple[list[Run], int, Position | None]:
         """Give a page of runs, the total, and where the next page starts."""
         with self._database.read() as connection:
             rows, total, following = queries.page(connection, tables.runs, "run_id", query)
-        return [_run(row) for row in rows], total, following
+        return [reading.run_row(row) for row in rows], total, following
 
     def active_runs(self) -> tuple[str, ...]:
         """Give the ids of runs that have not ended, oldest first."""
@@ -308,7 +296,7 @@ class Runs:
             InUseError: it is to be unarchived, and its experiment is archived.
         """
         with self._database.write() as connection:
-            run = _run_of(connection, run_id)
+            run = reading.run_of(connection, run_id)
             if storage is Storage.AVAILABLE:
                 experiments = tables.experiments
                 row = connection.execute(
@@ -375,7 +363,7 @@ class Runs:
         """
         table = tables.artifacts
         with self._database.write() as connection:
-            run = _ended(connection, run_id)
+            run = reading.ended(connection, run_id)
             if sequence not in (None, run.sequence):
                 raise ConflictError(f"run {run_id} has {run.sequence} events, not {sequence}")
             users = connection.execute(
@@ -390,7 +378,12 @@ class Runs:
                 )
             kept = tables.executions
             connection.execute(delete(kept).where(kept.c.run_id == run_id))
-            mark = {"run_id": run_id, "sequence": _RETIRED, "fingerprint": "", "finished": 0.0}
+            mark = {
+                "run_id": run_id,
+                "sequence": derived.RETIRED,
+                "fingerprint": "",
+                "finished": 0.0,
+            }
             connection.execute(insert(kept).values(mark))
 
     def delete(self, run_id: str) -> None:
@@ -400,7 +393,7 @@ class Runs:
             InUseError: it has not ended.
         """
         with self._database.write() as connection:
-            run = _ended(connection, run_id)
+            run = reading.ended(connection, run_id)
             connection.execute(delete(tables.runs).where(tables.runs.c.run_id == run_id))
             catalog.drop_unused_spec(connection, run.spec)
         self._listeners.tell(run_id)
@@ -408,7 +401,7 @@ class Runs:
     def spec(self, digest: str) -> bytes:
         """Give a spec as JSON text; see `EventStore.spec`."""
         with self._database.read() as connection:
-            return _spec(connection, digest)
+            return reading.spec(connection, digest)
 
     # Artifacts
 
@@ -434,7 +427,7 @@ class Runs:
     def artifacts_of(self, run_id: str) -> tuple[ArtifactRecord, ...]:
         """Give every artifact that a run's tasks produced, in order."""
         with self._database.read() as connection:
-            return _artifacts(connection, run_id)
+            return reading.artifacts_of(connection, run_id)
 
     # The outbox
 
@@ -465,242 +458,3 @@ class Runs:
             connection.execute(
                 delete(tables.outbox).where(tables.outbox.c.entry_id.in_(entry_ids))
             )
-
-
-def _origin(run_id: str, uri: str) -> str:
-    """Give the run that made an artifact, "" if it is this one or none."""
-    maker = naming.maker(uri)
-    return "" if maker == run_id else maker
-
-
-def _check_cached(connection: sqlalchemy.Connection, events: Sequence[Event]) -> None:
-    """See that what is taken from the cache is in it, and stays there until this is recorded."""
-    table = tables.executions
-    for event in events:
-        if not isinstance(event, TaskCached):
-            continue
-        found = connection.execute(
-            select(table.c.sequence)
-            .where(table.c.run_id == event.origin, table.c.sequence == event.origin_sequence)
-            .with_for_update(read=True)
-        ).one_or_none()
-        if found is None:
-            raise ConflictError(
-                f"run {event.run_id}: what task {event.task!r} was to be given by run "
-                f"{event.origin} is not in the cache any more"
-            )
-
-
-def _check_imported(connection: sqlalchemy.Connection, events: Sequence[Event]) -> None:
-    """See that what is imported is of no run that has begun to be deleted."""
-    table = tables.executions
-    origins = {
-        _origin(event.run_id, artifact.uri): event.run_id
-        for event in events
-        if isinstance(event, TaskSucceeded)
-        for listed in event.outputs.artifacts.values()
-        for artifact in listed
-    }
-    origins.pop("", None)
-    for origin, run_id in origins.items():
-        retired = select(table.c.sequence).where(
-            table.c.run_id == origin, table.c.sequence == _RETIRED
-        )
-        if connection.execute(retired).one_or_none() is not None:
-            raise InUseError(
-                f"run {run_id} imports an artifact of run {origin}, which is being deleted"
-            )
-
-
-def _check_retried(connection: sqlalchemy.Connection, run_id: str) -> None:
-    """See that a run that is to go on has not begun to be deleted."""
-    table = tables.executions
-    retired = select(table.c.sequence).where(
-        table.c.run_id == run_id, table.c.sequence == _RETIRED
-    )
-    if connection.execute(retired).one_or_none() is not None:
-        raise InUseError(f"run {run_id} is being deleted; delete it once more, or start a new one")
-
-
-def _forget_dropped(connection: sqlalchemy.Connection, events: Sequence[Event]) -> None:
-    """Delete the records of artifacts whose tasks are to run again."""
-    table = tables.artifacts
-    for event in events:
-        match event:
-            case RunRetried():
-                dropped = set(event.dropped)
-            case TaskFailed(nested=True):
-                dropped = {event.task}
-            case _:
-                continue
-        rows = connection.execute(
-            select(table.c.artifact_id, table.c.task).where(table.c.run_id == event.run_id)
-        ).all()
-        gone = [row.artifact_id for row in rows if not dropped.isdisjoint(_around(row.task))]
-        for first in range(0, len(gone), _BATCH):
-            connection.execute(
-                delete(table).where(table.c.artifact_id.in_(gone[first : first + _BATCH]))
-            )
-        # An artifact is recorded once: another task that stays may have been given the same.
-        if gone:
-            state = fold(_events(connection, event.run_id))
-            _insert_artifacts(
-                connection,
-                event.run_id,
-                [
-                    row
-                    for task in state.tasks.values()
-                    if task.phase.succeeded
-                    for row in _artifact_rows(
-                        event.run_id, task.path, task.outputs, task.finished or event.time
-                    )
-                    if row["uri"]
-                ],
-            )
-
-
-def _around(path: str) -> Iterator[str]:
-    """Give a task's path and those of all that it is in."""
-    while path:
-        yield path
-        path = path.rpartition("/")[0]
-
-
-def _record_executions(connection: sqlalchemy.Connection, events: Sequence[Event]) -> None:
-    rows = [
-        {
-            "run_id": event.run_id,
-            "sequence": event.sequence,
-            "fingerprint": event.fingerprint,
-            "finished": event.time,
-        }
-        for event in events
-        if isinstance(event, TaskSucceeded) and event.fingerprint
-    ]
-    if rows:
-        connection.execute(insert(tables.executions), rows)
-
-
-def _record_artifacts(connection: sqlalchemy.Connection, events: Sequence[Event]) -> None:
-    rows = [
-        row
-        for event in events
-        if isinstance(event, TaskSucceeded | TaskCached)
-        for row in _artifact_rows(event.run_id, event.task, event.outputs, event.time)
-    ]
-    if rows:
-        _insert_artifacts(connection, events[0].run_id, rows)
-
-
-def _artifact_rows(
-    run_id: str, task: str, outputs: Values, created: float
-) -> Iterator[dict[str, Any]]:
-    for output, artifacts in outputs.artifacts.items():
-        for position, artifact in enumerate(artifacts):
-            yield {
-                "run_id": run_id,
-                "task": task,
-                "output": output,
-                "position": position,
-                "name": artifact.name,
-                "type": artifact.type,
-                "uri": artifact.uri,
-                "metadata": dict(artifact.metadata),
-                "created": created,
-                "origin": _origin(run_id, artifact.uri),
-            }
-
-
-def _insert_artifacts(
-    connection: sqlalchemy.Connection, run_id: str, rows: Sequence[dict[str, Any]]
-) -> None:
-    """Add the records of artifacts that the run has none of yet."""
-    # A nested DAG passes its tasks' artifacts on: they stay the same artifacts.
-    table = tables.artifacts
-    known: set[str] = set()
-    uris = sorted({row["uri"] for row in rows} - {""})
-    for first in range(0, len(uris), _BATCH):
-        found = select(table.c.uri).where(
-            table.c.run_id == run_id, table.c.uri.in_(uris[first : first + _BATCH])
-        )
-        known.update(connection.execute(found).scalars())
-    fresh = []
-    for row in rows:
-        if row["uri"] not in known:
-            fresh.append(row)
-            known.update({row["uri"]} - {""})
-    if fresh:
-        connection.execute(insert(table), fresh)
-
-
-def _requested(connection: sqlalchemy.Connection, key: str, digest: str) -> Run | None:
-    table = tables.runs
-    row = connection.execute(select(table).where(table.c.request_key == key)).one_or_none()
-    if row is None:
-        return None
-    if row.request_digest != digest:
-        raise AlreadyExistsError(f"the idempotency key was used for run {row.run_id}, asked else")
-    return _run(row)
-
-
-def _events(
-    connection: sqlalchemy.Connection, run_id: str, after: int = 0, limit: int | None = None
-) -> tuple[Event, ...]:
-    table = tables.events
-    rows = connection.execute(
-        select(table)
-        .where(table.c.run_id == run_id, table.c.sequence > after)
-        .order_by(table.c.sequence)
-        .limit(limit)
-    ).all()
-    if not rows:
-        _run_of(connection, run_id)
-    return tuple(map(_event, rows))
-
-
-def _event(row: Row[Any]) -> Event:
-    return decode(row.kind, row.body, run_id=row.run_id, time=row.time, sequence=row.sequence)
-
-
-def _artifacts(connection: sqlalchemy.Connection, run_id: str) -> tuple[ArtifactRecord, ...]:
-    table = tables.artifacts
-    rows = connection.execute(
-        select(table).where(table.c.run_id == run_id).order_by(table.c.artifact_id)
-    ).all()
-    return tuple(ArtifactRecord(**row._mapping) for row in rows)
-
-
-def _spec(connection: sqlalchemy.Connection, digest: str) -> bytes:
-    row = connection.execute(
-        select(tables.specs.c.body).where(tables.specs.c.digest == digest)
-    ).one_or_none()
-    if row is None:
-        raise NotFoundError(f"there is no pipeline spec {digest}")
-    body: bytes = row.body
-    return body
-
-
-def _ended(connection: sqlalchemy.Connection, run_id: str) -> Run:
-    run = _run_of(connection, run_id)
-    if not run.phase.ended:
-        raise InUseError(f"run {run_id} is {run.phase}; terminate it and wait until it has ended")
-    return run
-
-
-def _run_of(connection: sqlalchemy.Connection, run_id: str) -> Run:
-    row = connection.execute(
-        select(tables.runs).where(tables.runs.c.run_id == run_id)
-    ).one_or_none()
-    if row is None:
-        raise NotFoundError(f"there is no run {run_id!r}")
-    return _run(row)
-
-
-def _run(row: Row[Any]) -> Run:
-    values = dict(row._mapping)
-    del values["request_key"], values["request_digest"]
-    values["storage"] = Storage(values["storage"])
-    values["phase"] = RunPhase(values["phase"])
-    values["finished"] = values["finished"] or None
-    values["history"] = tuple((RunPhase(phase), moment) for phase, moment in values["history"])
-    return Run(**values)

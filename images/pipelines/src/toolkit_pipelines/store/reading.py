@@ -1,0 +1,113 @@
+"""What is read of runs, in the caller's transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Row, select
+
+from ..events import Event, RunPhase, decode
+from . import tables
+from .interface import (
+    AlreadyExistsError,
+    ArtifactRecord,
+    InUseError,
+    NotFoundError,
+    Run,
+    Storage,
+)
+
+
+def run_of(connection: sqlalchemy.Connection, run_id: str) -> Run:
+    """Give a run's row; NotFoundError if there is none."""
+    row = connection.execute(
+        select(tables.runs).where(tables.runs.c.run_id == run_id)
+    ).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no run {run_id!r}")
+    return run_row(row)
+
+
+def run_row(row: Row[Any]) -> Run:
+    """Give what a row of the runs' table says."""
+    values = dict(row._mapping)
+    del values["request_key"], values["request_digest"]
+    values["storage"] = Storage(values["storage"])
+    values["phase"] = RunPhase(values["phase"])
+    values["finished"] = values["finished"] or None
+    values["history"] = tuple((RunPhase(phase), moment) for phase, moment in values["history"])
+    return Run(**values)
+
+
+def ended(connection: sqlalchemy.Connection, run_id: str) -> Run:
+    """Give the row of a run that has ended.
+
+    Raises:
+        NotFoundError: there is no such run.
+        InUseError: it has not ended.
+    """
+    run = run_of(connection, run_id)
+    if not run.phase.ended:
+        raise InUseError(f"run {run_id} is {run.phase}; terminate it and wait until it has ended")
+    return run
+
+
+def requested(connection: sqlalchemy.Connection, key: str, digest: str) -> Run | None:
+    """Give the run that a request with this key made, if there was one.
+
+    Raises:
+        AlreadyExistsError: that request asked something else.
+    """
+    table = tables.runs
+    row = connection.execute(select(table).where(table.c.request_key == key)).one_or_none()
+    if row is None:
+        return None
+    if row.request_digest != digest:
+        raise AlreadyExistsError(f"the idempotency key was used for run {row.run_id}, asked else")
+    return run_row(row)
+
+
+def events_of(
+    connection: sqlalchemy.Connection, run_id: str, after: int = 0, limit: int | None = None
+) -> tuple[Event, ...]:
+    """Give a run's events behind a number, at most `limit`.
+
+    Raises:
+        NotFoundError: there is no such run.
+    """
+    table = tables.events
+    rows = connection.execute(
+        select(table)
+        .where(table.c.run_id == run_id, table.c.sequence > after)
+        .order_by(table.c.sequence)
+        .limit(limit)
+    ).all()
+    if not rows:
+        run_of(connection, run_id)
+    return tuple(map(event_of, rows))
+
+
+def event_of(row: Row[Any]) -> Event:
+    """Give the event that a row holds."""
+    return decode(row.kind, row.body, run_id=row.run_id, time=row.time, sequence=row.sequence)
+
+
+def artifacts_of(connection: sqlalchemy.Connection, run_id: str) -> tuple[ArtifactRecord, ...]:
+    """Give the artifacts that a run's tasks made, in order."""
+    table = tables.artifacts
+    rows = connection.execute(
+        select(table).where(table.c.run_id == run_id).order_by(table.c.artifact_id)
+    ).all()
+    return tuple(ArtifactRecord(**row._mapping) for row in rows)
+
+
+def spec(connection: sqlalchemy.Connection, digest: str) -> bytes:
+    """Give a pipeline spec as JSON text; NotFoundError if there is none."""
+    row = connection.execute(
+        select(tables.specs.c.body).where(tables.specs.c.digest == digest)
+    ).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no pipeline spec {digest}")
+    body: bytes = row.body
+    return body

@@ -132,6 +132,10 @@ def test_the_state_of_a_module(
         ),
         ("import ctypes; ctypes.CDLL(None).printf(b'of C')", 0),
         ("class A:\n def __del__(self): print(1)\na, _b, c = A(), [A()], {}\nc[0] = c, A()", 0),
+        (
+            "import os\nclass A:\n def __del__(s): print(os.getpid(), b)\na = A(); b = 5",
+            0,
+        ),
         ("import wave\nclass A:\n def __del__(self): print('gone')\nwave.mine = A()", 0),
         ("import weakref\nclass A: pass\na = A(); weakref.finalize(a, print, 'gone')", 0),
         (

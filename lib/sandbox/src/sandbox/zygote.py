@@ -32,6 +32,7 @@ import sys
 import threading
 import time
 import types
+import weakref
 from typing import Any, NoReturn
 
 _PR_SET_MM, _PR_SET_MM_MAP = 35, 14
@@ -355,10 +356,7 @@ def _end(code: int, loaded: set[str]) -> NoReturn:
         # Only the interpreter's own end stops daemons before their modules go, and only it tells
         # of streams that cannot be written.
         sys.exit(code)
-    for name, module in reversed(list(sys.modules.items())):
-        if isinstance(module, types.ModuleType) and (name not in loaded or name == "__main__"):
-            _clear(module)
-    gc.collect()
+    _unload({name for name in sys.modules if name not in loaded or name == "__main__"})
     for thing in gc.get_objects():
         # Files that are still open: what was written to them is written out.
         if isinstance(thing, (io.TextIOWrapper, io.BufferedIOBase)):
@@ -380,6 +378,25 @@ def _flush() -> bool:
     except Exception:  # noqa: BLE001 - the interpreter's own end meets it again, and tells
         return False
     return True
+
+
+def _unload(names: set[str]) -> None:
+    """Let these modules go, the last one first, in the steps of Python's own end.
+
+    What only they hold goes while they are still whole; then they are emptied.
+    """
+    left = []
+    for name in reversed([name for name in sys.modules if name in names]):
+        module = sys.modules.pop(name)
+        if isinstance(module, types.ModuleType):
+            left.append(weakref.ref(module))
+        del module
+    gc.collect()
+    for reference in left:
+        found = reference()
+        if found is not None:
+            _clear(found)
+    gc.collect()
 
 
 def _clear(module: types.ModuleType) -> None:

@@ -151,6 +151,19 @@ def test_no_more_is_made_on_the_disk_than_what_is_written_to(
         seen.add(place.path)
 
 
+def test_names_are_those_of_the_host_to_the_byte(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = b"# na\xefve\nnameserver 127.0.0.1\n"
+    read = skeleton.read
+    monkeypatch.setattr(
+        skeleton, "read", lambda path: text if path.name == "resolv.conf" else read(path)
+    )
+    steps = root.prepare(Spec(("true",)), directory)
+    file = binds(steps).get("/etc/resolv.conf", root.Bind(shown(steps, "etc/resolv.conf"), ""))
+    assert file.source.read_bytes() == text
+
+
 def test_a_path_that_an_option_cannot_have_is_not_layered(tmp_path: Path) -> None:
     directory = tmp_path / "a,b"
     directory.mkdir()

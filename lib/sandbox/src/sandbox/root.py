@@ -178,7 +178,8 @@ def furnish(steps: tuple[Step, ...]) -> None:
             if place.content is None:
                 tree.folder(place.path, place.mode)
             else:
-                tree.file(place.path, place.content.encode(), place.mode)
+                content = place.content.encode(errors="surrogateescape")
+                tree.file(place.path, content, place.mode)
 
 
 def _layered(spec: Spec, directory: Path, usual: list[Step], steps: list[Step]) -> Overlay:

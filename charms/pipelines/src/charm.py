@@ -5,17 +5,13 @@ from __future__ import annotations
 
 import json
 import logging
-import textwrap
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import ops
 import yaml
-from object_storage import S3Requirer
 
-import artifacts
 import webhook
-from artifacts import ArtifactStore
 from cluster import RESERVED, Cluster, address
 from options import PipelinesOptions
 from places import Places, Record
@@ -32,6 +28,7 @@ from toolkit_charm import (
     probe,
     user_secrets,
 )
+from toolkit_charm.artifact_store import ArtifactStore, ArtifactStores
 from toolkit_charm.database import Database
 from toolkit_charm.interfaces.metadata import MetadataInfo, MetadataRequirer
 from toolkit_charm.network import Addresses
@@ -64,11 +61,6 @@ UPKEEP = ["/opt/venv/bin/python", "-m", "toolkit_pipelines.upkeep", "--config", 
 TEMPLATE = ["/opt/venv/bin/python", "-m", "toolkit_pipelines.template", "--config", SETTINGS]
 
 
-# The service tries a store that does not answer for about this long.
-_STORE_SECONDS = 25.0
-_LONGEST = 300  # characters of a status
-
-
 class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
     """One engine works on a database; where units share all it needs, the others stand by."""
 
@@ -78,7 +70,7 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
     def __init__(self, framework: ops.Framework) -> None:
         super().__init__(framework)
         self.metadata = MetadataRequirer(self, METADATA)
-        self.s3 = S3Requirer(self, artifacts.RELATION)
+        self.stores = ArtifactStores(self)
         self.upkeep = Upkeep(self, UPKEEP, self._absent)
         self.runs = RunActions(self, self._listening, self._absent)
         self.database = Database(
@@ -158,10 +150,9 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
         if store is not None:
             settings["artifact_store"] = store.uri
             settings["artifact_store_credentials"] = STORE_KEYS
-            files.append(File(STORE_KEYS, yaml.safe_dump(dict(store.keys)), restart=True))
+            files += store.files(STORE_KEYS, STORE_AUTHORITIES)
             if store.certificates:
                 settings["artifact_store_certificates"] = STORE_AUTHORITIES
-                files.append(File(STORE_AUTHORITIES, f"{store.certificates}\n", restart=True))
         if kubeconfig:
             settings["kubeconfig"] = KUBECONFIG
             files.append(File(KUBECONFIG, kubeconfig, restart=True))
@@ -273,9 +264,7 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
 
     def _store(self, options: PipelinesOptions) -> ArtifactStore | None:
         """Give the object store that artifacts are kept in, None if the storage has them."""
-        return artifacts.load(
-            self, self.s3, options.artifact_store, options.artifact_store_credentials
-        )
+        return self.stores.load(options.artifact_store, options.artifact_store_credentials)
 
     def _kubeconfig(self, options: PipelinesOptions) -> str:
         """Give the content of the kubeconfig for steps, "" if they run in this cluster."""
@@ -341,28 +330,11 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
         Raises:
             Blocked, Waiting: artifacts cannot be kept where they shall be.
         """
-        self._check_store(token)
+        self.stores.check(f"{self._listening()}/apis/v2beta1/artifact_store", token.value)
         if self._stands_by():
             return "stand-by: another unit leads the engine"
         parts = (self._waiting(token), *self._left, self._unlimited)
         return "; ".join(part for part in parts if part)
-
-    def _check_store(self, token: Token) -> None:
-        """Let the service try its object store, if it has one."""
-        url = f"{self._listening()}/apis/v2beta1/artifact_store"
-        answer = probe.get(url, token=token.value, timeout=_STORE_SECONDS)
-        if answer is None and self.answers(hopeless=self.known_down):
-            # It went in between, and no event need come of its return.
-            answer = probe.get(url, token=token.value, timeout=_STORE_SECONDS)
-        if answer is not None and answer[0] == 404:
-            # An image of before there were stores: the charm was refreshed first.
-            return
-        if answer is None or answer[0] != 200:
-            raise Waiting("the artifact store is being tried")
-        found = json.loads(answer[1])
-        if found["problem"]:
-            problem = textwrap.shorten(found["problem"], _LONGEST, placeholder=" …")
-            raise (Waiting if found["transient"] else Blocked)(problem)
 
     def _stands_by(self) -> bool:
         if not self.database.related:

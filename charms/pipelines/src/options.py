@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pydantic
 
-from artifacts import checked_uri
+from toolkit_charm.artifact_store import StoreUri
 from toolkit_charm.compute import ComputeOptions
 from toolkit_charm.options import AllowedHosts, LogLevel
 from toolkit_charm.pods import PodOptions
@@ -71,7 +71,7 @@ class PipelinesOptions(PodOptions, ComputeOptions):
     default_memory: Quantity
     package_index: Annotated[str, pydantic.AfterValidator(_url("https://pypi.example.com/simple"))]
     artifact_transfer: Literal["volume", "endpoint"]
-    artifact_store: Annotated[str, pydantic.AfterValidator(checked_uri)]
+    artifact_store: StoreUri
     artifact_store_credentials: str = ""
     kubeconfig: str = ""
     artifact_address: Annotated[

@@ -17,7 +17,7 @@ from .pipelines import handing
 # kfp warns of its own age and of its own future at every turn.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:kfp", "ignore::DeprecationWarning")
 
-INTEGRATOR = Path(__file__).parent / "charms" / "integrator"
+INTEGRATOR = Path(__file__).parents[2] / "charms" / "integrator"
 
 
 @pytest.fixture(scope="module")

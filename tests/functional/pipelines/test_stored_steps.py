@@ -16,16 +16,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from toolkit_pipelines import manifest, objects
+from toolkit_objects import Location, ObjectStore, ObjectStoreError
+from toolkit_objects import store as objects
+from toolkit_pipelines import manifest
 from toolkit_pipelines.contents import Contents
-from toolkit_pipelines.locations import Location
-from toolkit_pipelines.objects import ObjectStore, ObjectStoreError
 from toolkit_pipelines.steps import Exchange
 
 from ...unit.step.endpoint import ATTEMPT, PRODUCER, Endpoint, Wire
 from ...unit.step.test_launcher import LAUNCHER
 from ..objectstore import StoreServer
-from .test_objects import md5, put
+from ..toolkit_objects.test_store import md5, put
 
 PIECE = 5 * 1024 * 1024
 BIG = bytes(range(256)) * (11 * 4096)  # 11 MiB: two parts and the rest

@@ -4,6 +4,8 @@ import dataclasses
 import fcntl
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -151,3 +153,14 @@ def test_a_lock_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(app.time, "sleep", lambda _: os.close(holder))
     with app.locked(tmp_path, patience=60):
         pass
+
+
+def test_a_service_without_a_store_does_not_load_its_library() -> None:
+    """27 MiB that only those pay who set one."""
+    script = "import sys, toolkit_pipelines.app; sys.exit('botocore' in sys.modules)"
+    subprocess.run(
+        [sys.executable, "-c", script],
+        check=True,
+        timeout=60,
+        env={"PYTHONPATH": str(Path(app.__file__).parents[1])},
+    )

@@ -14,11 +14,11 @@ from typing import Any
 import httpx2
 import pytest
 
+from toolkit_objects import ObjectStoreError
 from toolkit_pipelines import events, outbox
 from toolkit_pipelines.contents import Content, Contents
 from toolkit_pipelines.events import Artifact, RunPhase, Values
 from toolkit_pipelines.mlflow import MLflow
-from toolkit_pipelines.objects import ObjectStoreError
 from toolkit_pipelines.outbox import Outbox
 from toolkit_pipelines.root import DEFAULT_URI, PipelineRoot
 from toolkit_pipelines.store import Store, open_store

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
+from toolkit_objects import ObjectStoreError
 from toolkit_pipelines import retention
 from toolkit_pipelines.contents import Contents
 from toolkit_pipelines.events import (
@@ -21,7 +22,6 @@ from toolkit_pipelines.events import (
     TaskSucceeded,
     Values,
 )
-from toolkit_pipelines.objects import ObjectStoreError
 from toolkit_pipelines.retention import Retention, RetentionOptions
 from toolkit_pipelines.root import PipelineRoot
 from toolkit_pipelines.store import Store, tables

@@ -10,9 +10,10 @@ import pytest
 import yaml
 from ops import testing
 
-from toolkit_pipelines import objects
+from toolkit_charm.artifact_store import RELATION, checked_uri
+from toolkit_objects import Location, LocationError
+from toolkit_objects import store as objects
 from toolkit_pipelines import settings as workload_settings
-from toolkit_pipelines.locations import Location, LocationError
 
 from .test_charm import with_config
 
@@ -245,19 +246,19 @@ def test_steps_of_another_cluster_may_use_the_store(context, state, container, s
         "s3://bucket?endpoint=http://u:hidden@x",
     ],
 )
-def test_what_the_charm_takes_the_service_takes(charm, uri):
+def test_what_the_charm_takes_the_service_takes(uri):
     try:
         Location.parse(uri)
         wanted = uri
     except LocationError:
         wanted = None
     try:
-        found = charm.artifacts.checked_uri(uri)
+        found = checked_uri(uri)
     except ValueError:
         found = None
     assert found == wanted
 
 
-def test_charmcraft_declares_the_relation(charm, meta):
-    assert meta["requires"][charm.artifacts.RELATION]["interface"] == "s3"
+def test_charmcraft_declares_the_relation(meta):
+    assert meta["requires"][RELATION]["interface"] == "s3"
     assert meta["config"]["options"]["artifact-store-credentials"]["type"] == "secret"

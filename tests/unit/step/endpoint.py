@@ -13,8 +13,8 @@ from typing import Any
 import uvicorn
 
 from toolkit_identity import Guard
+from toolkit_objects import PART, ObjectStore
 from toolkit_pipelines import steps
-from toolkit_pipelines.objects import PART, ObjectStore
 from toolkit_pipelines.root import Attempt, PipelineRoot
 from toolkit_pipelines.steps import Exchange, StepTokens
 

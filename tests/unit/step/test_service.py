@@ -13,7 +13,7 @@ import pytest
 
 from toolkit_launcher import service as client
 from toolkit_launcher.service import Service, TransferError, digests
-from toolkit_pipelines import objects
+from toolkit_objects import store as objects
 
 
 class Store:

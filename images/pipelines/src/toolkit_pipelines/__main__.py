@@ -13,9 +13,9 @@ from pathlib import Path
 from toolkit_database import LoginError
 from toolkit_identity import HostPatternError, TokenFileError
 from toolkit_jobs import Connection, ConnectionFileError
+from toolkit_objects import CredentialsError
 
 from . import app
-from .objects import CredentialsError
 from .restoration import Restoration, RestoreError
 from .settings import Settings, SettingsError, load
 from .store.interface import StoreError

@@ -19,8 +19,9 @@ from typing import Final
 
 from sqlalchemy import select
 
+from toolkit_objects import ObjectStore, ObjectStoreError
+
 from .documents import Kind, VolumeDocuments
-from .objects import ObjectStore, ObjectStoreError
 from .root import Attempt, PipelineRoot
 from .store import tables
 from .store.database import Database

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from toolkit_database import Login
 from toolkit_identity import Guard, TokenFile, Verifier
 from toolkit_jobs import Connection, Jobs, PodOptions, Resources, SecretKey, options
+from toolkit_objects import PART, Location, ObjectStore, credentials
 
 from . import api, outbox, steps, webhook
 from .adoption import Adoption
@@ -34,10 +35,8 @@ from .engine import Engine
 from .environments import EnvironmentOptions, Environments
 from .events import Event
 from .firings import Firings
-from .locations import Location
 from .logs import StoreLogs
 from .mlflow import MLflow
-from .objects import PART, ObjectStore, credentials
 from .options import CacheOptions, EngineOptions, Tracking, Transfer
 from .outbox import Outbox
 from .paging import Pager

@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from toolkit_objects import ObjectStoreError
+
 from . import cachekey, podspec, workspaces
 from .contents import Contents, ElsewhereError
-from .objects import ObjectStoreError
 from .options import CacheOptions
 from .spec import SpecError
 from .spec.model import Caching, Container

@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from toolkit_objects import ObjectStore, ObjectStoreError
+
 from . import confined, manifest
 from .documents import Kind
 from .manifest import VOLUME, Entry
-from .objects import ObjectStore, ObjectStoreError
 from .root import PipelineRoot
 
 _CHUNK: Final = 256 * 1024

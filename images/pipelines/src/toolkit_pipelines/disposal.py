@@ -8,9 +8,9 @@ import logging
 from typing import Final
 
 from toolkit_jobs import RefusedError, UnavailableError
+from toolkit_objects import ObjectStoreError
 
 from .logs import Logs
-from .objects import ObjectStoreError
 from .pods import Pods, persist
 from .root import Attempt
 from .steps import Exchange

@@ -13,8 +13,9 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
+from toolkit_objects import ObjectStore
+
 from .documents import Kind
-from .objects import ObjectStore
 from .root import Attempt, PipelineRoot
 
 _CHUNK: Final = 256 * 1024

@@ -24,12 +24,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from toolkit_objects import ObjectStoreError
+
 from . import events, naming, spec
 from .contents import AbsentError, Contents, ElsewhereError
 from .delivery import Delivery, UnreachableError
 from .events import Artifact, Event, Json, RunPhase, Values
 from .mlflow import MAX_DATASET_DIGEST, Dataset, Found, MLflow, RejectedError, key
-from .objects import ObjectStoreError
 from .spec import SpecError
 from .spec.placeholders import as_text
 from .store.interface import (

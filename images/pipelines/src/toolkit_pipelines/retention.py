@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from .objects import ObjectStoreError
+from toolkit_objects import ObjectStoreError
+
 from .store import Runs
 from .store.interface import ConflictError, InUseError, NotFoundError, StoreError
 

@@ -17,8 +17,7 @@ from typing import Any
 import yaml
 
 from toolkit_jobs import PodOptions, PodOptionsError, options
-
-from .locations import Location, LocationError
+from toolkit_objects import Location, LocationError
 
 PREFIX = "TOOLKIT_PIPELINES_"
 

@@ -14,10 +14,10 @@ import yaml
 
 from toolkit_jobs import ClaimMount, EmptyMount, GpuRequest, Mount, PodRequest, Resources
 from toolkit_jobs.manifests import manifests
+from toolkit_objects import Location
 
 from .app import pod_options
 from .environments import LAUNCHER, launcher_mounts
-from .locations import Location
 from .root import DEFAULT_URI, PipelineRoot
 from .settings import Settings, SettingsError, load
 from .spec import SpecError, accelerators

@@ -6,10 +6,9 @@ import dataclasses
 
 from starlette.testclient import TestClient
 
+from toolkit_objects import Location, ObjectStore
 from toolkit_pipelines import api
 from toolkit_pipelines.api.context import Context
-from toolkit_pipelines.locations import Location
-from toolkit_pipelines.objects import ObjectStore
 
 from ..conftest import Bench
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from toolkit_objects import ObjectStoreError
 from toolkit_pipelines import naming
 from toolkit_pipelines.events import TaskFailed, TaskStarted
-from toolkit_pipelines.objects import ObjectStoreError
 from toolkit_pipelines.store import Store
 from toolkit_pipelines.store.interface import Run
 

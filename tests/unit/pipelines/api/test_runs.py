@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from toolkit_objects import ObjectStoreError
 from toolkit_pipelines.api import runs as runs_api
 from toolkit_pipelines.events import (
     Artifact,
@@ -22,7 +23,6 @@ from toolkit_pipelines.events import (
     TaskSucceeded,
     Values,
 )
-from toolkit_pipelines.objects import ObjectStoreError
 from toolkit_pipelines.store import Store
 from toolkit_pipelines.store.interface import Run
 

@@ -11,8 +11,9 @@ import anyio
 import anyio.to_thread
 from starlette.requests import Request
 
+from toolkit_objects import ObjectStore
+
 from ..contents import Contents
-from ..objects import ObjectStore
 from ..paging import Pager
 from ..root import PipelineRoot
 from ..store import Store

@@ -11,7 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..objects import ObjectStoreError
+from toolkit_objects import ObjectStoreError
+
 from ..paging import PageError
 from ..spec import NotSupportedError, SpecError
 from ..store.interface import AlreadyExistsError, InUseError, NotFoundError, StoreError

@@ -8,8 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from toolkit_objects import ObjectStoreError
+
 from .. import __version__
-from ..objects import ObjectStoreError
 from ..store.interface import StoreError
 from .context import blocking, context_of
 from .errors import ApiError, Code

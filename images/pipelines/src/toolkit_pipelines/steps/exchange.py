@@ -17,12 +17,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from toolkit_objects import ObjectStore
+
 from .. import confined, manifest
 from ..contents import Contents
 from ..documents import Kind
 from ..events import IN_WORKSPACE, Json
 from ..manifest import VOLUME, Entry, ManifestError, checked_path
-from ..objects import ObjectStore
 from ..root import MAX_RESULT, Attempt, PipelineRoot
 from .errors import AbsentError, ConflictError
 from .stored import StoreDepot

@@ -20,11 +20,11 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from toolkit_identity import CALLER
+from toolkit_objects import ObjectStoreError
 
 from .. import confined, manifest
 from ..contents import ElsewhereError
 from ..manifest import ManifestError
-from ..objects import ObjectStoreError
 from ..root import MAX_RESULT, Attempt
 from ..store.interface import StoreError
 from .errors import AbsentError, ConflictError, DamagedError

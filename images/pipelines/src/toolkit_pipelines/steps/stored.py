@@ -13,8 +13,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from toolkit_objects import ObjectStore, part_size
+
 from ..manifest import Entry
-from ..objects import ObjectStore, part_size
 from ..root import Attempt
 from .errors import ConflictError
 

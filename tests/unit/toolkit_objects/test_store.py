@@ -1,16 +1,13 @@
-"""What needs no store; `tests/functional/pipelines/test_objects.py` has a real one."""
+"""What needs no store; `tests/functional/toolkit_objects/test_store.py` has a real one."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from toolkit_pipelines import objects
-from toolkit_pipelines.locations import Location
-from toolkit_pipelines.objects import MAX_PARTS, PART, CredentialsError, ObjectStore
+from toolkit_objects import MAX_PARTS, PART, CredentialsError, Location, ObjectStore
+from toolkit_objects import store as objects
 
 KEYS = {"access-key": "key", "secret-key": "hidden"}
 
@@ -79,14 +76,3 @@ def test_a_store_takes_nothing_from_its_surroundings(
         assert "elsewhere" not in link
         assert "hidden" not in link
         assert link.startswith(location.endpoint or "https://bucket.s3")
-
-
-def test_a_service_without_a_store_does_not_load_its_library() -> None:
-    """27 MiB that only those pay who set one."""
-    script = "import sys, toolkit_pipelines.app; sys.exit('botocore' in sys.modules)"
-    subprocess.run(
-        [sys.executable, "-c", script],
-        check=True,
-        timeout=60,
-        env={"PYTHONPATH": str(Path(objects.__file__).parents[1])},
-    )

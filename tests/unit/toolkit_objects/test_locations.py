@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from toolkit_pipelines.locations import Location, LocationError
+from toolkit_objects import Location, LocationError
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from toolkit_pipelines import objects
-from toolkit_pipelines.locations import Location
-from toolkit_pipelines.objects import ObjectStore, ObjectStoreError
+from toolkit_objects import Listing, Location, ObjectStore, ObjectStoreError, Writing
+from toolkit_objects import store as objects
 
 from ...unit.step.endpoint import Wire
 from .. import web
@@ -190,3 +189,56 @@ def test_all_below_a_path_is_removed(object_store: StoreServer, bucket: str) -> 
     assert object_store.contents(bucket) == {"a/prefix/run-b/1": 1}
     assert object_store.uploads(bucket) == []
     store.remove("run-b")
+
+
+def test_what_is_right_below_a_path(object_store: StoreServer, bucket: str) -> None:
+    store = open_store(object_store, bucket)
+    for name in ("tree/a", "tree/b/1", "tree/b/2/3", "tree-b/1"):
+        keep(store, name, b"xx")
+    assert store.listing("tree") == Listing(("b",), {"a": 2})
+    assert store.listing("tree/b") == Listing(("2",), {"1": 2})
+    assert set(store.listing("").folders) >= {"tree", "tree-b"}
+    assert store.listing("tree/a") == store.listing("none") == Listing((), {})
+    store.delete("tree/a")
+    store.delete("tree/a")
+    assert store.listing("tree") == Listing(("b",), {})
+    for name in ("tree", "tree-b"):
+        store.remove(name)
+
+
+@pytest.mark.parametrize("pieces", [[], [b"1" * PIECE], [b"1" * PIECE, b"2" * PIECE]])
+@pytest.mark.parametrize("rest", [b"", b"end"])
+def test_an_object_is_written_piece_by_piece(
+    object_store: StoreServer, bucket: str, pieces: list[bytes], rest: bytes
+) -> None:
+    store = open_store(object_store, bucket)
+    writing = Writing(store, "run/pieces")
+    for piece in pieces:
+        writing.add(piece)
+    assert store.size("run/pieces") is None
+    writing.finish(rest)
+    whole = b"".join([*pieces, rest])
+    assert store.size("run/pieces") == len(whole)
+    assert b"".join(store.read("run/pieces", len(whole))) == whole
+    store.delete("run/pieces")
+
+
+def test_a_writing_that_is_aborted_leaves_nothing(object_store: StoreServer, bucket: str) -> None:
+    store = open_store(object_store, bucket)
+    Writing(store, "run/none").abort()
+    writing = Writing(store, "run/cut")
+    writing.add(b"1" * PIECE)
+    writing.abort()
+    assert store.size("run/cut") is None
+    assert object_store.uploads(bucket) == []
+
+
+def test_a_link_for_a_part_may_take_any_content(object_store: StoreServer, bucket: str) -> None:
+    store = open_store(object_store, bucket)
+    upload = store.begin("run/linked")
+    url, headers = store.writing_part("run/linked", upload, 1)
+    assert headers == {}
+    tag = put(url, b"anything", headers).headers["etag"]
+    store.complete("run/linked", upload, {1: tag})
+    assert b"".join(store.read("run/linked", 8)) == b"anything"
+    store.delete("run/linked")

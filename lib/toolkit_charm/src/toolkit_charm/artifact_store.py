@@ -1,24 +1,35 @@
 """Where artifacts are kept, if not on the storage: in an object store, by config or by relation.
 
-The relation's interface is `s3`, of the object storage integrators; its library reads it.
+The options are `artifact-store` and `artifact-store-credentials`. The relation's interface is
+`s3`, of the object storage integrators; its library reads it. Needs the extra `toolkit-charm[s3]`.
 """
 
 from __future__ import annotations
 
+import json
 import re
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import ops
+import pydantic
+import yaml
 from object_storage import S3Requirer
 
-from toolkit_charm import Blocked, Waiting, user_secrets
+from . import probe, user_secrets
+from .charm import ToolkitCharm
+from .status import Blocked, Waiting
+from .workload import File
 
 RELATION = "s3"
 KEYS = ("access-key", "secret-key")
 _CREDENTIALS = "artifact-store-credentials"
+# The service tries a store that does not answer for about this long.
+_SECONDS = 25.0
+_LONGEST = 300  # characters of a status
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX = re.compile(r"[A-Za-z0-9_.\-]+(/[A-Za-z0-9_.\-]+)*")
 # The parameters of KFP's launcher that the service knows, each with what it may be.
@@ -44,6 +55,18 @@ class ArtifactStore:
     uri: str
     keys: Mapping[str, str] = field(repr=False)
     certificates: str = ""
+
+    def files(self, keys: str, authorities: str) -> tuple[File, ...]:
+        """Give the private files of it; that of the authorities only where there are some.
+
+        Args:
+            keys: the path of the credentials, in YAML.
+            authorities: the path of the authorities, in PEM.
+        """
+        found = (File(keys, yaml.safe_dump(dict(self.keys)), restart=True),)
+        if not self.certificates:
+            return found
+        return (*found, File(authorities, f"{self.certificates}\n", restart=True))
 
 
 def checked_uri(text: str) -> str:
@@ -78,38 +101,73 @@ def checked_uri(text: str) -> str:
     return text
 
 
-def load(
-    charm: ops.CharmBase, requirer: S3Requirer, uri: str, credentials: str
-) -> ArtifactStore | None:
-    """Give the object store that config or the relation names; None if neither does.
+StoreUri = Annotated[str, pydantic.AfterValidator(checked_uri)]
+"""The option `artifact-store`."""
+
+
+class ArtifactStores:
+    """The object store of one charm, by config or by the relation `s3`.
 
     Args:
         charm: the charm.
-        requirer: the relation.
-        uri: the option artifact-store.
-        credentials: the option artifact-store-credentials.
-
-    Raises:
-        Blocked: what is given is not enough, or too much.
-        Waiting: the relation has not told yet.
     """
-    related = charm.model.get_relation(RELATION)
-    related = related if related is not None and related.active else None
-    if not uri:
-        if credentials:
-            raise Blocked(f"config {_CREDENTIALS}: set artifact-store as well")
-        return _related(requirer, related) if related is not None else None
-    if related is not None:
-        raise Blocked("config artifact-store and the relation s3 both name a store: drop one")
-    if not credentials:
-        raise Blocked(
-            f"config {_CREDENTIALS}: artifact-store needs it; run "
-            "`juju add-secret store access-key=… secret-key=…`"
-        )
-    found = dict(user_secrets.content(charm, _CREDENTIALS, credentials, KEYS))
-    certificates = found.pop("tls-ca-chain", "")
-    known = {*KEYS, "session-token"}
-    return ArtifactStore(uri, {k: v for k, v in found.items() if k in known}, certificates)
+
+    def __init__(self, charm: ToolkitCharm[Any]) -> None:
+        self._charm = charm
+        self._requirer = S3Requirer(charm, RELATION)
+
+    def load(self, uri: str, credentials: str) -> ArtifactStore | None:
+        """Give the object store that config or the relation names; None if neither does.
+
+        Args:
+            uri: the option artifact-store.
+            credentials: the option artifact-store-credentials.
+
+        Raises:
+            Blocked: what is given is not enough, or too much.
+            Waiting: the relation has not told yet.
+        """
+        related = self._charm.model.get_relation(RELATION)
+        related = related if related is not None and related.active else None
+        if not uri:
+            if credentials:
+                raise Blocked(f"config {_CREDENTIALS}: set artifact-store as well")
+            return _related(self._requirer, related) if related is not None else None
+        if related is not None:
+            raise Blocked("config artifact-store and the relation s3 both name a store: drop one")
+        if not credentials:
+            raise Blocked(
+                f"config {_CREDENTIALS}: artifact-store needs it; run "
+                "`juju add-secret store access-key=… secret-key=…`"
+            )
+        found = dict(user_secrets.content(self._charm, _CREDENTIALS, credentials, KEYS))
+        certificates = found.pop("tls-ca-chain", "")
+        known = {*KEYS, "session-token"}
+        return ArtifactStore(uri, {k: v for k, v in found.items() if k in known}, certificates)
+
+    def check(self, url: str, token: str) -> None:
+        """Let the workload try its store, if it has one.
+
+        Args:
+            url: where it tells: JSON with `problem`, "" if there is none, and `transient`.
+            token: the application's.
+
+        Raises:
+            Blocked, Waiting: the store cannot be used; with what it said.
+        """
+        answer = probe.get(url, token=token, timeout=_SECONDS)
+        if answer is None and self._charm.answers(hopeless=self._charm.known_down):
+            # It went in between, and no event need come of its return.
+            answer = probe.get(url, token=token, timeout=_SECONDS)
+        if answer is not None and answer[0] == 404:
+            # An image of before there were stores: the charm was refreshed first.
+            return
+        if answer is None or answer[0] != 200:
+            raise Waiting("the artifact store is being tried")
+        found = json.loads(answer[1])
+        if found["problem"]:
+            problem = textwrap.shorten(found["problem"], _LONGEST, placeholder=" …")
+            raise (Waiting if found["transient"] else Blocked)(problem)
 
 
 def _related(requirer: S3Requirer, relation: ops.Relation) -> ArtifactStore:

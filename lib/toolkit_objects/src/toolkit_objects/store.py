@@ -1,7 +1,7 @@
 """Artifacts in an object store that speaks S3.
 
-The service alone has the store's credentials. Steps get links: signed addresses for one object and
-one way, that end by themselves; a link to write to holds for one content only, by its MD5. All
+The service alone has the store's credentials. Others get links: signed addresses for one object
+and one way, that end by themselves; one to write by may hold for one content only, by its MD5. All
 calls block, and may be made in any thread. botocore is imported by whoever makes an `ObjectStore`,
 since it takes 27 MiB.
 """
@@ -9,11 +9,13 @@ since it takes 27 MiB.
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -63,6 +65,19 @@ class ObjectStoreError(Exception):
     def __init__(self, message: str, *, transient: bool) -> None:
         super().__init__(message)
         self.transient = transient
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What is right below a path.
+
+    Attributes:
+        folders: the names that have something below them.
+        sizes: of the objects, by name.
+    """
+
+    folders: tuple[str, ...]
+    sizes: Mapping[str, int]
 
 
 class CredentialsError(ValueError):
@@ -164,7 +179,7 @@ class ObjectStore:
         """
         with self._told("be listed"):
             self._client.list_objects_v2(**self._bucket(), Prefix=self.location.prefix, MaxKeys=1)
-        probe = ".toolkit-pipelines"
+        probe = ".toolkit-probe"
         self.abort(probe, self.begin(probe))
 
     # -- links for steps
@@ -186,10 +201,19 @@ class ObjectStore:
         return self._link("put_object", asked), headers
 
     def writing_part(
-        self, below: str, upload: str, number: int, md5: str
+        self, below: str, upload: str, number: int, md5: str = ""
     ) -> tuple[str, dict[str, str]]:
-        """Give a link to write one part by, from 1 on, and the headers to send with it."""
+        """Give a link to write one part by, from 1 on, and the headers to send with it.
+
+        Args:
+            below: where the object goes.
+            upload: what `begin` gave.
+            number: the part's.
+            md5: of its content, in base64; "" lets the link take any.
+        """
         asked = {**self._object(below), "UploadId": upload, "PartNumber": number}
+        if not md5:
+            return self._link("upload_part", asked), {}
         return self._link("upload_part", {**asked, "ContentMD5": md5}), {"Content-MD5": md5}
 
     def _link(self, operation: str, asked: Mapping[str, Any]) -> str:
@@ -226,10 +250,23 @@ class ObjectStore:
                 raise ObjectStoreError(
                     f"parts of {self.uri}/{below} have not come", transient=False
                 )
-            listed = [{"PartNumber": p["PartNumber"], "ETag": p["ETag"]} for p in parts]
+            self.complete(below, upload, {part["PartNumber"]: part["ETag"] for part in parts})
+
+    def complete(self, below: str, upload: str, parts: Mapping[int, str]) -> None:
+        """Make an object of its parts, by number with the tag that the store gave for each."""
+        listed = [{"PartNumber": number, "ETag": parts[number]} for number in sorted(parts)]
+        with self._told("be written to"):
             self._client.complete_multipart_upload(
                 **self._object(below), UploadId=upload, MultipartUpload={"Parts": listed}
             )
+
+    def write_part(self, below: str, upload: str, number: int, content: bytes) -> str:
+        """Write one part, from 1 on; give its tag."""
+        with self._told("be written to"):
+            found: str = self._client.upload_part(
+                **self._object(below), UploadId=upload, PartNumber=number, Body=content
+            )["ETag"]
+            return found
 
     def abort(self, below: str, upload: str) -> None:
         """Drop an object that is coming in parts, if it still is."""
@@ -256,6 +293,25 @@ class ObjectStore:
                 for each in page.get("Contents", [])
             }
 
+    def listing(self, below: str) -> Listing:
+        """Give what is right below a path; "" is the location itself."""
+        prefix = self.location.key(f"{below}/" if below else "")
+        with self._told("be listed"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                **self._bucket(), Prefix=prefix, Delimiter="/"
+            )
+            folders: list[str] = []
+            sizes: dict[str, int] = {}
+            for page in pages:
+                folders += [each["Prefix"] for each in page.get("CommonPrefixes", [])]
+                sizes |= {each["Key"]: each["Size"] for each in page.get("Contents", [])}
+        skipped = len(prefix)
+        return Listing(
+            tuple(folder[skipped:].rstrip("/") for folder in folders),
+            # An object of the folder's own name is what some tools make to show an empty folder.
+            {key[skipped:]: size for key, size in sizes.items() if key != prefix},
+        )
+
     def size(self, below: str) -> int | None:
         """Give the size of an object; None if there is none."""
         with self._told(f"give {below}"):
@@ -265,6 +321,11 @@ class ObjectStore:
                 if _code(error) not in ("NoSuchKey", "NotFound", "404"):
                     raise
                 return None
+
+    def delete(self, below: str) -> None:
+        """Delete one object, if there is one."""
+        with self._told("be cleaned up"):
+            self._client.delete_object(**self._object(below))
 
     def write(self, below: str, content: BinaryIO) -> None:
         """Write an object, in the place of one that is there."""
@@ -356,3 +417,46 @@ class ObjectStore:
 
 def _code(error: Any) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+class Writing:
+    """An object that is written piece by piece; it is there once it is finished, and not before.
+
+    Args:
+        store: where.
+        below: the object's path there.
+    """
+
+    def __init__(self, store: ObjectStore, below: str) -> None:
+        self._store = store
+        self._below = below
+        self._upload = ""
+        self._parts: dict[int, str] = {}
+
+    def add(self, piece: bytes) -> None:
+        """Write a piece that is not the last: 5 MiB or more, and all of one size."""
+        if not self._upload:
+            self._upload = self._store.begin(self._below)
+        number = len(self._parts) + 1
+        if number >= MAX_PARTS:
+            raise ObjectStoreError(
+                f"{self._store.uri}/{self._below} has more than {MAX_PARTS} parts of {len(piece)} "
+                "bytes",
+                transient=False,
+            )
+        self._parts[number] = self._store.write_part(self._below, self._upload, number, piece)
+
+    def finish(self, rest: bytes) -> None:
+        """Write what is left, of any size, and make the object of it all."""
+        if not self._upload:
+            self._store.write(self._below, io.BytesIO(rest))
+            return
+        if rest:
+            number = len(self._parts) + 1
+            self._parts[number] = self._store.write_part(self._below, self._upload, number, rest)
+        self._store.complete(self._below, self._upload, self._parts)
+
+    def abort(self) -> None:
+        """Leave nothing of it behind."""
+        if self._upload:
+            self._store.abort(self._below, self._upload)

@@ -9,6 +9,7 @@ import ops
 
 from options import MetadataOptions
 from toolkit_charm import File, ToolkitCharm, Waiting, Workload, layers, network, probe
+from toolkit_charm.artifact_store import ArtifactStores
 from toolkit_charm.database import Database
 from toolkit_charm.interfaces.metadata import MetadataProvider
 from toolkit_charm.network import Addresses
@@ -20,11 +21,13 @@ PORT = 5000
 DATA = "/data"
 TOKENS = "/etc/toolkit/tokens"
 LOGIN = "/etc/toolkit/database"
+STORE_KEYS = "/etc/toolkit/artifact-store"
+STORE_AUTHORITIES = "/etc/toolkit/artifact-store-ca"
 PYTHON = "/opt/venv/bin/python"
 
 
 class MetadataCharm(ToolkitCharm[MetadataOptions]):
-    """One unit: the artifacts, and the database unless it is in PostgreSQL, are on its storage."""
+    """One unit: it alone has the storage, for all that is neither in PostgreSQL nor in a store."""
 
     container_name = "metadata"
     options_type = MetadataOptions
@@ -32,6 +35,7 @@ class MetadataCharm(ToolkitCharm[MetadataOptions]):
     def __init__(self, framework: ops.Framework) -> None:
         super().__init__(framework)
         self.provider = MetadataProvider(self, RELATION)
+        self.stores = ArtifactStores(self)
         self.database = Database(
             self, DATABASE, container=self.container, folder=DATA, login=LOGIN
         )
@@ -42,6 +46,7 @@ class MetadataCharm(ToolkitCharm[MetadataOptions]):
             raise Waiting("the storage data is not attached yet")
         addresses = Addresses.load(self.model, RELATION)
         place = self.database.place()
+        store = self.stores.load(options.artifact_store, options.artifact_store_credentials)
         hosts = dict.fromkeys(
             (
                 network.host(addresses.ingress),
@@ -57,6 +62,13 @@ class MetadataCharm(ToolkitCharm[MetadataOptions]):
         if place.login is not None:
             command += ["--login", LOGIN]
             files.append(place.login)
+        if store is not None:
+            command += ["--artifact-store", store.uri, "--artifact-store-credentials", STORE_KEYS]
+            if store.certificates:
+                command += ["--artifact-store-certificates", STORE_AUTHORITIES]
+            if options.artifact_transfer == "direct":
+                command.append("--artifact-links")
+            files += store.files(STORE_KEYS, STORE_AUTHORITIES)
         command += ["--log-level", options.log_level, "--workers", str(options.workers)]
         for host in hosts:
             command += ["--allowed-host", host]
@@ -91,6 +103,15 @@ class MetadataCharm(ToolkitCharm[MetadataOptions]):
         """Ask the server for MLflow's version."""
         answer = probe.get(self._local("/version"), token=token.value)
         return answer[1].strip() if answer is not None and answer[0] == 200 else None
+
+    def remark(self, token: Token) -> str:
+        """Say nothing besides, once the server has tried its object store.
+
+        Raises:
+            Blocked, Waiting: artifacts cannot be kept where they shall be.
+        """
+        self.stores.check(self._local("/artifact-store"), token.value)
+        return ""
 
     def share(self, token: Token) -> None:
         """Tell related applications the address and grant them the token; ask for a database."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pydantic
 
 from toolkit_charm import Options
+from toolkit_charm.artifact_store import StoreUri
 from toolkit_charm.options import AllowedHosts, LogLevel
 
 
@@ -25,3 +26,6 @@ class MetadataOptions(Options):
     workers: Annotated[int, pydantic.Field(ge=1, le=64)]
     allowed_hosts: AllowedHosts
     artifact_root: Annotated[str, pydantic.AfterValidator(_folder)]
+    artifact_store: StoreUri
+    artifact_store_credentials: str = ""
+    artifact_transfer: Literal["server", "direct"]

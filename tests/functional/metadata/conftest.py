@@ -1,14 +1,17 @@
 """A real server of the image, in the image's own environment, and a real client's."""
 
+import contextlib
 import http.client
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx2
+import jubilant
 import pytest
 
 from sandbox.images import ImageStore
@@ -20,6 +23,7 @@ ROOT = Path(__file__).parents[3]
 TOKEN = "metadata-test-token-000"
 OTHER = "metadata-test-token-111"
 PATIENCE = 120.0
+JUJU_PATIENCE = 180
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +63,44 @@ def run_client(client_python, folder, url, token, code):
         timeout=180,
         check=False,
     )
+
+
+def cli(*arguments, check=True):
+    return subprocess.run(
+        [sys.executable, "-m", "minijuju", *arguments],
+        capture_output=True,
+        text=True,
+        check=check,
+        timeout=JUJU_PATIENCE,
+    )
+
+
+@contextlib.contextmanager
+def deployed(data):
+    """A model of a controller of its own with the charm, which is coming up; gone at the end.
+
+    Args:
+        data: the controller's folder.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINIJUJU_DATA", str(data))
+        for name in ("JUJU_MODEL", "MINIJUJU_KUBECONFIG"):
+            patch.delenv(name, raising=False)
+        patch.setenv("PATH", cli("shim-path").stdout.strip(), prepend=":")
+        try:
+            with jubilant.temp_model() as juju:
+                juju.wait_timeout = JUJU_PATIENCE
+                juju.deploy(
+                    ROOT / "charms" / "metadata",
+                    resources={"metadata-image": str(ROOT / "images" / "metadata")},
+                )
+                yield juju
+        finally:
+            cli("shutdown")
+
+
+def settled(status):
+    return jubilant.all_active(status) and jubilant.all_agents_idle(status)
 
 
 def write_tokens(path, *secrets):

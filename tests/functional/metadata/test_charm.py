@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,9 +10,8 @@ import jubilant
 import pytest
 
 from .. import web
-from .conftest import ROOT, run_client
+from .conftest import JUJU_PATIENCE, deployed, run_client, settled
 
-PATIENCE = 180
 HERE = Path(__file__).parent
 TRACK = """
 import mlflow
@@ -29,41 +26,14 @@ print(run.info.run_id, version.version)
 """
 
 
-def cli(*arguments, check=True):
-    return subprocess.run(
-        [sys.executable, "-m", "minijuju", *arguments],
-        capture_output=True,
-        text=True,
-        check=check,
-        timeout=PATIENCE,
-    )
-
-
 @pytest.fixture(scope="module")
 def juju(tmp_path_factory):
     """A model with the charm, active, and a charm that is related to it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MINIJUJU_DATA", str(tmp_path_factory.mktemp("minijuju")))
-        for name in ("JUJU_MODEL", "MINIJUJU_KUBECONFIG"):
-            patch.delenv(name, raising=False)
-        patch.setenv("PATH", cli("shim-path").stdout.strip(), prepend=":")
-        try:
-            with jubilant.temp_model() as juju:
-                juju.wait_timeout = PATIENCE
-                juju.deploy(
-                    ROOT / "charms" / "metadata",
-                    resources={"metadata-image": str(ROOT / "images" / "metadata")},
-                )
-                juju.deploy(HERE / "charms" / "reader")
-                juju.integrate("metadata", "reader")
-                juju.wait(settled, error=jubilant.any_error)
-                yield juju
-        finally:
-            cli("shutdown")
-
-
-def settled(status):
-    return jubilant.all_active(status) and jubilant.all_agents_idle(status)
+    with deployed(tmp_path_factory.mktemp("minijuju")) as juju:
+        juju.deploy(HERE / "charms" / "reader")
+        juju.integrate("metadata", "reader")
+        juju.wait(settled, error=jubilant.any_error)
+        yield juju
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +50,7 @@ def api(access):
 
 
 def until(condition, what):
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + JUJU_PATIENCE
     while time.monotonic() < end:
         if condition():
             return

@@ -1,6 +1,7 @@
 """The charm in ops.testing: a context, and a state in which all is well."""
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 
@@ -51,6 +52,7 @@ class Server:
         self.ready = True
         self.silent = 0  # so many more requests are not answered
         self.version = "3.17.2"
+        self.store = {"uri": "", "problem": "", "transient": False}
         self.asked = []
 
     def get(self, url, *, token=None, timeout=2.0):
@@ -58,6 +60,8 @@ class Server:
         self.silent -= 1
         if not self.ready or self.silent >= 0:
             return None
+        if url.endswith("/artifact-store"):
+            return 200, json.dumps(self.store)
         return (200, f"{self.version}\n" if url.endswith("/version") else "")
 
 

@@ -33,6 +33,35 @@ def test_everything_given():
     assert Settings.from_json(settings.to_json()) == settings
 
 
+def test_an_object_store():
+    settings = parse(
+        [
+            *NEEDED,
+            *("--artifact-store", "s3://bucket/a?region=eu-west-1"),
+            *("--artifact-store-credentials", "/keys", "--artifact-store-certificates", "/ca"),
+            "--artifact-links",
+        ]
+    )
+    assert settings.artifact_store == "s3://bucket/a?region=eu-west-1"
+    assert settings.artifact_store_credentials == Path("/keys")
+    assert settings.artifact_links
+    assert settings.stores == Path("/data/stores")
+    assert Settings.from_json(settings.to_json()) == settings
+
+
+def test_an_object_store_is_made_of_its_files(tmp_path):
+    keys, authorities = tmp_path / "keys", tmp_path / "ca"
+    keys.write_text("access-key: a\nsecret-key: hidden\n")
+    words = ["--artifact-store", "s3://bucket/a", "--artifact-store-credentials", str(keys)]
+    objects = parse([*NEEDED, *words]).objects()
+    assert objects is not None
+    assert objects.uri == "s3://bucket/a"
+    words += ["--artifact-store-certificates", str(authorities)]
+    with pytest.raises(FileNotFoundError):
+        parse([*NEEDED, *words]).objects()
+    assert parse(NEEDED).objects() is None
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -47,6 +76,10 @@ def test_everything_given():
         ["--artifact-root", "/a"],
         ["--artifact-root", "a/../../b"],
         ["--artifact-root", "a\0b"],
+        ["--artifact-root", "stores/a"],
+        ["--artifact-store", "s3://bucket"],
+        ["--artifact-store", "gs://bucket", "--artifact-store-credentials", "/keys"],
+        ["--artifact-links"],
     ],
 )
 def test_a_wrong_value_names_its_option(wrong):

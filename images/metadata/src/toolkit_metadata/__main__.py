@@ -11,6 +11,8 @@ import uvicorn
 
 from toolkit_database import LoginError
 from toolkit_identity import HostPatternError, HostPatterns, TokenFile, TokenFileError
+from toolkit_objects import CredentialsError
+from toolkit_objects import credentials as store_credentials
 
 from . import database
 from .app import SETTINGS_VARIABLE
@@ -49,6 +51,7 @@ def main(arguments: list[str]) -> int:
         # Found out here, once, rather than by every worker.
         TokenFile(settings.tokens)
         HostPatterns(settings.allowed_hosts)
+        _check_store(settings)
         # What takes its time is told before uvicorn sets up the same.
         logging.config.dictConfig(log_config(settings.log_level))
         prepare(settings)
@@ -56,6 +59,7 @@ def main(arguments: list[str]) -> int:
         SettingsError,
         TokenFileError,
         HostPatternError,
+        CredentialsError,
         LoginError,
         database.DatabaseError,
     ) as error:
@@ -79,6 +83,21 @@ def main(arguments: list[str]) -> int:
         timeout_graceful_shutdown=10,
     )
     return 0
+
+
+def _check_store(settings: Settings) -> None:
+    """Read the object store's files here, once, rather than in every worker.
+
+    Raises:
+        CredentialsError, SettingsError: they cannot be used.
+    """
+    if settings.artifact_store_credentials is not None:
+        store_credentials(settings.artifact_store_credentials)
+    if settings.artifact_store_certificates is not None:
+        try:
+            settings.artifact_store_certificates.read_text(encoding="ascii")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"--artifact-store-certificates: {error}") from error
 
 
 def prepare(settings: Settings) -> None:

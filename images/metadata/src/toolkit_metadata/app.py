@@ -9,6 +9,7 @@ from toolkit_identity import Guard, TokenFile
 
 from . import database, mlflow_env
 from .loading import uncollected
+from .marks import Marks
 from .settings import Settings
 from .surface import Surface
 
@@ -23,6 +24,7 @@ def mlflow_app(settings: Settings) -> Surface:
 
     Raises:
         EnvironmentChangedError: this MLflow is configured in another way.
+        toolkit_objects.CredentialsError: those of the object store cannot be used.
     """
     variables = mlflow_env.environment(settings)
     os.environ.update(variables)
@@ -34,9 +36,15 @@ def mlflow_app(settings: Settings) -> Surface:
     mlflow_env.verify(variables)
 
     from .artifacts import confine
+    from .kept import repository
 
-    confine(settings.artifacts)
-    return Surface(app, settings)
+    objects = settings.objects()
+    marks = Marks(settings.stores, objects.uri if objects is not None else "")
+    confine(
+        settings.artifacts,
+        repository(settings.artifacts, marks, objects, links=settings.artifact_links),
+    )
+    return Surface(app, settings, objects)
 
 
 def create() -> Guard:

@@ -7,6 +7,7 @@ whoever asks.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +75,12 @@ def _refused(artifact_uri: str, *_: Any, **__: Any) -> ArtifactRepository:
     raise _refuse(artifact_uri)
 
 
-def confine(root: Path) -> None:
+def confine(root: Path, repository: Callable[..., ArtifactRepository]) -> None:
     """Let MLflow's server open only what lies below `root`, whatever a client named.
 
     Args:
         root: the artifact root, an absolute folder.
+        repository: makes the repository of a folder below it, by its URI.
     """
     confined = root.resolve()
 
@@ -86,7 +88,7 @@ def confine(root: Path) -> None:
         path = Path(local_file_uri_to_path(artifact_uri)).resolve()
         if path != confined and confined not in path.parents:
             raise _refuse(artifact_uri)
-        return ConfinedArtifactRepository(artifact_uri, *args, **kwargs)
+        return repository(artifact_uri, *args, **kwargs)
 
     # `mlflow-artifacts` is not among them: the server answers those without a repository. Nor
     # are `runs` and `models`: the store resolves them when a version is made.

@@ -10,9 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 from toolkit_database import Login, url
+from toolkit_objects import Location, LocationError, ObjectStore
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 MOST_WORKERS = 64
+_STORES = "stores"
+_PATHS = ("login", "artifact_store_credentials", "artifact_store_certificates")
 
 
 class SettingsError(ValueError):
@@ -28,6 +31,12 @@ class Settings:
         port: the TCP port to listen on.
         data: the folder that holds the database and, below it, the artifacts.
         artifact_root: the artifacts' folder, relative to `data`.
+        artifact_store: the object store that new artifacts go to (see `toolkit_objects.Location`);
+            "" for the folder.
+        artifact_store_credentials: the file of its keys (see `toolkit_objects.credentials`).
+        artifact_store_certificates: a file of authorities to trust there, as PEM; None for those
+            that everyone knows.
+        artifact_links: whether clients are given links to the store, which they have to reach.
         tokens: the token file (see `toolkit_identity.TokenFile`).
         login: the file that says where PostgreSQL is (see `toolkit_database.login`), and keeps
             runs and models there; None for SQLite, in `data`.
@@ -42,6 +51,10 @@ class Settings:
     tokens: Path
     login: Path | None = None
     artifact_root: str = "artifacts"
+    artifact_store: str = ""
+    artifact_store_credentials: Path | None = None
+    artifact_store_certificates: Path | None = None
+    artifact_links: bool = False
     allowed_hosts: tuple[str, ...] = ()
     log_level: str = "info"
     workers: int = 1
@@ -71,6 +84,21 @@ class Settings:
                 f"--artifact-root {self.artifact_root!r} is not a folder below the data folder; "
                 "write a relative path without '..'"
             )
+        if root.parts[0] == _STORES:
+            raise SettingsError(f"--artifact-root: {_STORES} is for the server's own notes")
+        self._check_store()
+
+    def _check_store(self) -> None:
+        if not self.artifact_store:
+            if self.artifact_links:
+                raise SettingsError("--artifact-links needs --artifact-store")
+            return
+        if self.artifact_store_credentials is None:
+            raise SettingsError("--artifact-store needs --artifact-store-credentials")
+        try:
+            Location.parse(self.artifact_store)
+        except LocationError as error:
+            raise SettingsError(f"--artifact-store: {error}") from error
 
     @property
     def database(self) -> Path:
@@ -93,6 +121,23 @@ class Settings:
         """The folder of the artifacts."""
         return self.data / self.artifact_root
 
+    @property
+    def stores(self) -> Path:
+        """The folder of the notes on which stores have artifacts."""
+        return self.data / _STORES
+
+    def objects(self) -> ObjectStore | None:
+        """Give the object store that new artifacts go to; None if there is none.
+
+        Raises:
+            toolkit_objects.CredentialsError: its credentials cannot be used.
+            OSError: the authorities to trust there cannot be read.
+        """
+        keys = self.artifact_store_credentials
+        if not self.artifact_store or keys is None:
+            return None
+        return ObjectStore.open(self.artifact_store, keys, self.artifact_store_certificates)
+
     def to_json(self) -> str:
         """Write the settings down for a worker process."""
         return json.dumps(asdict(self), default=str)
@@ -106,7 +151,10 @@ class Settings:
             | {
                 "data": Path(values["data"]),
                 "tokens": Path(values["tokens"]),
-                "login": Path(values["login"]) if values["login"] is not None else None,
+                **{
+                    name: Path(values[name]) if values[name] is not None else None
+                    for name in _PATHS
+                },
                 "allowed_hosts": tuple(values["allowed_hosts"]),
             }
         )
@@ -131,6 +179,26 @@ def parse(arguments: Sequence[str]) -> Settings:
     )
     parser.add_argument(
         "--artifact-root", default="artifacts", help="the artifacts' folder below the data folder"
+    )
+    parser.add_argument(
+        "--artifact-store",
+        default="",
+        metavar="URI",
+        help="where new artifacts go: s3://BUCKET/PREFIX?endpoint=https://HOST:PORT&region=…; "
+        "left out, the artifacts' folder",
+    )
+    parser.add_argument(
+        "--artifact-store-credentials",
+        type=Path,
+        help="YAML with access-key and secret-key, mode 0600",
+    )
+    parser.add_argument(
+        "--artifact-store-certificates", type=Path, help="PEM of authorities to trust there"
+    )
+    parser.add_argument(
+        "--artifact-links",
+        action="store_true",
+        help="clients reach the store: they send large files there and read from there by links",
     )
     parser.add_argument(
         "--tokens", type=Path, required=True, help="file of NAME:SECRET lines, mode 0600"

@@ -12,8 +12,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import closing
 from typing import Any
 
+from toolkit_objects import ObjectStore, ObjectStoreError
+
 from . import database
 from .database import DatabaseError
+from .delivery import Delivery
 from .settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -38,6 +41,8 @@ LEFT_OUT = {
 }
 # MLflow holds a whole request body in memory, except where it streams artifacts.
 LARGEST_BODY = 64 << 20
+STORE_PATH = "/artifact-store"
+"""Tells whether the object store can be used, tried now (not of MLflow)."""
 _STREAMED = ("/api/2.0/mlflow-artifacts/artifacts/", "/ajax-api/2.0/mlflow-artifacts/artifacts/")
 _READY_TIMEOUT = 5.0  # seconds
 
@@ -64,7 +69,7 @@ class _TooLargeError(Exception):
     """The body grew past the limit."""
 
 
-async def _send(send: Send, status: int, content: dict[str, str]) -> None:
+async def _send(send: Send, status: int, content: dict[str, Any]) -> None:
     body = json.dumps(content).encode()
     headers = [
         (b"content-type", b"application/json"),
@@ -84,11 +89,15 @@ class Surface:
     Args:
         app: MLflow's application.
         settings: the server's; `/ready` tries its database and artifact folder.
+        objects: the object store that artifacts are kept in, if one is set; `/artifact-store`
+            tries it.
     """
 
-    def __init__(self, app: App, settings: Settings) -> None:
+    def __init__(self, app: App, settings: Settings, objects: ObjectStore | None = None) -> None:
         self._app = app
         self._settings = settings
+        self._objects = objects
+        self._delivery = Delivery(objects) if objects is not None else None
         self._postgresql = database.reader(settings, _READY_TIMEOUT / 2)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,16 +106,38 @@ class Surface:
             await self._app(scope, receive, send)
         elif scope["path"] == "/ready":
             await self._ready(send)
+        elif scope["path"] == STORE_PATH:
+            await self._tell_store(send)
         elif feature := left_out(scope["path"]):
             await _answer(send, 403, "FEATURE_DISABLED", f"this server does not offer {feature}")
         elif scope["path"].startswith(_STREAMED):
-            if plain(scope["path"].partition("/artifacts/")[2]):
-                await self._app(scope, receive, send)
+            path = scope["path"].partition("/artifacts/")[2]
+            if scope["method"] == "DELETE":
+                # MLflow's client ends a folder that it deletes so.
+                path = path.removesuffix("/")
+            if plain(path):
+                await self._artifact(path, scope, receive, send)
             else:
                 text = "the artifact's path has an empty, '.' or '..' part or control characters"
                 await _answer(send, 400, "INVALID_PARAMETER_VALUE", text)
         else:
             await self._bounded(scope, receive, send)
+
+    async def _artifact(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = None
+        if self._delivery is not None and scope["method"] == "GET":
+            answer = await self._delivery.answer(path)
+        await (answer or self._app)(scope, receive, send)
+
+    async def _tell_store(self, send: Send) -> None:
+        uri, problem, transient = "", "", False
+        if self._objects is not None:
+            uri = self._objects.uri
+            try:
+                await asyncio.to_thread(self._objects.check)
+            except ObjectStoreError as error:
+                problem, transient = str(error), error.transient
+        await _send(send, 200, {"uri": uri, "problem": problem, "transient": transient})
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
         declared = dict(scope["headers"]).get(b"content-length", b"0")

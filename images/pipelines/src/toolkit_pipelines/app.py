@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from toolkit_database import Login
 from toolkit_identity import Guard, TokenFile, Verifier
 from toolkit_jobs import Connection, Jobs, PodOptions, Resources, SecretKey, options
-from toolkit_objects import PART, Location, ObjectStore, credentials
+from toolkit_objects import PART, Location, ObjectStore
 
 from . import api, outbox, steps, webhook
 from .adoption import Adoption
@@ -251,11 +251,7 @@ def object_store(settings: Settings) -> ObjectStore | None:
     path = settings.artifact_store_credentials
     if not settings.artifact_store or path is None:
         return None
-    return ObjectStore(
-        Location.parse(settings.artifact_store),
-        credentials(path),
-        settings.artifact_store_certificates,
-    )
+    return ObjectStore.open(settings.artifact_store, path, settings.artifact_store_certificates)
 
 
 def _split(app: ASGIApp, for_steps: ASGIApp) -> ASGIApp:

@@ -166,6 +166,21 @@ class ObjectStore:
             ),
         )
 
+    @classmethod
+    def open(cls, location: str, keys: Path, certificates: Path | None) -> ObjectStore:
+        """Make what speaks to a store by its settings.
+
+        Args:
+            location: see `Location.parse`.
+            keys: the file of `credentials`.
+            certificates: see the class.
+
+        Raises:
+            LocationError, CredentialsError: they are none.
+            OSError: the authorities cannot be read.
+        """
+        return cls(Location.parse(location), credentials(keys), certificates)
+
     @property
     def uri(self) -> str:
         """What the artifacts' URIs begin with."""

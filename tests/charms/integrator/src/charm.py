@@ -21,10 +21,11 @@ class IntegratorCharm(ops.CharmBase):
             return
         keys = self.model.get_secret(id=str(secret_id)).get_content(refresh=True)
         data = {name: str(self.config[name]) for name in ("bucket", "path", "endpoint")}
+        chain = {"tls-ca-chain": [each] if (each := str(self.config["tls-ca-chain"])) else []}
         for relation in self.model.relations["s3-credentials"]:
             if self.store.is_protocol_ready(relation):
                 self.store.set_storage_connection_info(
-                    relation.id, {**data, **keys, "s3-uri-style": "path"}
+                    relation.id, {**data, **keys, **chain, "s3-uri-style": "path"}
                 )
 
     def _status(self, event: ops.CollectStatusEvent) -> None:

@@ -309,6 +309,33 @@ def test_a_collected_run_takes_its_objects_along(
     assert list(object_store.contents(bucket)) == [f"team/{kept}/a/b"]
 
 
+def test_a_trace_is_read_by_the_server(make_server, object_store, options):
+    """One of a client that keeps its spans as an artifact, as those before 3.0 do."""
+    server = make_server().start(*options(object_store.bucket("traces")))
+    with server.client() as client:
+        given = {
+            "trace_id": "tr-1",
+            "trace_location": {
+                "type": "MLFLOW_EXPERIMENT",
+                "mlflow_experiment": {"experiment_id": "0"},
+            },
+            "request_time": "2026-01-01T00:00:00Z",
+            "state": "OK",
+        }
+        made = client.post("/api/3.0/mlflow/traces", json={"trace": {"trace_info": given}})
+        assert made.status_code == 200, made.text
+        location = made.json()["trace"]["trace_info"]["tags"]["mlflow.artifactLocation"]
+        asked = {"request_id": "tr-1"}
+        missing = client.get("/ajax-api/2.0/mlflow/get-trace-artifact", params=asked)
+        assert missing.status_code == 404, missing.text
+        spans = b'{"spans": [{"name": "kept"}]}'
+        put(client, f"{location.removeprefix('mlflow-artifacts:/')}/traces.json", spans)
+        shown = client.get("/ajax-api/2.0/mlflow/get-trace-artifact", params=asked)
+        assert shown.status_code == 200, shown.text
+        assert shown.json()["spans"] == [{"name": "kept"}]
+    assert on_storage(server) == []
+
+
 LINKED = """
 import json, mlflow
 from pathlib import Path

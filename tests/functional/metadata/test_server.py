@@ -128,9 +128,14 @@ def test_readiness_goes_on_beside_a_writer(make_server):
         (["--data", "relative"], "--data"),
         (["--allowed-host", "http://x"], "is not a host"),
         (["--tokens", "/nonexistent/tokens"], "/nonexistent/tokens"),
-        (["--artifact-store", "s3://b"], "--artifact-store-credentials"),
+        (["--artifact-store", "s3://bucket"], "--artifact-store-credentials"),
         (
-            ["--artifact-store", "s3://b", "--artifact-store-credentials", "/nonexistent/keys"],
+            [
+                "--artifact-store",
+                "s3://bucket",
+                "--artifact-store-credentials",
+                "/nonexistent/keys",
+            ],
             "/nonexistent/keys",
         ),
         (["--artifact-store-certificates", "/nonexistent/ca"], "/nonexistent/ca"),

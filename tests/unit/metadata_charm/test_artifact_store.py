@@ -12,43 +12,28 @@ from toolkit_charm.artifact_store import RELATION
 from toolkit_metadata import settings
 from toolkit_objects import Location, credentials
 
+from ..integrator_charm import CHAIN, KEYS, related
 from .conftest import FOLDER, with_config
 from .test_charm import command
 
 # The relation's library asks for the version of Juju in a way that ops will drop.
 pytestmark = pytest.mark.filterwarnings("ignore:JujuVersion.from_environ:DeprecationWarning")
 
-KEYS = {"access-key": "key-of-the-store", "secret-key": "hidden-key-of-the-store"}
-CHAIN = "-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----"
 URI = "s3://bucket/team?endpoint=https://minio.example.com:9000&region=us-east-1"
-
-
-def related(state, **data):
-    """The state with an object storage integrator that has published this."""
-    secret = testing.Secret(KEYS, owner=None)
-    relation = testing.Relation(
-        "s3",
-        remote_app_name="minio",
-        remote_app_data={"version": "1.0", "secret-extra": secret.id, **data},
-        local_app_data={"version": "1.0"},
-        local_unit_data={"requested-secrets": '["access-key", "secret-key"]'},
-    )
-    return dataclasses.replace(
-        state, relations=[*state.relations, relation], secrets=[*state.secrets, secret]
-    )
 
 
 @pytest.fixture
 def integrated(context, state, container):
     """The state once an integrator has named a store."""
-    given = related(
-        state,
-        bucket="bucket",
-        path="/team/a/",
-        endpoint="https://minio.example.com:9000",
-        region="eu-west-1",
-        **{"s3-uri-style": "path", "tls-ca-chain": json.dumps([CHAIN])},
-    )
+    data = {
+        "bucket": "bucket",
+        "path": "/team/a/",
+        "endpoint": "https://minio.example.com:9000",
+        "region": "eu-west-1",
+        "s3-uri-style": "path",
+        "tls-ca-chain": json.dumps([CHAIN]),
+    }
+    given = related(state, data)
     return context.run(context.on.pebble_ready(container), given)
 
 
@@ -136,7 +121,7 @@ def test_half_a_store_blocks_and_the_server_goes_on(context, running, options, m
 
 
 def test_a_relation_that_names_no_bucket(context, running):
-    after = context.run(context.on.update_status(), related(running))
+    after = context.run(context.on.update_status(), related(running, {}))
     assert isinstance(after.unit_status, ops.BlockedStatus)
     assert "juju config minio bucket=" in after.unit_status.message
     assert command(after) == command(running)

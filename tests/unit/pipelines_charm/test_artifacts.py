@@ -15,14 +15,13 @@ from toolkit_objects import Location, LocationError
 from toolkit_objects import store as objects
 from toolkit_pipelines import settings as workload_settings
 
+from ..integrator_charm import CHAIN, KEYS, related
 from .test_charm import with_config
 
 # The relation's library asks for the version of Juju in a way that ops will drop.
 pytestmark = pytest.mark.filterwarnings("ignore:JujuVersion.from_environ:DeprecationWarning")
 
 URI = "s3://bucket/team/a?endpoint=https://minio.example.com:9000&region=us-east-1"
-KEYS = {"access-key": "key-of-the-store", "secret-key": "hidden-key-of-the-store"}
-CHAIN = "-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----"
 
 
 @pytest.fixture
@@ -34,21 +33,6 @@ def configured(state, secret, **options):
     state = dataclasses.replace(state, secrets=[*state.secrets, secret])
     given = {"artifact_store": URI, "artifact_store_credentials": secret.id, **options}
     return with_config(state, **{k: v for k, v in given.items() if v is not None})
-
-
-def related(state, data, content=KEYS):
-    """The state with an object storage integrator that has published this."""
-    secret = testing.Secret(content, owner=None)
-    relation = testing.Relation(
-        "s3",
-        remote_app_name="minio",
-        remote_app_data={"version": "1.0", "secret-extra": secret.id, **data},
-        local_app_data={"version": "1.0"},
-        local_unit_data={"requested-secrets": '["access-key", "secret-key"]'},
-    )
-    return dataclasses.replace(
-        state, relations=[*state.relations, relation], secrets=[*state.secrets, secret]
-    )
 
 
 def secretless(state, etc, found):

@@ -12,6 +12,7 @@ import contextlib
 import functools
 import logging
 import posixpath
+import re
 from collections.abc import AsyncIterable, Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -227,7 +228,8 @@ class KeptArtifactRepository(ConfinedArtifactRepository):
 
     def _claim(self, name: str, artifact_path: str | None) -> str:
         """Give where a new artifact goes, once it is noted who has it."""
-        below = self._below(posixpath.join(artifact_path or "", posixpath.basename(name)))
+        # Of a link's file the client's own path comes, Windows' too.
+        below = self._below(posixpath.join(artifact_path or "", re.split(r"[\\/]", name)[-1]))
         folder = posixpath.dirname(below)
         self._reached(folder)
         if self._objects is not None:

@@ -2,8 +2,8 @@
 
 The service alone has the store's credentials. Others get links: signed addresses for one object
 and one way, that end by themselves; one to write by may hold for one content only, by its MD5. All
-calls block, and may be made in any thread. botocore is imported by whoever makes an `ObjectStore`,
-since it takes 27 MiB.
+calls block, and may be made in any thread. Libraries are imported by whoever makes an
+`ObjectStore`, since botocore takes 27 MiB.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
-
-import yaml
 
 from .locations import Location
 
@@ -97,6 +95,8 @@ def credentials(path: Path) -> dict[str, str]:
     Raises:
         CredentialsError: it is none.
     """
+    import yaml
+
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

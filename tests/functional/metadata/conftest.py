@@ -103,6 +103,19 @@ def settled(status):
     return jubilant.all_active(status) and jubilant.all_agents_idle(status)
 
 
+@pytest.fixture(scope="module")
+def access(juju):
+    """What `get-token` shows, in a module that has a `juju`."""
+    return juju.run("metadata/0", "get-token").results
+
+
+@pytest.fixture
+def api(access):
+    headers = {"authorization": f"Bearer {access['token']}"}
+    with web.client(base_url=access["url"], headers=headers, timeout=60) as client:
+        yield client
+
+
 def write_tokens(path, *secrets):
     lines = "".join(f"t{number}:{secret}\n" for number, secret in enumerate(secrets))
     fresh = path.with_name(f"{path.name}.fresh")

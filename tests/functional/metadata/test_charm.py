@@ -36,19 +36,6 @@ def juju(tmp_path_factory):
         yield juju
 
 
-@pytest.fixture(scope="module")
-def access(juju):
-    """What `get-token` shows."""
-    return juju.run("metadata/0", "get-token").results
-
-
-@pytest.fixture
-def api(access):
-    headers = {"authorization": f"Bearer {access['token']}"}
-    with web.client(base_url=access["url"], headers=headers, timeout=30) as client:
-        yield client
-
-
 def until(condition, what):
     end = time.monotonic() + JUJU_PATIENCE
     while time.monotonic() < end:

@@ -6,7 +6,6 @@ from pathlib import Path
 import jubilant
 import pytest
 
-from .. import web
 from .conftest import ROOT, deployed, run_client, settled
 from .test_artifacts import ARTIFACTS
 from .test_client import TRACK, check_tracked
@@ -49,18 +48,6 @@ def blocked(*words):
         return unit.is_blocked and all(word in message for word in words)
 
     return found
-
-
-@pytest.fixture
-def access(juju):
-    return juju.run("metadata/0", "get-token").results
-
-
-@pytest.fixture
-def api(access):
-    headers = {"authorization": f"Bearer {access['token']}"}
-    with web.client(base_url=access["url"], headers=headers, timeout=60) as client:
-        yield client
 
 
 def test_its_life(juju, access, api, object_store, client_python, tmp_path):

@@ -1,5 +1,7 @@
 """Which stores have artifacts, folder by folder."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from toolkit_metadata.marks import Marks
@@ -36,6 +38,15 @@ def test_what_is_in_a_store_is_named_once_that_is_gone(folder):
             assert found.elsewhere(below) == ""
     assert Marks(folder, A).elsewhere("1") == ""
     assert all(path.stat().st_mode & 0o077 == 0 for path in folder.rglob("*") if path.is_dir())
+
+
+def test_many_mark_at_once(folder):
+    marks = Marks(folder, A)
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(marks.mark, [f"1/run/artifacts/{number % 4}" for number in range(64)]))
+    found = Marks(folder, "")
+    assert all(found.elsewhere(f"1/run/artifacts/{number}") == A for number in range(4))
+    assert {path.name for path in folder.glob("*/*")} == {"uri", "folders"}
 
 
 def test_two_stores_have_some(folder):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import tempfile
 from pathlib import Path, PurePosixPath
 
 _FOLDERS = "folders"
@@ -67,12 +68,13 @@ class Marks:
         if (own / _URI).exists():
             return
         own.mkdir(mode=0o700, parents=True, exist_ok=True)
-        partial = own / f"{_URI}.{os.getpid()}"
-        with partial.open("w", encoding="utf-8") as file:
+        # Requests, and workers, do this side by side.
+        opened, partial = tempfile.mkstemp(dir=own)
+        with os.fdopen(opened, "w", encoding="utf-8") as file:
             file.write(self._uri)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(own / _URI)
+        Path(partial).replace(own / _URI)
         for each in (own, own.parent, own.parent.parent):
             _sync(each)
 

@@ -21,7 +21,8 @@ class IntegratorCharm(ops.CharmBase):
             return
         keys = self.model.get_secret(id=str(secret_id)).get_content(refresh=True)
         data = {name: str(self.config[name]) for name in ("bucket", "path", "endpoint")}
-        chain = {"tls-ca-chain": [each] if (each := str(self.config["tls-ca-chain"])) else []}
+        authority = self.config.get("tls-ca-chain")
+        chain = {"tls-ca-chain": [str(authority)]} if authority else {}
         for relation in self.model.relations["s3-credentials"]:
             if self.store.is_protocol_ready(relation):
                 self.store.set_storage_connection_info(

@@ -5,7 +5,7 @@ import subprocess
 from functools import partial
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 import yaml
 
@@ -271,7 +271,7 @@ def test_a_store_that_cannot_be_used_is_told(make_server, object_store, options,
         ):
             assert answer.status_code == 503, answer.text
             assert "s3://nothing/team" in answer.json()["message"]
-    assert httpx.get(f"{server.url}/artifact-store").status_code == 401
+    assert httpx2.get(f"{server.url}/artifact-store").status_code == 401
     server.kill()
     server.start()
     with server.client() as client:

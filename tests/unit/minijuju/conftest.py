@@ -18,6 +18,7 @@ from minijuju import facade, relations, sockets, units
 from minijuju.archive import UnpackedCharm
 from minijuju.controller import Controller
 from minijuju.hooks import tools
+from minijuju.text import to_bytes
 from minijuju.workload import WorkloadEvent
 
 PATIENCE = 20.0
@@ -64,7 +65,8 @@ class Dispatch:
             fields = [self.env["JUJU_CONTEXT_ID"], stdin, *argv]
             writer.write(len(fields).to_bytes(4, "big"))
             for text in fields:
-                writer.write(len(text.encode()).to_bytes(4, "big") + text.encode())
+                data = to_bytes(text)
+                writer.write(len(data).to_bytes(4, "big") + data)
             await writer.drain()
             count = int.from_bytes(await reader.readexactly(4), "big")
             reply = []

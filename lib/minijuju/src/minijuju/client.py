@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-from minijuju import daemon
+from minijuju import daemon, text
 from minijuju.errors import ERRORS, JujuError, TimedOutError
 from minijuju.rpc_names import GREETING_TIMEOUT, LOCK, LOG, reach
 from sandbox import lock
@@ -138,7 +138,8 @@ class Client:
     def _messages(
         self, method: str, params: dict[str, Any]
     ) -> Generator[tuple[str, Any], None, None]:
-        request = json.dumps({"method": method, "params": params}).encode() + b"\n"
+        asked = json.dumps({"method": method, "params": params}, ensure_ascii=False)
+        request = text.valid(asked).encode() + b"\n"
         with self._connect() as connection:
             try:
                 connection.sendall(request)

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from .errors import BadRequestError
+from .text import valid
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 64
@@ -49,7 +50,7 @@ def load(text: str | bytes, source: str) -> Any:
 
 def load_all(text: str | bytes, source: str) -> list[Any]:
     """Read every document of a stream; see `load`."""
-    data = text.encode() if isinstance(text, str) else text
+    data = valid(text).encode() if isinstance(text, str) else text
     if len(data) > MAX_BYTES:
         raise DocumentError(source, f"{len(data)} bytes of YAML; at most {MAX_BYTES} are read")
     try:

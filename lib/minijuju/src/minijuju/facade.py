@@ -484,7 +484,7 @@ class Facade(SettingsMethods, TaskMethods, StoreMethods, OfferMethods):
     async def add_secret(
         self, reply: Reply, model: str, name: str, content: dict[str, str], info: str = ""
     ) -> str:
-        """Add a user's secret; its URI."""
+        """Add a user's secret; its URI. Keys may end with `#base64`, as their values are then."""
         found = self._alive(model)
         with self.state.transaction():
             made = user_secrets.add(
@@ -493,7 +493,7 @@ class Facade(SettingsMethods, TaskMethods, StoreMethods, OfferMethods):
                 found.uuid,
                 owner=found.name,
                 name=name,
-                content=content,
+                content=secrets.decoded(content),
                 description=info,
             )
         return made.uri
@@ -510,6 +510,7 @@ class Facade(SettingsMethods, TaskMethods, StoreMethods, OfferMethods):
         """Change a user's secret; its readers hear of new content by secret-changed."""
         found = self._alive(model)
         if content is not None:
+            content = secrets.decoded(content)
             secrets.check_content(content)
         with self.state.transaction():
             one = user_secrets.find(self.state, found.uuid, secret)

@@ -6,6 +6,8 @@ in `secret_events`, the keys of their contents in `vault`.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import datetime
 import hashlib
 import json
@@ -15,6 +17,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from minijuju import text
 from minijuju.errors import JujuError
 from minijuju.state import State
 from minijuju.vault import Vault
@@ -101,8 +104,28 @@ def check_content(content: Mapping[str, str]) -> None:
     for key in content:
         if not _KEY.fullmatch(key):
             raise SecretError(f'key "{key}" not valid')
-    if sum(len(key) + len(value.encode()) for key, value in content.items()) > MAX_BYTES:
+    if sum(len(key) + len(text.to_bytes(value)) for key, value in content.items()) > MAX_BYTES:
         raise SecretError("secret content exceeds 1 MiB")
+
+
+def decoded(values: Mapping[str, str]) -> dict[str, str]:
+    """A content of which keys that end with `#base64` have their values so encoded.
+
+    Raises:
+        SecretError: a key has another ending, or a value is no base64. Values are never quoted.
+    """
+    content: dict[str, str] = {}
+    for key, value in values.items():
+        name, mark, coding = key.partition("#")
+        if mark and coding != "base64":
+            raise SecretError(f'key "{key}" not valid')
+        try:
+            content[name] = (
+                text.from_bytes(base64.b64decode(value, validate=True)) if mark else value
+            )
+        except (binascii.Error, ValueError):
+            raise SecretError(f'value of key "{name}" is not in base64') from None
+    return content
 
 
 def checksum(content: Mapping[str, str]) -> str:

@@ -373,3 +373,24 @@ async def test_exec(pair):
     failed = await pair.world.call("exec", model="m", units=["p/0"], command=["network-get", "x"])
     assert failed["p/0"]["results"]["return-code"] == 1
     assert "ERROR" in failed["p/0"]["results"]["stderr"]
+
+
+async def test_bytes_that_are_no_text(pair):
+    """They are marked, as they are in Juju, and bring down nothing."""
+
+    async def code(run):
+        await run.ok("status-set", "active", "a\udcffb")
+        await run.ok("application-version-set", "v\udcff")
+        await run.ok("juju-log", "\udcff")
+        await run.ok("state-set", "k=\udcff")
+        assert await run.ok("state-get", "k") == "\ufffd\n"
+        await run.ok("relation-set", "-r", "out:1", "k=\udcff")
+        assert "invalid UTF-8" in await run.no(
+            "relation-set", "-r", "out:1", "--file", "-", stdin="k: \udcff"
+        )
+        await run.ok("relation-set", "-r", "out:1", "--file", "-", stdin=r'{"l": "\ud800"}')
+        return await run.ok("relation-get", "-r", "out:1", "--format=json", "-", "p/0")
+
+    bag = await pair.inside("p/0", code)
+    assert (bag["k"], bag["l"]) == ("\ufffd", "\ufffd")
+    assert pair.world.status("p/0") == ("active", "a\ufffdb")

@@ -434,3 +434,33 @@ async def test_secrets_go_with_their_owner(pair):
     await pair.world.call("remove_application", model="m", applications=["p"])
     await pair.world.settle()
     assert await pair.world.call("secrets", model="m") == {}
+
+
+async def test_a_content_may_be_any_bytes(pair):
+    """As of a key or a keystore; Juju keeps every value in base64."""
+
+    async def code(run):
+        uri = (
+            await run.ok("secret-add", "key#base64=//4=", "abc=text", "--label", "l\udcff")
+        ).strip()
+        made = await run.ok("secret-get", "--format=json", uri)
+        assert made == {"key": "\ufffd\ufffd", "abc": "text"}
+        assert await run.ok("secret-get", uri, "key#base64") == "//4=\n"
+        assert "!!binary" in await run.ok("secret-get", uri)
+        again = (await run.ok("secret-add", "key=\udcff\udcfe")).strip()
+        assert await run.ok("secret-get", again, "key#base64") == "//4=\n"
+        return uri
+
+    uri = await pair.inside("p/0", code)
+
+    async def later(run):
+        assert await run.ok("secret-get", uri, "key#base64") == "//4=\n"
+        assert await run.ok("secret-get", "--label", "l\ufffd", "--format=json")
+
+    await pair.inside("p/0", later)
+    user = await pair.world.call(
+        "add_secret", model="m", name="u", content={"key#base64": "//4=", "abc": "x"}
+    )
+    found = await pair.world.call("show_secret", model="m", secret=user, reveal=True)
+    ((_, shown),) = found.items()
+    assert shown["content"]["Data"] == {"key": "\udcff\udcfe", "abc": "x"}

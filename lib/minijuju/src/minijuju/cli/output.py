@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from minijuju.text import valid
+
 COLOURS = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "grey": "90", "bold": "1"}
 STATUS_COLOURS = {
     "active": "green",
@@ -29,7 +31,10 @@ STATUS_COLOURS = {
     "lost": "red",
     "destroying": "red",
 }
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Controls, among them those that turn the direction of writing, and what is no Unicode.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 def structured(value: Any, form: str) -> str:
@@ -44,6 +49,7 @@ def structured(value: Any, form: str) -> str:
 
 def emit(text: str, stdout: TextIO, path: str | None) -> None:
     """Print, or write to the file that `-o` names."""
+    text = valid(text)
     if path:
         Path(path).write_text(text)
     else:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import yaml
 
+from minijuju import text
+
 from .session import Session
 from .verb import CommandError, Parser, Verb, count
 
@@ -93,15 +95,21 @@ def content(items: Sequence[str], file: str | None) -> dict[str, str]:
             raise CommandError(f"expected key=value, got {key!r}")
         try:
             if coding == "file":
-                value = Path(value).read_text()
+                value = text.from_bytes(Path(value).read_bytes())
             elif coding == "base64":
-                value = base64.b64decode(value, validate=True).decode()
+                value = text.from_bytes(base64.b64decode(value, validate=True))
             elif coded:
                 raise CommandError(f'key "{key}" not valid')
-        except (OSError, UnicodeDecodeError, binascii.Error) as error:
+        except (OSError, binascii.Error) as error:
             raise CommandError(f'value of key "{name}" cannot be read: {error}') from error
         found[name] = value
-    return found
+    return {
+        # What is no text goes as Juju writes such a value.
+        name if text.is_valid(value) else f"{name}#base64": value
+        if text.is_valid(value)
+        else base64.b64encode(text.to_bytes(value)).decode()
+        for name, value in found.items()
+    }
 
 
 def _content(parser: Parser) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from minijuju import text
 from minijuju.hooks.context import CommandError, text_mapping
 from minijuju.hooks.parser import UsageError
 
@@ -33,29 +34,32 @@ def _as_yaml(value: Any) -> str:
     return str(yaml.safe_dump(value, default_flow_style=False)).removesuffix("...\n")
 
 
-def settings(text: str, what: str) -> dict[str, str]:
+def settings(written: str, what: str) -> dict[str, str]:
     """Settings from JSON or YAML.
 
     Raises:
         CommandError: it is no mapping of strings.
     """
-    if len(text) > MAX_INPUT:
+    if len(written) > MAX_INPUT:
         raise CommandError(f"{what}: more than {MAX_INPUT} characters")
+    if not text.is_valid(written):
+        raise CommandError(f"{what}: cannot parse settings: invalid UTF-8")
     try:
-        value = json.loads(text) if text.lstrip().startswith("{") else _yaml(text)
+        value = json.loads(written) if written.lstrip().startswith("{") else _yaml(written)
     except json.JSONDecodeError:
-        value = _yaml(text)
+        value = _yaml(written)
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise CommandError(f"{what}: expected a mapping")
-    return text_mapping(value, what)
+    found = text_mapping(value, what)
+    return {text.valid(key): text.valid(given) for key, given in found.items()}
 
 
-def _yaml(text: str) -> Any:
+def _yaml(written: str) -> Any:
     try:
         # Every scalar stays the text it is, as it does when Go reads into strings.
-        return yaml.load(text, yaml.BaseLoader)  # noqa: S506 - BaseLoader makes only text
+        return yaml.load(written, yaml.BaseLoader)  # noqa: S506 - BaseLoader makes only text
     except yaml.YAMLError as error:
         raise CommandError(f"cannot parse settings: {error}") from None
 

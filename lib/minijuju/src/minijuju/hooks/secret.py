@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from minijuju import secret_readers, secrets
+from minijuju import secret_readers, secrets, text
 from minijuju.hooks.context import CommandError, Context, SecretDraft, moment
 from minijuju.hooks.output import render, settings
 from minijuju.hooks.parser import Arguments, UsageError, is_application, is_unit, parse
@@ -20,7 +19,7 @@ _DRAFT = {
 
 def secret_add(context: Context, argv: Sequence[str], stdin: str) -> str:
     """Make a secret when the run ends well; its URI is known at once."""
-    arguments = parse(argv, _DRAFT)
+    arguments = _parse(argv)
     if not arguments.rest and not arguments.get("file"):
         raise UsageError("missing secret value or filename")
     draft = _draft(arguments, arguments.rest, stdin)
@@ -39,6 +38,12 @@ def secret_add(context: Context, argv: Sequence[str], stdin: str) -> str:
     return f"secret:{identity}\n"
 
 
+def _parse(argv: Sequence[str]) -> Arguments:
+    """The arguments, of which only those of contents may be other bytes than text."""
+    found = parse(argv, _DRAFT)
+    return Arguments({name: text.valid(value) for name, value in found.flags.items()}, found.rest)
+
+
 def _identity(arguments: Arguments) -> str:
     if not arguments.rest:
         raise UsageError("missing secret URI")
@@ -54,7 +59,7 @@ def _parsed(uri: str) -> str:
 
 def secret_set(context: Context, argv: Sequence[str], stdin: str) -> str:
     """Change a secret when the run ends well; new content makes a new revision."""
-    arguments = parse(argv, _DRAFT)
+    arguments = _parse(argv)
     identity = _identity(arguments)
     draft = _draft(arguments, arguments.rest[1:], stdin)
     if identity in context.writes.created:
@@ -77,16 +82,9 @@ def _draft(arguments: Arguments, items: tuple[str, ...], stdin: str) -> SecretDr
     # What a file holds counts more than arguments, other than with relation-set.
     raw.update(settings(stdin, "secret") if arguments.get("file") else {})
     content: dict[str, str] = {}
-    for key, value in raw.items():
-        name, mark, coding = key.partition("#")
-        if mark and coding != "base64":
-            raise UsageError(f'key "{key}" not valid')
+    if raw:
         try:
-            content[name] = base64.b64decode(value, validate=True).decode() if mark else value
-        except (binascii.Error, UnicodeDecodeError):
-            raise UsageError(f'value of key "{name}" is not text in base64') from None
-    if content:
-        try:
+            content = secrets.decoded(raw)
             secrets.check_content(content)
         except secrets.SecretError as error:
             raise UsageError(str(error)) from None
@@ -145,12 +143,24 @@ def secret_get(context: Context, argv: Sequence[str], stdin: str) -> str:
     content = _content(context, identity, new_label, refresh=refresh, peek=peek)
     form = arguments.get("format") or "yaml"
     if not key:
-        return render(content, form)
+        return render(_shown(content, form), form)
     name, encoded, _ = key.partition("#base64")
     if name not in content:
         raise CommandError(f'secret key value "{name}" not found')
     value = content[name]
-    return render(base64.b64encode(value.encode()).decode() if encoded else value, form)
+    if encoded:
+        return render(base64.b64encode(text.to_bytes(value)).decode(), form)
+    return render(_shown({name: value}, form)[name], form)
+
+
+def _shown(content: Mapping[str, str], form: str) -> dict[str, str | bytes]:
+    """A content with what is no text: as bytes, which YAML has words for, or marked in JSON."""
+    if form == "json":
+        return {key: text.valid(value) for key, value in content.items()}
+    return {
+        key: value if text.is_valid(value) else text.to_bytes(value)
+        for key, value in content.items()
+    }
 
 
 def _by_label(context: Context, label: str) -> str:

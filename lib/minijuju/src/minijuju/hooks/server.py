@@ -7,11 +7,14 @@ import hmac
 import logging
 from pathlib import Path
 
-from minijuju import sockets
+from minijuju import sockets, text
 from minijuju.hooks import commands, tools
 from minijuju.hooks.context import Context
 
 logger = logging.getLogger(__name__)
+
+# Of these the arguments hold contents, which may be any bytes.
+RAW = ("secret-add", "secret-set")
 
 
 class HookServer:
@@ -38,8 +41,8 @@ class HookServer:
             code, output, error = self._answer(token, argv, stdin)
             fields = [
                 str(code).encode(),
-                output.encode("utf-8", "surrogateescape"),
-                error.encode("utf-8", "surrogateescape"),
+                text.to_bytes(output),
+                text.to_bytes(error),
             ]
             writer.write(len(fields).to_bytes(4, "big"))
             for field in fields:
@@ -65,9 +68,11 @@ class HookServer:
         context = self.context
         if context is None or not hmac.compare_digest(context.id.encode(), token):
             return 1, "", "ERROR this hook is over\n"
-        words = [word.decode("utf-8", "surrogateescape") for word in argv]
+        words = [text.from_bytes(word) for word in argv]
+        if words[0] not in RAW:
+            words = [text.valid(word) for word in words]
         try:
-            return commands.run(context, words, stdin.decode("utf-8", "surrogateescape"))
+            return commands.run(context, words, text.from_bytes(stdin))
         except Exception as error:
             # A defect of ours must fail this command, not the unit's whole server.
             logger.exception("hook command %s failed", words[0])

@@ -53,9 +53,8 @@ async def test_an_operation_has_a_task_for_each_unit(ready):
 async def test_the_leader_and_all_units_are_found(ready):
     results = await ready.call("run", model="m", units=["app/leader"], action="go")
     assert list(results) == ["app/0"]
-    for options in ({"applications": ["app"]}, {"everywhere": True}):
-        results = await ready.call("exec", model="m", units=[], command=["x"], **options)
-        assert list(results) == ["app/0", "app/1"]
+    results = await ready.call("exec", model="m", units=[], command=["x"], applications=["app"])
+    assert list(results) == ["app/0", "app/1"]
     with pytest.raises(NotFoundError, match="none"):
         await ready.call("exec", model="m", units=[], applications=["none"], command=["x"])
 

@@ -113,3 +113,18 @@ RECORD = {"level": "WARNING", "entity": "app/0"}
 )
 def test_matches(options, wanted):
     assert logs.matches(RECORD, **{"level": "", "include": [], "exclude": [], **options}) is wanted
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "wanted"),
+    [
+        ([], [], True),
+        (["juju.worker"], [], True),
+        (["juju.work"], [], False),
+        (["unit", "juju"], [], True),
+        ([], ["juju.worker.uniter"], False),
+        (["juju"], ["juju.worker"], False),
+    ],
+)
+def test_modules_are_meant_with_what_is_below_them(include, exclude, wanted):
+    assert logs.of_modules({"module": "juju.worker.uniter"}, include, exclude) is wanted

@@ -93,3 +93,34 @@ async def test_it_is_a_value_of_an_option(world, granted):
     code, text, _ = await inside(world, "c/0", "config-get", "kubeconfig")
     assert (code, text.strip()) == (0, granted)
     assert (await inside(world, "c/0", "secret-get", granted))[0] == 0
+
+
+async def test_what_nobody_follows_goes_where_the_user_said_so(world, granted):
+    """`update-secret --auto-prune`."""
+
+    async def update(number=None, **more):
+        content = number and {"kubeconfig": number}
+        await world.call("update_secret", model="m", secret="cluster", content=content, **more)
+        await world.settle()
+
+    async def revisions():
+        found = await world.call("show_secret", model="m", secret="cluster", revisions=True)
+        ((_, shown),) = found.items()
+        return [one["revision"] for one in shown["revisions"]]
+
+    await inside(world, "m/0", "secret-get", granted)
+    await update("two")
+    await update("three")
+    assert await revisions() == [1, 2, 3]
+    await update(auto_prune=True)
+    assert await revisions() == [1, 3]
+    await inside(world, "m/0", "secret-get", granted, "--refresh")
+    assert await revisions() == [3]
+    await update("four")
+    await update("five", auto_prune=False)
+    assert await revisions() == [3, 4, 5]
+    await update("six")
+    assert await revisions() == [3, 4, 5, 6]
+    await update(auto_prune=True)
+    await world.call("revoke_secret", model="m", secret="cluster", applications=["m"])
+    assert await revisions() == [6]

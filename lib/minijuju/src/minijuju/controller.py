@@ -22,6 +22,7 @@ from minijuju import (
     network,
     offers,
     relations,
+    secret_readers,
     secrets,
     statuses,
     storages,
@@ -455,6 +456,7 @@ class Controller:
             else:
                 storages.detach(self.state, storage)
         units.remove(self.state, unit)
+        secret_readers.discard_model(self.state, model)
 
     def destroy_storage(self, storage: storages.Storage, unit: str) -> None:
         """Forget a storage, and delete what is in it; call inside a transaction."""

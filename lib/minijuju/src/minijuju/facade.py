@@ -16,6 +16,7 @@ from minijuju import (
     offers,
     relations,
     secret_documents,
+    secret_readers,
     secrets,
     status,
     statuses,
@@ -35,6 +36,8 @@ from minijuju.uniter import Life, Resolved, Step
 from sandbox.errors import SandboxError
 
 REMOVE_TIMEOUT = 120.0
+# Kinds of statuses by the names that Juju shows.
+_KINDS = {"agent": "juju-unit"}
 
 
 class Facade(SettingsMethods, TaskMethods, StoreMethods, OfferMethods):
@@ -404,19 +407,28 @@ class Facade(SettingsMethods, TaskMethods, StoreMethods, OfferMethods):
         }
 
     async def show_status_log(
-        self, reply: Reply, model: str, entity: str, limit: int = 20
+        self,
+        reply: Reply,
+        model: str,
+        entity: str,
+        limit: int = 20,
+        kinds: list[str] = [],  # noqa: B006 - never changed
+        since: float = 0.0,
     ) -> list[dict[str, Any]]:
-        """The last statuses of a unit or application."""
+        """The last statuses of a unit or application, of some kinds, since a moment."""
         found = models.named(self.state, model)
-        return [
+        whole = statuses.history(self.state, found.uuid, entity)
+        chosen = [
             {
-                "type": kind,
+                "type": _KINDS.get(kind, kind),
                 "status": one.status,
                 "message": one.message,
                 "since": status.since(one.since),
             }
-            for kind, one in statuses.history(self.state, found.uuid, entity, limit)
+            for kind, one in whole
+            if one.since >= since and (not kinds or _KINDS.get(kind, kind) in kinds)
         ]
+        return chosen[-limit:] if limit else []
 
     # Logs and secrets.
 
@@ -430,6 +442,8 @@ class Facade(SettingsMethods, TaskMethods, StoreMethods, OfferMethods):
         level: str = "",
         include: list[str] = [],  # noqa: B006 - never changed
         exclude: list[str] = [],  # noqa: B006 - never changed
+        include_modules: list[str] = [],  # noqa: B006 - never changed
+        exclude_modules: list[str] = [],  # noqa: B006 - never changed
     ) -> None:
         """Send the log's records: the last `limit`, or with `replay` all, then what comes."""
         if level and level.upper() not in logs.LEVELS:
@@ -441,7 +455,9 @@ class Facade(SettingsMethods, TaskMethods, StoreMethods, OfferMethods):
         known = await asyncio.to_thread(log.read, end)
 
         def wanted(record: dict[str, Any]) -> bool:
-            return logs.matches(record, level=level, include=include, exclude=exclude)
+            return logs.matches(
+                record, level=level, include=include, exclude=exclude
+            ) and logs.of_modules(record, include_modules, exclude_modules)
 
         chosen = [record for record in known if wanted(record)]
         for record in chosen if replay or not limit else chosen[-limit:]:
@@ -506,6 +522,7 @@ class Facade(SettingsMethods, TaskMethods, StoreMethods, OfferMethods):
         content: dict[str, str] | None = None,
         name: str | None = None,
         info: str | None = None,
+        auto_prune: bool | None = None,
     ) -> None:
         """Change a user's secret; its readers hear of new content by secret-changed."""
         found = self._alive(model)
@@ -514,9 +531,12 @@ class Facade(SettingsMethods, TaskMethods, StoreMethods, OfferMethods):
             secrets.check_content(content)
         with self.state.transaction():
             one = user_secrets.find(self.state, found.uuid, secret)
-            secrets.change(
+            one = secrets.change(
                 self.state, self.house.vault, one, content=content, label=name, description=info
             )
+            if auto_prune is not None:
+                user_secrets.prune(self.state, one, on=auto_prune)
+            secret_readers.discard(self.state, one)
 
     async def grant_secret(
         self, reply: Reply, model: str, secret: str, applications: list[str]

@@ -97,8 +97,10 @@ class OfferMethods(FacadeBase):
                     raise NotFoundError(f'relation "{number}" not found')
                 relations.suspend(self.state, one, suspended=suspended, message=message)
 
-    async def remove_saas(self, reply: Reply, model: str, names: list[str]) -> None:
-        """Consume offers no longer; relations with them go."""
+    async def remove_saas(
+        self, reply: Reply, model: str, names: list[str], force: bool = False
+    ) -> None:
+        """Consume offers no longer; relations with them go, with force without their units."""
         found = self._alive(model)
         with self.state.transaction():
             for name in names:
@@ -110,3 +112,6 @@ class OfferMethods(FacadeBase):
                         )
                     raise NotFoundError(f'saas application "{name}" not found')
                 offers.set_dying(self.state, one)
+                if force:
+                    for relation in relations.every(self.state, found.uuid, name):
+                        relations.remove(self.state, relation)

@@ -66,7 +66,6 @@ class TaskMethods(FacadeBase):
         units: list[str],
         command: list[str],
         applications: list[str] = [],  # noqa: B006 - never changed
-        everywhere: bool = False,
         timeout: float = EXEC_TIMEOUT,  # noqa: ASYNC109 - the wire's name
         background: bool = False,
     ) -> dict[str, Any]:
@@ -78,14 +77,13 @@ class TaskMethods(FacadeBase):
             units: where; `app/leader` too.
             command: the arguments.
             applications: all of whose units are meant too.
-            everywhere: whether all units of the model are meant.
             timeout: seconds for the command, and for waiting; without end if negative.
             background: whether to return the operation and its tasks at once.
         """
         if not command:
             raise BadRequestError("no command given")
         found = models.named(self.state, model)
-        members = self._members(found, [""] if everywhere else applications)
+        members = self._members(found, applications)
         names = list(dict.fromkeys([*units, *members]))
         asked, refused = self._receivers(found, names, lambda unit: {"argv": command})
         limit = timeout if timeout >= 0 else None

@@ -128,6 +128,16 @@ def _records(data: bytes) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
+def of_modules(record: dict[str, Any], include: Sequence[str], exclude: Sequence[str]) -> bool:
+    """Whether a record's module is one of those included or below it, and of none excluded."""
+    module = f"{record['module']}."
+
+    def any_of(names: Sequence[str]) -> bool:
+        return any(module.startswith(f"{name}.") for name in names)
+
+    return (not include or any_of(include)) and not any_of(exclude)
+
+
 def matches(
     record: dict[str, Any], *, level: str, include: Sequence[str], exclude: Sequence[str]
 ) -> bool:

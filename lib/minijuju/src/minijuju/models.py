@@ -43,7 +43,7 @@ DEFAULTS: dict[str, Any] = {
 
 _NETWORK = "unit-network"
 _CHOICES = {_NETWORK: ("shared", "isolated")}
-_FIXED = ("agent-version", "type")
+FIXED = ("agent-version", "type")
 _DURATIONS = tuple(
     key for key, value in DEFAULTS.items() if isinstance(value, str) and _DURATION.fullmatch(value)
 )
@@ -181,7 +181,7 @@ def check_config(config: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in config.items():
         if not _NAME.fullmatch(key):
             raise BadRequestError(f"{key!r} is no key of a model's configuration")
-        if key in _FIXED and str(value) != str(DEFAULTS[key]):
+        if key in FIXED and str(value) != str(DEFAULTS[key]):
             raise BadRequestError(f"{key!r} cannot be changed")
         if isinstance(DEFAULTS.get(key), bool):
             text = str(value).lower()

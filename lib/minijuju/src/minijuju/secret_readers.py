@@ -142,6 +142,7 @@ def prune(state: State, secret: Secret) -> None:
         if not readable(state, secret, reader):
             table, key = _place(secret, reader)
             state.execute(f"DELETE FROM {table} WHERE {_where(key)}", *key.values())  # noqa: S608 - ours
+    discard(state, secret)
     state.touch(secret.model)
 
 
@@ -201,7 +202,25 @@ def track(state: State, secret: Secret, reader: Reader, revision: int, label: st
         " label = CASE WHEN excluded.label = '' THEN label ELSE excluded.label END",
         *values.values(),
     )
+    discard(state, secret)
     state.touch(secret.model)
+
+
+def discard(state: State, secret: Secret) -> None:
+    """Remove what is obsolete of a secret whose user said so."""
+    if secret.owner_kind == "model" and state.row(
+        "SELECT 1 FROM secret_pruned WHERE model = ? AND secret = ?", secret.model, secret.id
+    ):
+        for revision in obsolete(state, secret):
+            secrets.remove(state, secret, revision)
+
+
+def discard_model(state: State, model: str) -> None:
+    """The same for all secrets of a model, after a unit went with what it followed."""
+    for row in state.rows("SELECT secret FROM secret_pruned WHERE model = ?", model):
+        found = secrets.find(state, model, row["secret"])
+        if found is not None:
+            discard(state, found)
 
 
 def obsolete(state: State, secret: Secret) -> list[int]:

@@ -115,6 +115,9 @@ CREATE TABLE IF NOT EXISTS secret_remote_consumer (
     PRIMARY KEY (model, secret, unit_model, unit),
     FOREIGN KEY (model, secret) REFERENCES secret (model, id) ON DELETE CASCADE,
     FOREIGN KEY (unit_model, unit) REFERENCES unit (model, name) ON DELETE CASCADE) STRICT;
+CREATE TABLE IF NOT EXISTS secret_pruned (
+    model TEXT NOT NULL, secret TEXT NOT NULL, PRIMARY KEY (model, secret),
+    FOREIGN KEY (model, secret) REFERENCES secret (model, id) ON DELETE CASCADE) STRICT;
 CREATE VIEW IF NOT EXISTS secret_follower AS
     SELECT model, secret, model AS unit_model, unit, label, revision FROM secret_consumer
     UNION ALL

@@ -96,15 +96,12 @@ def put(
         )
 
 
-def history(state: State, model: str, entity: str, limit: int) -> list[tuple[str, Status]]:
-    """The last statuses of an entity, oldest first, each with its kind."""
+def history(state: State, model: str, entity: str) -> list[tuple[str, Status]]:
+    """The statuses of an entity that are kept, oldest first, each with its kind."""
     rows = state.rows(
-        "SELECT * FROM status_history WHERE model = ? AND entity = ? ORDER BY id DESC LIMIT ?",
-        model,
-        entity,
-        limit,
+        "SELECT * FROM status_history WHERE model = ? AND entity = ? ORDER BY id", model, entity
     )
-    return [(row["kind"], _status(row)) for row in reversed(rows)]
+    return [(row["kind"], _status(row)) for row in rows]
 
 
 def prune(state: State, model: str, age: float) -> None:

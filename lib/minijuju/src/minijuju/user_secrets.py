@@ -54,6 +54,21 @@ def find(state: State, model: str, text: str) -> Secret:
     raise NotFoundError(f"secret {text!r} not found")
 
 
+def prune(state: State, secret: Secret, *, on: bool) -> None:
+    """Remove revisions that nobody follows any more from now on, or keep them."""
+    if on:
+        state.execute(
+            "INSERT INTO secret_pruned VALUES (?, ?) ON CONFLICT DO NOTHING",
+            secret.model,
+            secret.id,
+        )
+        secret_readers.discard(state, secret)
+        return
+    state.execute(
+        "DELETE FROM secret_pruned WHERE model = ? AND secret = ?", secret.model, secret.id
+    )
+
+
 def grant(state: State, secret: Secret, application: str) -> None:
     """Let an application's units read it."""
     state.execute(

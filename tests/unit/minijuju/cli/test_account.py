@@ -99,6 +99,7 @@ def test_destroy_controller(run, ended):
         "model": "one",
         "force": False,
         "destroy_storage": True,
+        "timeout": None,
     }
     assert ended.methods()[-1] == "shutdown"
     assert run("destroy-controller", "other", "--no-prompt").code == 1

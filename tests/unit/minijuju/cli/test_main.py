@@ -88,18 +88,6 @@ def test_every_verb_refuses_unknown_options(run, verb):
 
 
 @pytest.mark.parametrize(
-    ("verb", "flag"),
-    [(verb, flag) for verb in VERBS for flag in verb.unbuilt],
-    ids=lambda each: getattr(each, "name", each),
-)
-def test_flags_of_juju_that_are_not_built_say_so(run, verb, flag):
-    for words in ([flag, "x"], [f"{flag}=x"]):
-        result = run(verb.name, *words)
-        assert result.code == 2
-        assert f"{flag}: not built in minijuju yet" in result.err
-
-
-@pytest.mark.parametrize(
     ("verb", "flag", "reason"),
     [(verb, flag, reason) for verb in VERBS for flag, reason in verb.refused],
     ids=lambda each: getattr(each, "name", each),
@@ -194,3 +182,27 @@ def test_the_readme_names_every_verb():
     text = (Path(__file__).parents[4] / "lib/minijuju/README.md").read_text()
     rows = text.partition("| for | verbs |")[2].partition("\n\n")[0]
     assert sorted(re.findall(r"`([a-z-]+)`", rows)) == catalog.names()
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
+def test_every_verb_takes_the_options_of_all(verb):
+    for words in (["--debug", "--logging-config", "<root>=DEBUG"], ["--verbose", "-B"]):
+        assert verb.parse("juju", [*words, "--help"]).noisy
+    assert verb.parse("juju", ["--quiet", "--help"]).quiet
+
+
+def test_what_is_said_beside_the_result(run, fake):
+    fake.answers["add_model"] = None
+    fake.progress["add_model"] = ["WARNING a key is unknown", "something else"]
+    said = run("add-model", "m").err
+    assert "Added 'm' model" in said
+    assert run("add-model", "m", "--quiet").err == "WARNING a key is unknown\n"
+    assert "DEBUG minijuju.client add_model took " in run("add-model", "m", "--debug").err
+    assert "DEBUG minijuju.client" in run("--show-log", "add-model", "m").err
+    clash = run("add-model", "m", "--quiet", "--verbose")
+    assert (clash.code, "clash" in clash.err) == (2, True)
+
+
+def test_options_alone_are_no_command(run):
+    result = run("--debug", "--logging-config", "x=DEBUG")
+    assert (result.code, "no command specified" in result.err) == (2, True)

@@ -105,7 +105,10 @@ def test_removal(run, fake):
     assert run("remove-offer", "db", "--force", "-y").code == 0
     fake.answers["remove_saas"] = None
     assert run("remove-saas", "store").err == "removing SAAS application store\n"
-    assert fake.params("remove_saas") == {"model": "m", "names": ["store"]}
+    assert fake.params("remove_saas") == {"model": "m", "names": ["store"], "force": False}
+    assert run("remove-saas", "store", "--no-wait").code == 1
+    assert run("remove-saas", "store", "--no-wait", "--force").code == 0
+    assert fake.params("remove_saas")["force"]
 
 
 def test_status_shows_both(run, fake, documents_of):

@@ -42,9 +42,20 @@ def test_update_secret(run, fake):
     fake.answers["update_secret"] = None
     assert run("update-secret", "n", "abc=x", "--name", "o").code == 0
     params = {"model": "m", "secret": "n", "content": {"abc": "x"}, "name": "o", "info": None}
+    params["auto_prune"] = None
     assert fake.params("update_secret") == params
     assert run("update-secret", "n", "--info", "i").code == 0
     assert fake.params("update_secret")["content"] is None
+    for flag, wanted in (("--auto-prune", True), ("--auto-prune=false", False)):
+        assert run("update-secret", "n", flag, "abc=y").code == 0
+        assert fake.params("update_secret")["auto_prune"] is wanted
+
+
+def test_bytes_that_are_no_text(run, fake, tmp_path):
+    fake.answers["add_secret"] = "secret:x"
+    (tmp_path / "key").write_bytes(b"\xff\xfe")
+    assert run("add-secret", "n", f"key#file={tmp_path / 'key'}", "abc#base64=eA==").code == 0
+    assert fake.params("add_secret")["content"] == {"key#base64": "//4=", "abc": "x"}
 
 
 @pytest.mark.parametrize("verb", ["grant-secret", "revoke-secret"])

@@ -288,7 +288,6 @@ def test_what_cannot_be_scheduled_is_no_failure(run, busy):
         (["db/0", "act", "x=[1"], 1, "not valid YAML"),
         (["db/0", "act", "--wait", "soon"], 2, "invalid duration 'soon'"),
         (["db/0", "act", "--wait", "5s", "--background"], 2, "both --wait and --background"),
-        (["db/0", "act", "--parallel"], 2, "not built"),
         (["db/0", "act", "--params", "none"], 1, "none: cannot be read"),
     ],
 )
@@ -307,7 +306,6 @@ def test_exec(run, busy):
         "model": "m",
         "units": ["db/0"],
         "applications": [],
-        "everywhere": False,
         "command": ["/bin/bash", "-c", "echo --unit 'two words'"],
         "timeout": 5.0,
         "background": False,
@@ -359,10 +357,16 @@ def test_exec_refuses(run, fake):
     assert fake.calls == []
 
 
-def test_exec_everywhere(run, busy):
-    busy.answers["exec"] = {}
-    assert run("exec", "--all", "true").code == 0
-    assert busy.params("exec")["everywhere"]
+def test_exec_as_on_kubernetes(run, busy):
+    busy.answers["exec"] = {"db/0": task(results={"return-code": 0})}
+    ways = ("--operator", "--parallel", "--parallel=false", "--execution-group=g")
+    for way in ways:
+        assert run("exec", "-u", "db/0", way, "true").code == 0
+        assert busy.params("exec")["units"] == ["db/0"]
+    result = run("exec", "--all", "true")
+    assert (result.code, "with a caas model" in result.err) == (1, True)
+    result = run("exec", "-a", "D_b", "true")
+    assert (result.code, '"D_b" is not a valid application name' in result.err) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -451,7 +455,27 @@ def test_debug_log(run, fake, monkeypatch):
         "controller: 2023-11-14 22:13:20.500 ERROR juju-log hello \\x1b[0m\n"
     )
     asked = {"limit": 0, "tail": False, "replay": True, "level": "", "include": [], "exclude": []}
+    asked |= {"include_modules": [], "exclude_modules": []}
     assert fake.params("debug_log") == {"model": "m", **asked}
+
+
+def test_debug_log_as_json_into_a_file(run, fake, tmp_path):
+    fake.items["debug_log"] = [record(), record()]
+    fake.answers["debug_log"] = None
+    argv = ("--include-module", "juju-log,juju", "--exclude-module", "juju.x", "--format", "json")
+    assert run("debug-log", *argv, "-o", str(tmp_path / "log")).out == ""
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == 2 * [
+        {
+            "timestamp": "2023-11-14T22:13:20.500Z",
+            "entity": "unit-db-0",
+            "level": "INFO",
+            "module": "juju-log",
+            "message": "hello \x1b[0m",
+        }
+    ]
+    assert fake.params("debug_log")["include_modules"] == ["juju-log", "juju"]
+    assert fake.params("debug_log")["exclude_modules"] == ["juju.x"]
 
 
 @pytest.mark.parametrize(
@@ -534,7 +558,18 @@ def test_show_status_log(run, fake):
     assert run("show-status-log", "a/0", "-n", "3").out == (
         "Time  Type      Status  Message\nnow   workload  active  so\n"
     )
-    assert fake.params("show_status_log") == {"model": "m", "entity": "a/0", "limit": 3}
+    kinds = ["workload", "juju-unit", "application"]
+    asked = {"model": "m", "entity": "a/0", "limit": 3, "kinds": kinds, "since": 0.0}
+    assert fake.params("show_status_log") == asked
+    assert run("show-status-log", "a/0", "--type", "juju-unit").code == 0
+    assert fake.params("show_status_log") == {**asked, "limit": 20, "kinds": ["juju-unit"]}
+    assert run("show-status-log", "a/0", "--from-date", "2026-11-02").code == 0
+    assert fake.params("show_status_log")["since"] == 1793577600
+    for argv in (["--from-date", "soon"], ["-n", "3", "--days", "2"]):
+        assert run("show-status-log", "a/0", *argv).code == 2
+    for argv in (["--type", "model"], ["a/0", "--type", "volume"]):
+        result = run("show-status-log", *argv)
+        assert (result.code, result.err) == (1, "ERROR no status history available\n")
     assert json.loads(run("show-status-log", "a/0", "--format", "json").out) == [entry]
 
 

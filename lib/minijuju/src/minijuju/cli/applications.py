@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import re
 
 from .prompt import confirm
 from .session import Session
-from .verb import CommandError, Parser, Verb, count
+from .verb import CommandError, Parser, UsageError, Verb, count
 
 _UNIT = re.compile(r"[a-z][a-z0-9-]*/(0|[1-9][0-9]*)")
 
 
 def integrate(session: Session, arguments: argparse.Namespace) -> int:
     """Relate two applications."""
+    if arguments.via:
+        _check_via(arguments)
     session.call("integrate", model=session.model(arguments.model), endpoints=arguments.args)
     return 0
+
+
+def _check_via(arguments: argparse.Namespace) -> None:
+    """See that `--via` names subnets, for an offer; on one machine nothing comes of them."""
+    for subnet in (text.strip() for text in arguments.via.split(",")):
+        try:
+            ipaddress.ip_network(subnet)
+        except ValueError:
+            raise UsageError(f"invalid CIDR address: {subnet}") from None
+    if not any("." in word.partition(":")[0] for word in arguments.args):
+        raise UsageError(
+            "the --via option can only be used when integrating to offers in a different model"
+        )
 
 
 def remove_relation(session: Session, arguments: argparse.Namespace) -> int:
@@ -147,6 +163,12 @@ def resolved(session: Session, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _via(parser: Parser) -> None:
+    parser.add_argument(
+        "--via", metavar="CIDR,...", help="where an offer's traffic comes from; it changes nothing"
+    )
+
+
 def _force(parser: Parser) -> None:
     parser.add_argument("--force", action="store_true", help="whatever state it is in")
 
@@ -184,7 +206,7 @@ VERBS = (
         run=integrate,
         minimum=2,
         maximum=2,
-        unbuilt=("--via",),
+        options=_via,
     ),
     Verb(
         name="remove-relation",

@@ -24,6 +24,7 @@ _REFUSED = (
     ("channel", "--channel"),
     ("revision", "--revision"),
 )
+_LOCAL = "it chooses a bundle of Charmhub; bundles are files here"
 _NO_MACHINES = "--map-machines: a Kubernetes model has no machines"
 
 Documents = Mapping[str, Mapping[str, Any]]
@@ -182,7 +183,7 @@ VERBS = (
         options=_diff_options,
         minimum=1,
         maximum=1,
-        unbuilt=("--arch", "--base", "--channel"),
+        refused=tuple((flag, _LOCAL) for flag in ("--arch", "--base", "--channel", "--revision")),
     ),
     Verb(
         name="export-bundle",

@@ -6,10 +6,11 @@ import argparse
 from typing import Any
 
 from minijuju.constraints import parse, render
+from minijuju.models import FIXED
 
 from .deploy import read_config
 from .output import emit, emit_table, plain, structured, table
-from .session import Session
+from .session import CLOUD, Session
 from .verb import CommandError, Parser, Verb, names
 
 
@@ -93,7 +94,10 @@ def model_config(session: Session, arguments: argparse.Namespace) -> int:
     if keys and (sets or reset):
         raise CommandError("cannot get and set, or get and reset, configuration together")
     if sets or reset:
-        session.call("model_config", model=model, set=read_config(sets, model), reset=reset)
+        given = read_config(sets, model)
+        if arguments.ignore_read_only_fields:
+            given = {key: value for key, value in given.items() if key not in FIXED}
+        session.call("model_config", model=model, set=given, reset=reset)
         return 0
     document = session.call("model_config", model=model)
     if len(keys) > 1:
@@ -140,6 +144,27 @@ def trust(session: Session, arguments: argparse.Namespace) -> int:
         )
     session.call("trust", model=model, application=arguments.args[0], remove=arguments.remove)
     return 0
+
+
+def _defaults(parser: Parser) -> None:
+    _options(parser)
+    parser.add_argument("--cloud", choices=(CLOUD,), help=f"{CLOUD}, the only one")
+
+
+def _colours(parser: Parser) -> None:
+    _options(parser)
+    # Nothing of it is coloured.
+    parser.add_argument("--color", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--no-color", action="store_true", help=argparse.SUPPRESS)
+
+
+def _model_options(parser: Parser) -> None:
+    _colours(parser)
+    parser.add_argument(
+        "--ignore-read-only-fields",
+        action="store_true",
+        help="leave out what cannot be changed, as of a file that was printed",
+    )
 
 
 def model_defaults(session: Session, arguments: argparse.Namespace) -> int:
@@ -230,6 +255,7 @@ def unexpose(session: Session, arguments: argparse.Namespace) -> int:
     return 0
 
 
+_NO_FIREWALL = "an exposed application is no more than marked so: no firewall stands in between"
 _CONSTRAINTS = "They are kept, shown and exported; nothing is limited by them on this machine."
 
 VERBS = (
@@ -240,7 +266,7 @@ VERBS = (
         details="key=@FILE reads the value from a file.",
         example=("config metadata log-level=debug", "config metadata --reset log-level"),
         run=config,
-        options=_options,
+        options=_colours,
         minimum=1,
         maximum=None,
         formats=("yaml", "json"),
@@ -251,7 +277,7 @@ VERBS = (
         summary="Show or change a model's configuration.",
         example=("model-config update-status-hook-interval=1m",),
         run=model_config,
-        options=_options,
+        options=_model_options,
         maximum=None,
         formats=("tabular", "json", "yaml"),
     ),
@@ -275,11 +301,11 @@ VERBS = (
             "model-defaults --reset update-status-hook-interval",
         ),
         run=model_defaults,
-        options=_options,
+        options=_defaults,
         maximum=None,
         model=False,
         formats=("tabular", "json", "yaml"),
-        unbuilt=("--cloud", "--region"),
+        refused=(("--region", "the cloud of this machine has no regions"),),
     ),
     Verb(
         name="constraints",
@@ -329,7 +355,9 @@ VERBS = (
         run=expose,
         minimum=1,
         maximum=1,
-        unbuilt=("--endpoints", "--to-cidrs", "--to-spaces"),
+        refused=tuple(
+            (flag, _NO_FIREWALL) for flag in ("--endpoints", "--to-cidrs", "--to-spaces")
+        ),
     ),
     Verb(
         name="unexpose",
@@ -339,6 +367,6 @@ VERBS = (
         run=unexpose,
         minimum=1,
         maximum=1,
-        unbuilt=("--endpoints",),
+        refused=(("--endpoints", _NO_FIREWALL),),
     ),
 )

@@ -15,10 +15,11 @@ from minijuju.rpc_names import LOCK, SOCKET
 from minijuju.shim import shim_folder
 from sandbox import lock
 
+from .models import RELEASE
 from .output import emit, emit_table, structured
 from .prompt import confirm
 from .session import CLOUD, CONTROLLER, USER, Session
-from .verb import CommandError, Parser, Verb
+from .verb import CommandError, Parser, Verb, duration
 
 
 def version_text() -> str:
@@ -171,7 +172,15 @@ def destroy_controller(session: Session, arguments: argparse.Namespace) -> int:
         answer=CONTROLLER,
         kind="controller",
     )
-    return _destroy(session, models, force=arguments.force, storage=arguments.destroy_storage)
+    if arguments.no_wait and not arguments.force:
+        raise CommandError("--no-wait without --force not valid")
+    return _destroy(
+        session,
+        models,
+        force=arguments.force,
+        storage=arguments.destroy_storage,
+        timeout=arguments.timeout,
+    )
 
 
 def kill_controller(session: Session, arguments: argparse.Namespace) -> int:
@@ -186,10 +195,12 @@ def kill_controller(session: Session, arguments: argparse.Namespace) -> int:
         answer=CONTROLLER,
         kind="controller",
     )
-    return _destroy(session, models, force=True, storage=True)
+    return _destroy(session, models, force=True, storage=True, timeout=arguments.timeout)
 
 
-def _destroy(session: Session, models: list[str], *, force: bool, storage: bool) -> int:
+def _destroy(
+    session: Session, models: list[str], *, force: bool, storage: bool, timeout: float | None
+) -> int:
     for name in models:
         if not (storage or force):
             stored = (session.call("storage", model=name)).get("storage") or {}
@@ -199,7 +210,13 @@ def _destroy(session: Session, models: list[str], *, force: bool, storage: bool)
                     "run this command again with the --destroy-storage option"
                 )
         session.say(f"Destroying model {name}")
-        session.call("destroy_model", model=name, force=force, destroy_storage=storage or force)
+        session.call(
+            "destroy_model",
+            model=name,
+            force=force,
+            destroy_storage=storage or force,
+            timeout=timeout,
+        )
     session.set_current_model(None)
     session.stop()
     session.say("All models are destroyed, and the controller has stopped.")
@@ -269,10 +286,16 @@ def _destroy_options(parser: Parser) -> None:
     add("--destroy-all-models", action="store_true", help="destroy the models too")
     add("--destroy-storage", action="store_true", help="destroy their storage too")
     add("--force", action="store_true", help="ignore errors")
+    add("--no-wait", action="store_true", help="with --force: nothing is waited for on the way")
+    add("--model-timeout", type=duration, dest="timeout", metavar="TIME", help=_EACH)
 
 
 def _kill_options(parser: Parser) -> None:
     parser.add_argument("--no-prompt", action="store_true", help="do not ask")
+    parser.add_argument("-t", "--timeout", type=duration, metavar="TIME", help=_EACH)
+
+
+_EACH = "how long to wait for each model to go (default: 2m)"
 
 
 def _version(parser: Parser) -> None:
@@ -286,6 +309,19 @@ def _bootstrap(parser: Parser) -> None:
     )
     parser.add_argument("--no-switch", action="store_true", help=argparse.SUPPRESS)
 
+
+_PROCESS = "the controller is a process of this machine's, and is given nothing"
+_OF_MACHINES = (
+    "--agent-version",
+    "--bootstrap-base",
+    "--bootstrap-constraints",
+    "--constraints",
+    "--credential",
+    "--force",
+    "--metadata-source",
+    "--storage-pool",
+    "--to",
+)
 
 VERBS = (
     Verb(
@@ -308,17 +344,10 @@ VERBS = (
         options=_bootstrap,
         maximum=2,
         model=False,
-        unbuilt=(
-            "--config",
-            "--constraints",
-            "--bootstrap-base",
-            "--bootstrap-constraints",
-            "--credential",
-            "--force",
-            "--model-default",
-            "--storage-pool",
-            "--to",
-            "--metadata-source",
+        refused=(
+            ("--config", "the controller has no settings but those of bootstrap --help"),
+            ("--model-default", "see model-defaults"),
+            *((flag, _PROCESS) for flag in _OF_MACHINES),
         ),
     ),
     Verb(
@@ -349,7 +378,7 @@ VERBS = (
         options=_destroy_options,
         maximum=1,
         model=False,
-        unbuilt=("--release-storage", "--model-timeout", "--no-wait"),
+        refused=(("--release-storage", RELEASE),),
     ),
     Verb(
         name="kill-controller",
@@ -361,7 +390,6 @@ VERBS = (
         options=_kill_options,
         maximum=1,
         model=False,
-        unbuilt=("--timeout",),
     ),
     Verb(
         name="shutdown",

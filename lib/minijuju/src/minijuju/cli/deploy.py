@@ -452,8 +452,8 @@ VERBS = (
         options=_deploy_options,
         minimum=1,
         maximum=2,
-        unbuilt=("--device",),
         refused=(
+            ("--device", "this machine shares out no devices"),
             ("--attach-storage", "storage comes with its unit's number on Kubernetes"),
             ("--bind", "every endpoint is in the one space, alpha"),
             ("--to", "there is one node, this machine"),

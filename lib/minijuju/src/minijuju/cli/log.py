@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
 from typing import Any
 
-from .output import emit, paint, plain
+from .output import emit, paint, plain, structured
 from .session import Session
 from .verb import Parser, UsageError, Verb, count, names
 
@@ -24,6 +25,8 @@ def _options(parser: Parser) -> None:
     add("--limit", type=count, default=0, metavar="N", help="the last N lines, then stop")
     add("-i", "--include", action="append", default=[], type=names, metavar="UNIT,...")
     add("-x", "--exclude", action="append", default=[], type=names, metavar="UNIT,...")
+    add("--include-module", action="append", default=[], type=names, metavar="MODULE,...")
+    add("--exclude-module", action="append", default=[], type=names, metavar="MODULE,...")
     add("-l", "--level", type=str.upper, choices=LEVELS, help="this level or above")
     add("--date", action="store_true", help="show dates")
     add("--ms", action="store_true", help="show milliseconds")
@@ -31,6 +34,9 @@ def _options(parser: Parser) -> None:
     add("--color", action="store_true", default=None, help="colours, terminal or not")
     add("--no-color", action="store_false", dest="color", help="no colours")
     add("--location", action="store_true", help=argparse.SUPPRESS)
+    # What is not there is started, and what goes away is on this machine.
+    add("--retry", action="store_true", help=argparse.SUPPRESS)
+    add("--retry-delay", help=argparse.SUPPRESS)
 
 
 def debug_log(session: Session, arguments: argparse.Namespace) -> int:
@@ -53,14 +59,40 @@ def debug_log(session: Session, arguments: argparse.Namespace) -> int:
         level=arguments.level or "",
         include=[name for group in arguments.include for name in group],
         exclude=[name for group in arguments.exclude for name in group],
+        include_modules=[name for group in arguments.include_module for name in group],
+        exclude_modules=[name for group in arguments.exclude_module for name in group],
     )
-    for item in items:
-        emit(
-            line(item, colour=colour, date=arguments.date, ms=arguments.ms, utc=arguments.utc),
-            session.stdout,
-            None,
-        )
+    with contextlib.ExitStack() as stack:
+        target = session.stdout
+        if arguments.output:
+            target = stack.enter_context(open(arguments.output, "w"))
+        for item in items:
+            if arguments.format == "json":
+                text = structured(document(item), "json")
+            else:
+                shown = colour and not arguments.output
+                text = line(
+                    item, colour=shown, date=arguments.date, ms=arguments.ms, utc=arguments.utc
+                )
+            emit(text, target, None)
     return 0
+
+
+def document(item: dict[str, Any]) -> dict[str, Any]:
+    """One record as `--format json` prints it, on a line of its own."""
+    moment = float(item["timestamp"])
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment))
+    return {
+        "timestamp": f"{whole}.{int(moment % 1 * 1000):03d}Z",
+        "entity": _tag(str(item["entity"])),
+        "level": item["level"],
+        "module": item["module"],
+        "message": item["message"],
+    }
+
+
+def _tag(entity: str) -> str:
+    return f"unit-{entity.replace('/', '-')}" if "/" in entity else entity
 
 
 def line(
@@ -73,10 +105,8 @@ def line(
     if ms:
         shown += f".{int(moment % 1 * 1000):03d}"
     level = str(item["level"])
-    entity = str(item["entity"])
-    tag = f"unit-{entity.replace('/', '-')}" if "/" in entity else entity
     words = [
-        paint(tag, "bold", colour),
+        paint(_tag(str(item["entity"])), "bold", colour),
         paint(shown, "grey", colour),
         paint(level, _COLOURS.get(level, "red"), colour),
         plain(item["module"]),
@@ -93,14 +123,11 @@ VERBS = (
         example=("debug-log --replay --include metadata/0 --level WARNING",),
         run=debug_log,
         options=_options,
-        unbuilt=(
-            "--include-module",
-            "--exclude-module",
-            "--include-labels",
-            "--exclude-labels",
-            "--format",
-            "--retry",
-            "--firehose",
+        formats=("text", "json"),
+        refused=(
+            ("--firehose", "a log is one model's: name it by -m"),
+            ("--include-labels", "nothing that is logged here has labels"),
+            ("--exclude-labels", "nothing that is logged here has labels"),
         ),
     ),
 )

@@ -1,7 +1,7 @@
 """The command line's way in and its one way out: errors and exit codes.
 
-0 is success, 1 an error (`ERROR ...` on stderr), 2 a command line that makes no sense or names
-what is not built, 130 an interrupt.
+0 is success, 1 an error (`ERROR ...` on stderr), 2 a command line that makes no sense, 130 an
+interrupt.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from minijuju.errors import JujuError, NotSupportedError
 
-from . import catalog
+from . import catalog, common
 from .output import paint
 from .session import Session
 from .verb import CommandError, UsageError
@@ -65,6 +65,9 @@ def _run(session: Session, words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         session.stdout.write(overview(session.program))
         return 0
+    before, words = common.leading(words)
+    if not words:
+        raise UsageError(f"no command specified; try: {session.program} --help")
     name, *rest = words
     if name == "--version":
         name = "version"
@@ -76,10 +79,11 @@ def _run(session: Session, words: list[str]) -> int:
     if name.startswith("-"):
         raise UsageError(f"option provided but not defined: {name}")
     verb = catalog.find(session.program, name)
-    arguments = verb.parse(session.program, rest)
+    arguments = verb.parse(session.program, [*before, *rest])
     if arguments.help:
         session.stdout.write(verb.parser(session.program).format_help())
         return 0
+    common.apply(session, arguments)
     return verb.run(session, arguments)
 
 

@@ -13,6 +13,8 @@ from .prompt import confirm
 from .session import CONTROLLER, USER, Session
 from .verb import CommandError, Parser, Verb, duration
 
+RELEASE = "storage is folders of the controller's, which nobody else keeps: copy it first, by scp"
+
 
 def add_model(session: Session, arguments: argparse.Namespace) -> int:
     """Add a model and, unless told otherwise, work in it from now on."""
@@ -35,11 +37,22 @@ def models(session: Session, arguments: argparse.Namespace) -> int:
     if current and any(model.get("short-name") == current for model in listed):
         document["current-model"] = current
     if arguments.format == "tabular":
-        text = render.models(document, colour=session.colour and not arguments.output)
+        colour = session.colour and not arguments.output
+        text = render.models(document, colour=colour, uuid=arguments.uuid)
     else:
         text = structured(document, arguments.format)
     emit(text, session.stdout, arguments.output)
     return 0
+
+
+def _models(parser: Parser) -> None:
+    add = parser.add_argument
+    add("-c", "--controller", choices=(CONTROLLER,), help=f"{CONTROLLER}, the only one")
+    add("--user", choices=(USER,), help=f"{USER}, the only one")
+    add("--uuid", action="store_true", help="show the models' UUIDs too")
+    # All models are the one user's, who is connected now.
+    add("--all", action="store_true", help=argparse.SUPPRESS)
+    add("--exact-time", action="store_true", help=argparse.SUPPRESS)
 
 
 def show_model(session: Session, arguments: argparse.Namespace) -> int:
@@ -82,21 +95,15 @@ def switch(session: Session, arguments: argparse.Namespace) -> int:
 def destroy_model(session: Session, arguments: argparse.Namespace) -> int:
     """Destroy a model and everything in it."""
     name = session.short_name(arguments.args[0])
-    if arguments.destroy_storage and arguments.release_storage:
-        raise CommandError("--destroy-storage and --release-storage cannot both be specified.")
     status = session.call("status", model=name)
     stored = (status.get("storage") or {}).get("storage") or {}
-    if stored and not (arguments.destroy_storage or arguments.release_storage or arguments.force):
+    if stored and not (arguments.destroy_storage or arguments.force):
         raise CommandError(
             f'cannot destroy model "{name}"\n\nThe model has persistent storage remaining:\n'
             f"  {len(stored)} filesystem{'s' if len(stored) > 1 else ''}\n\n"
             "To destroy the storage, run the destroy-model command again with the "
-            '"--destroy-storage" option.\n'
-            "To release the storage from Juju's management without destroying it, use the "
-            '"--release-storage" option instead.'
+            '"--destroy-storage" option.'
         )
-    if arguments.release_storage:
-        raise CommandError("--release-storage: not built in minijuju yet", code=2)
     if arguments.no_wait and not arguments.force:
         raise CommandError("--no-wait without --force not valid")
     applications = ", ".join(status.get("applications") or {}) or "nothing"
@@ -130,7 +137,6 @@ def _add(parser: Parser) -> None:
 def _destroy(parser: Parser) -> None:
     parser.add_argument("--no-prompt", action="store_true", help="do not ask")
     parser.add_argument("--destroy-storage", action="store_true", help="destroy its storage too")
-    parser.add_argument("--release-storage", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--force", action="store_true", help="ignore errors")
     parser.add_argument(
         "--no-wait", action="store_true", help="with --force: nothing is waited for on the way"
@@ -157,8 +163,9 @@ VERBS = (
         name="models",
         arguments="",
         summary="List the models; the current one has a star.",
-        example=("models",),
+        example=("models", "models --uuid"),
         run=models,
+        options=_models,
         model=False,
         formats=("tabular", "json", "yaml"),
     ),
@@ -190,5 +197,6 @@ VERBS = (
         minimum=1,
         maximum=1,
         model=False,
+        refused=(("--release-storage", RELEASE),),
     ),
 )

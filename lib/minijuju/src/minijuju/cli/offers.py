@@ -8,7 +8,7 @@ from typing import Any
 
 from .output import emit, emit_table, plain, structured, table
 from .prompt import confirm
-from .session import CONTROLLER, Session
+from .session import CONTROLLER, USER, Session
 from .verb import CommandError, Parser, UsageError, Verb
 
 
@@ -54,6 +54,7 @@ def offers(session: Session, arguments: argparse.Namespace) -> int:
         found = {
             name: one for name, one in found.items() if one["application"] == arguments.application
         }
+    found = {name: one for name, one in found.items() if _wanted(one, arguments)}
     if arguments.format in ("json", "yaml"):
         text = structured(found, arguments.format)
     elif not found:
@@ -65,6 +66,19 @@ def offers(session: Session, arguments: argparse.Namespace) -> int:
         text = _connections(found)
     emit(text, session.stdout, arguments.output)
     return 0
+
+
+def _wanted(one: dict[str, Any], arguments: argparse.Namespace) -> bool:
+    """Whether an offer is in use, and by whom, as asked for."""
+    connections = one.get("connections") or []
+    users = {connection["username"] for connection in connections}
+    current = {connection["status"]["current"] for connection in connections}
+    return (
+        (not arguments.active_only or "joined" in current)
+        and arguments.connected_user in (None, *users)
+        # The one user may consume every offer.
+        and arguments.allowed_consumer in (None, USER)
+    )
 
 
 def _summary(found: dict[str, Any]) -> str:
@@ -173,7 +187,14 @@ def _address(session: Session, arguments: argparse.Namespace, word: str) -> str:
 
 def remove_saas(session: Session, arguments: argparse.Namespace) -> int:
     """Consume offers no longer."""
-    session.call("remove_saas", model=session.model(arguments.model), names=arguments.args)
+    if arguments.no_wait and not arguments.force:
+        raise CommandError("--no-wait without --force not valid")
+    session.call(
+        "remove_saas",
+        model=session.model(arguments.model),
+        names=arguments.args,
+        force=arguments.force,
+    )
     for name in arguments.args:
         session.say(f"removing SAAS application {name}")
     return 0
@@ -207,6 +228,13 @@ def _suspended(
     return 0
 
 
+def _remove_saas(parser: Parser) -> None:
+    parser.add_argument("--force", action="store_true", help="whatever state its relations are in")
+    parser.add_argument(
+        "--no-wait", action="store_true", help="with --force: nothing is waited for on the way"
+    )
+
+
 def _message(parser: Parser) -> None:
     parser.add_argument("--message", metavar="TEXT", help="why, as the status says it")
 
@@ -220,6 +248,9 @@ def _controller(parser: Parser) -> None:
 def _offers(parser: Parser) -> None:
     parser.add_argument("--interface", metavar="NAME", help="only with this interface")
     parser.add_argument("--application", metavar="NAME", help="only of this application")
+    parser.add_argument("--active-only", action="store_true", help="only those that are in use")
+    parser.add_argument("--connected-user", metavar="USER", help="only those that this one uses")
+    parser.add_argument("--allowed-consumer", metavar="USER", help="only what this one may use")
 
 
 def _find(parser: Parser) -> None:
@@ -253,7 +284,6 @@ VERBS = (
         options=_offers,
         maximum=None,
         formats=("tabular", "summary", "json", "yaml"),
-        unbuilt=("--active-only", "--allowed-consumer", "--connected-user"),
     ),
     Verb(
         name="find-offers",
@@ -323,8 +353,8 @@ VERBS = (
         summary="Consume offers no longer; relations with them go.",
         example=("remove-saas storage",),
         run=remove_saas,
+        options=_remove_saas,
         minimum=1,
         maximum=None,
-        unbuilt=("--force", "--no-wait"),
     ),
 )

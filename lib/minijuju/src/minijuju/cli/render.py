@@ -339,7 +339,7 @@ def _select_storage(storage: Document, applications: Mapping[str, Document]) -> 
     return {**storage, "storage": details, "filesystems": filesystems}
 
 
-def models(document: Document, *, colour: bool = False) -> str:
+def models(document: Document, *, colour: bool = False, uuid: bool = False) -> str:
     """What `models` prints by default."""
     found = document.get("models") or []
     current = document.get("current-model")
@@ -360,4 +360,7 @@ def models(document: Document, *, colour: bool = False) -> str:
     header = f"Controller: {paint('minijuju', 'bold', colour)}\n\n"
     if not found:
         return f"{header}There are no models. Add one: minijuju add-model NAME\n"
+    if uuid:
+        for row, text in zip(rows, ["UUID", *(one["model-uuid"] for one in found)], strict=True):
+            row.insert(1, text)
     return header + table(rows)

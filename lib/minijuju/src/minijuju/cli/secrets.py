@@ -41,6 +41,7 @@ def update_secret(session: Session, arguments: argparse.Namespace) -> int:
         content=found or None,
         name=arguments.name,
         info=arguments.info,
+        auto_prune=arguments.auto_prune,
     )
     return 0
 
@@ -120,6 +121,15 @@ def _content(parser: Parser) -> None:
 def _update(parser: Parser) -> None:
     _content(parser)
     parser.add_argument("--name", metavar="NAME", help="a new name")
+    parser.add_argument(
+        "--auto-prune",
+        action="store_true",
+        default=None,
+        help="from now on, remove revisions that no unit follows any more; =false: keep them",
+    )
+    parser.add_argument(
+        "--no-auto-prune", action="store_false", dest="auto_prune", help=argparse.SUPPRESS
+    )
 
 
 def _remove(parser: Parser) -> None:
@@ -147,7 +157,6 @@ VERBS = (
         options=_update,
         minimum=1,
         maximum=None,
-        unbuilt=("--auto-prune",),
     ),
     Verb(
         name="grant-secret",

@@ -7,6 +7,7 @@ import os
 import re
 import select
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,8 @@ class Session:
     stdout: TextIO = field(default_factory=lambda: sys.stdout)
     stderr: TextIO = field(default_factory=lambda: sys.stderr)
     colour: bool = False
+    noisy: bool = False
+    quiet: bool = False
     _client: Client | None = None
 
     @property
@@ -63,7 +66,11 @@ class Session:
 
     def call(self, method: str, **params: Any) -> Any:
         """Ask the controller; what it reports meanwhile goes to stderr."""
-        return self.client.call(method, on_progress=self.say, **params)
+        began = time.monotonic()
+        try:
+            return self.client.call(method, on_progress=self.say, **params)
+        finally:
+            self._note(method, began)
 
     def stop(self) -> None:
         """End the controller and what it runs, and wait until the process is gone.
@@ -85,11 +92,18 @@ class Session:
 
     def stream(self, method: str, **params: Any) -> Iterator[Any]:
         """Ask the controller for items, one after the other."""
+        self._note(method)
         return self.client.stream(method, **params)
 
+    def _note(self, method: str, began: float | None = None) -> None:
+        if self.noisy:
+            took = "" if began is None else f" took {(time.monotonic() - began) * 1000:.0f} ms"
+            print(f"DEBUG minijuju.client {method}{took}", file=self.stderr, flush=True)
+
     def say(self, text: str) -> None:
-        """Tell the user something that is not the result."""
-        print(text, file=self.stderr, flush=True)
+        """Tell the user something that is not the result; of what is quiet, warnings alone."""
+        if not self.quiet or text.startswith("WARNING"):
+            print(text, file=self.stderr, flush=True)
 
     def charm_store(self, wanted: str | None = None) -> CharmStore | None:
         """The charm store: `--charm-store`, `MINIJUJU_CHARM_STORE`, or the configured one."""

@@ -27,6 +27,13 @@ def show_unit(session: Session, arguments: argparse.Namespace) -> int:
                 for relation in unit.get("relation-info") or []
                 if relation.get("endpoint") == arguments.endpoint
             ]
+    if arguments.related_unit:
+        for unit in document.values():
+            unit["relation-info"] = [
+                {**relation, "related-units": {arguments.related_unit: related}}
+                for relation in unit.get("relation-info") or []
+                if (related := (relation.get("related-units") or {}).get(arguments.related_unit))
+            ]
     emit(structured(document, arguments.format), session.stdout, arguments.output)
     return 0
 
@@ -86,6 +93,7 @@ def show_secret(session: Session, arguments: argparse.Namespace) -> int:
 def _unit(parser: Parser) -> None:
     parser.add_argument("--app", action="store_true", help="only the applications' data")
     parser.add_argument("--endpoint", metavar="NAME", help="only relations of this endpoint")
+    parser.add_argument("--related-unit", metavar="UNIT", help="only relations with this unit")
 
 
 def _secrets(parser: Parser) -> None:
@@ -109,7 +117,6 @@ VERBS = (
         minimum=1,
         maximum=None,
         formats=("yaml", "json"),
-        unbuilt=("--related-unit",),
     ),
     Verb(
         name="show-application",

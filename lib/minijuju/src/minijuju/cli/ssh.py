@@ -25,8 +25,14 @@ _PATIENCE = 3600
 
 def _ssh_options(parser: Parser) -> None:
     parser.add_argument("--container", metavar="NAME", help="a workload's, not the charm's")
-    parser.add_argument("--no-host-key-checks", action="store_true", help=argparse.SUPPRESS)
+    _between(parser)
     parser.add_argument("--pty", nargs="?", const="true", help=argparse.SUPPRESS)
+
+
+def _between(parser: Parser) -> None:
+    """What says how to get there: the unit is on this machine, and no SSH is in between."""
+    for option in ("--no-host-key-checks", "--proxy", "--remote"):
+        parser.add_argument(option, action="store_true", help=argparse.SUPPRESS)
 
 
 def expand(session: Session, model: str, units: list[str]) -> list[str]:
@@ -244,7 +250,7 @@ def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> 
 def _scp_options(parser: Parser) -> None:
     parser.add_argument("--container", metavar="NAME", help="a workload's, not the charm's")
     parser.add_argument("-r", dest="recursive", action="store_true", help="copy folders too")
-    parser.add_argument("--no-host-key-checks", action="store_true", help=argparse.SUPPRESS)
+    _between(parser)
 
 
 VERBS = (
@@ -257,7 +263,6 @@ VERBS = (
         options=_ssh_options,
         maximum=None,
         passthrough=True,
-        unbuilt=("--proxy", "--remote"),
     ),
     Verb(
         name="scp",
@@ -271,6 +276,5 @@ VERBS = (
         run=scp,
         options=_scp_options,
         maximum=None,
-        unbuilt=("--proxy", "--remote"),
     ),
 )

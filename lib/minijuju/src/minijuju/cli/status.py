@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import io
 import shutil
 import time
@@ -11,7 +12,29 @@ from typing import Any
 from . import render
 from .output import emit, emit_table, plain, structured
 from .session import Session
-from .verb import Parser, UsageError, Verb, count, duration
+from .verb import CommandError, Parser, UsageError, Verb, count, duration
+
+_LINES, _ALL = 20, 10_000
+# Juju's types, with those of ours that are meant.
+_KINDS: dict[str, list[str]] = {
+    "unit": ["workload", "juju-unit", "application"],
+    "juju-unit": ["juju-unit"],
+    "workload": ["workload"],
+    "application": ["application"],
+    **{
+        key: []
+        for key in (
+            "container",
+            "filesystem",
+            "juju-container",
+            "juju-machine",
+            "machine",
+            "model",
+            "saas",
+            "volume",
+        )
+    },
+}
 
 
 def _options(parser: Parser) -> None:
@@ -93,12 +116,25 @@ def _frame(text: str) -> str:
 
 def show_status_log(session: Session, arguments: argparse.Namespace) -> int:
     """Print the last statuses of a unit or application."""
-    entries = session.call(
+    bounds = (arguments.number, arguments.days, arguments.from_date)
+    if sum(bound is not None for bound in bounds) > 1:
+        raise UsageError(
+            "backlog size, backlog date and backlog days back cannot be specified together"
+        )
+    model = session.model(arguments.model)
+    if not arguments.args and arguments.type != "model":
+        raise UsageError("entity name is missing")
+    kinds = _KINDS[arguments.type]
+    entries = kinds and session.call(
         "show_status_log",
-        model=session.model(arguments.model),
+        model=model,
         entity=arguments.args[0],
-        limit=arguments.number,
+        limit=arguments.number or (_LINES if bounds[1:] == (None, None) else _ALL),
+        kinds=kinds,
+        since=_since(arguments),
     )
+    if not entries:
+        raise CommandError("no status history available")
     rows = [["Time", "Type", "Status", "Message"]]
     rows += [
         [entry["since"], entry["type"], entry["status"], plain(entry["message"])]
@@ -108,8 +144,30 @@ def show_status_log(session: Session, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _since(arguments: argparse.Namespace) -> float:
+    """The moment (epoch seconds) from which on statuses are wanted; 0 for all."""
+    if arguments.days is not None:
+        return time.time() - float(arguments.days) * 86400
+    if arguments.from_date is None:
+        return 0.0
+    try:
+        day = datetime.datetime.strptime(arguments.from_date, "%Y-%m-%d")
+    except ValueError:
+        raise UsageError(
+            f'parsing backlog date: "{arguments.from_date}" is none; write YYYY-MM-DD'
+        ) from None
+    return day.replace(tzinfo=datetime.UTC).timestamp()
+
+
 def _log_options(parser: Parser) -> None:
-    parser.add_argument("-n", type=count, default=20, dest="number", metavar="N", help="how many")
+    add = parser.add_argument
+    add("-n", type=count, dest="number", metavar="N", help=f"how many (default: {_LINES})")
+    add("--days", type=count, metavar="N", help="those of the last N days")
+    add("--from-date", metavar="YYYY-MM-DD", help="those since that day (UTC)")
+    add("--type", choices=tuple(_KINDS), default="unit", help="of what (default: unit)")
+    add("--utc", action="store_true", help="times are always UTC")
+    # Juju's own words: it has no effect any more.
+    add("--include-status-updates", action="store_true", help=argparse.SUPPRESS)
 
 
 VERBS = (
@@ -128,12 +186,11 @@ VERBS = (
         name="show-status-log",
         arguments="<unit or application>",
         summary="Show the last statuses of a unit or an application.",
-        example=("show-status-log metadata/0",),
+        details="Of an application, its own and not its units'. Nothing else has a history here.",
+        example=("show-status-log metadata/0", "show-status-log --type workload metadata/0 -n 5"),
         run=show_status_log,
         options=_log_options,
-        minimum=1,
         maximum=1,
         formats=("tabular", "json", "yaml"),
-        unbuilt=("--days", "--from-date", "--include-status-updates", "--type", "--utc"),
     ),
 )

@@ -8,9 +8,8 @@ from typing import Any
 from . import render
 from .deploy import read_resources
 from .output import emit, emit_table, plain, structured
-from .prompt import confirm
 from .session import Session
-from .verb import CommandError, Parser, Verb
+from .verb import CommandError, Parser, UsageError, Verb
 
 POOLS: dict[str, dict[str, Any]] = {"kubernetes": {"provider": "kubernetes", "attrs": {}}}
 
@@ -18,6 +17,11 @@ POOLS: dict[str, dict[str, Any]] = {"kubernetes": {"provider": "kubernetes", "at
 def storage(session: Session, arguments: argparse.Namespace) -> int:
     """List storage, or the filesystems that it is on."""
     found: dict[str, Any] = session.call("storage", model=session.model(arguments.model))
+    if arguments.filesystem and arguments.volume:
+        raise UsageError("--filesystem and --volume can not be used together")
+    if arguments.volume:
+        # All storage of Kubernetes' is of filesystems here.
+        found = {}
     if arguments.filesystem:
         chosen = {"filesystems": found["filesystems"]} if found else {}
     else:
@@ -47,7 +51,6 @@ def show_storage(session: Session, arguments: argparse.Namespace) -> int:
 def remove_storage(session: Session, arguments: argparse.Namespace) -> int:
     """Destroy storage that no unit has."""
     model = session.model(arguments.model)
-    confirm(session, arguments, f"This command will destroy {', '.join(arguments.args)}")
     session.call("remove_storage", model=model, storage=arguments.args)
     for name in arguments.args:
         session.say(f"removing {name}")
@@ -64,10 +67,13 @@ def storage_pools(session: Session, arguments: argparse.Namespace) -> int:
 
 def resources(session: Session, arguments: argparse.Namespace) -> int:
     """List the resources of an application."""
-    application = arguments.args[0]
-    found = session.call(
-        "resources", model=session.model(arguments.model), application=application
-    )
+    application, separator, _ = arguments.args[0].partition("/")
+    model = session.model(arguments.model)
+    if separator:
+        session.call("show_unit", model=model, units=arguments.args)
+    found = session.call("resources", model=model, application=application)
+    if arguments.details:
+        return _resource_details(session, arguments, model, application, found)
     if arguments.format == "tabular" and not found:
         session.say("No resources to display.")
         return 0
@@ -75,6 +81,28 @@ def resources(session: Session, arguments: argparse.Namespace) -> int:
     rows = [["Resource", "Supplied by", "Type", "Source", "Description"]]
     rows += [[plain(entry[column]) for column in columns] for entry in found]
     emit_table(rows, {"resources": found}, arguments, session.stdout)
+    return 0
+
+
+def _resource_details(
+    session: Session,
+    arguments: argparse.Namespace,
+    model: str,
+    application: str,
+    found: list[dict[str, Any]],
+) -> int:
+    """What each unit has: they have the same, since every change gives them new pods."""
+    members = (session.call("status", model=model)["applications"][application]).get("units") or {}
+    units = [name for name in members if "/" not in arguments.args[0] or name in arguments.args]
+    given = [entry for entry in found if entry["origin"]]
+    rows = [["Unit", "Resource", "Type", "Source"]]
+    rows += [
+        [unit, plain(entry["name"]), entry["type"], plain(entry["source"])]
+        for unit in units
+        for entry in given
+    ]
+    document = {"resources": found, "units": dict.fromkeys(units, given)}
+    emit_table(rows, document, arguments, session.stdout)
     return 0
 
 
@@ -90,10 +118,11 @@ def attach_resource(session: Session, arguments: argparse.Namespace) -> int:
 
 def _storage_options(parser: Parser) -> None:
     parser.add_argument("--filesystem", action="store_true", help="list filesystems")
+    parser.add_argument("--volume", action="store_true", help="list volumes: there are none")
 
 
-def _no_prompt(parser: Parser) -> None:
-    parser.add_argument("--no-prompt", action="store_true", help="do not ask")
+def _resources(parser: Parser) -> None:
+    parser.add_argument("--details", action="store_true", help="what each unit has")
 
 
 VERBS = (
@@ -105,7 +134,6 @@ VERBS = (
         run=storage,
         options=_storage_options,
         formats=("tabular", "json", "yaml"),
-        unbuilt=("--volume",),
     ),
     Verb(
         name="show-storage",
@@ -122,12 +150,14 @@ VERBS = (
         arguments="<storage> ...",
         summary="Destroy storage that no unit has any more.",
         details="A unit that goes leaves its storage behind, unless --destroy-storage is given.",
-        example=("remove-storage data/0 --no-prompt",),
+        example=("remove-storage data/0",),
         run=remove_storage,
-        options=_no_prompt,
         minimum=1,
         maximum=None,
-        unbuilt=("--force", "--no-destroy"),
+        refused=(
+            ("--force", "forced detachment of storage on container models not supported"),
+            ("--no-destroy", "storage is a folder of the controller's: copy what is to be kept"),
+        ),
     ),
     Verb(
         name="storage-pools",
@@ -139,14 +169,14 @@ VERBS = (
     ),
     Verb(
         name="resources",
-        arguments="<application>",
+        arguments="<application or unit>",
         summary="List the resources of an application.",
-        example=("resources metadata",),
+        example=("resources metadata", "resources metadata/0 --details"),
         run=resources,
+        options=_resources,
         minimum=1,
         maximum=1,
         formats=("tabular", "json", "yaml"),
-        unbuilt=("--details",),
     ),
     Verb(
         name="attach-resource",

@@ -16,6 +16,7 @@ from .session import Session
 from .verb import CommandError, Parser, UsageError, Verb, names, span
 
 UNIT = re.compile(r"([a-z][a-z0-9-]*)/(0|[1-9][0-9]*|leader)")
+_APPLICATION = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]*[a-z][a-z0-9]*)*")
 # Names of actions and of their parameters.
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 WAIT = 60.0
@@ -221,10 +222,8 @@ def _exec_options(parser: Parser) -> None:
         metavar="APP,...",
         help="on all units of these",
     )
-    parser.add_argument("--all", action="store_true", help="on all units of the model")
+    parser.add_argument("--all", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--machine", action="append", default=[], help=argparse.SUPPRESS)
-    # On Kubernetes they change nothing: a charm's command lines run in its own container, which
-    # is the operator, and each unit's in turn, beside those of other units.
     parser.add_argument("--operator", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--parallel", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--execution-group", help=argparse.SUPPRESS)
@@ -245,10 +244,19 @@ def execute(session: Session, arguments: argparse.Namespace) -> int:
     if arguments.all and (units or applications):
         raise UsageError("You cannot specify --all and individual units or applications")
     if not (arguments.all or units or applications):
-        raise UsageError("You must specify a target with --all, --application or --unit")
-    wrong = [f'  "{unit}" is not a valid unit name' for unit in units if not UNIT.fullmatch(unit)]
+        raise UsageError("You must specify a target with --application or --unit")
+    wrong = [
+        f'  "{name}" is not a valid application name'
+        for name in applications
+        if not _APPLICATION.fullmatch(name)
+    ]
+    wrong += [f'  "{unit}" is not a valid unit name' for unit in units if not UNIT.fullmatch(unit)]
     if wrong:
         raise UsageError("\n".join(["The following exec targets are not valid:", *wrong]))
+    if arguments.all:
+        raise CommandError(
+            "cannot run on all machines with a caas model: name applications or units"
+        )
     # One word is a line for the shell, as Juju hands it on; several are quoted back into one.
     line = words[0] if len(words) == 1 else shlex.join(words)
     results = session.call(
@@ -256,7 +264,6 @@ def execute(session: Session, arguments: argparse.Namespace) -> int:
         model=session.model(arguments.model),
         units=units,
         applications=applications,
-        everywhere=arguments.all,
         command=["/bin/bash", "-c", line],
         timeout=_wait(arguments, EXEC_WAIT),
         background=arguments.background,
@@ -278,12 +285,16 @@ VERBS = (
         minimum=1,
         maximum=None,
         formats=("plain", "json", "yaml"),
-        unbuilt=("--parallel", "--execution-group"),
     ),
     Verb(
         name="exec",
         arguments="[--] <command> [<argument> ...]",
         summary="Run a command line in the charm's container of units.",
+        details=(
+            "Those of one unit run one after the other, as its hooks do; those of several units,\n"
+            "beside each other. As on Juju's Kubernetes, --operator, --parallel and\n"
+            "--execution-group change nothing of that; --all and --machine are for machines."
+        ),
         example=("exec --unit metadata/0 -- config-get --format=json",),
         run=execute,
         options=_exec_options,

@@ -52,7 +52,6 @@ class Verb:
         model: Whether it takes `-m`.
         formats: Values of `--format`, the default first; empty for verbs that print no data.
         passthrough: Whether everything after the first positional argument is left alone.
-        unbuilt: Options of Juju's that are refused for now.
         refused: Options of Juju's that make no sense here, each with the reason.
         choices: What a positional argument may be; empty for anything.
     """
@@ -69,7 +68,6 @@ class Verb:
     model: bool = True
     formats: tuple[str, ...] = ()
     passthrough: bool = False
-    unbuilt: tuple[str, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
     choices: tuple[str, ...] = ()
 
@@ -99,6 +97,9 @@ class Verb:
             parser.add_argument("-o", "--output", metavar="FILE", help="print to this file")
         if self.options:
             self.options(parser)
+        from . import common
+
+        common.options(parser)
         parser.add_argument(
             "args",
             nargs=argparse.REMAINDER if self.passthrough else "*",
@@ -110,16 +111,14 @@ class Verb:
         """Read the arguments.
 
         Raises:
-            UsageError: They make no sense, or name what is not built.
+            UsageError: They make no sense.
+            CommandError: One is Juju's, and makes none here.
         """
         parser = self.parser(program)
         reasons = dict(self.refused)
         for word in self._flags(argv):
             if reason := reasons.get(word.partition("=")[0]):
                 raise CommandError(f"{word.partition('=')[0]}: {reason}")
-            if word.partition("=")[0] in self.unbuilt:
-                option = word.partition("=")[0]
-                raise UsageError(f"{program} {self.name} {option}: not built in minijuju yet")
         words, rest = self._switched(parser, argv), list[str]()
         if not self.passthrough and "--" in words:
             # argparse forgets of a word where it stood when options and others are mixed.
@@ -141,7 +140,10 @@ class Verb:
         return arguments
 
     def _switched(self, parser: Parser, argv: Sequence[str]) -> list[str]:
-        """The arguments with `--flag=true` as `--flag` and `--flag=false` left out, as in Go."""
+        """The arguments with `--flag=true` as `--flag`, as in Go; `--flag=false` is left out.
+
+        Where there is a `--no-flag`, that is what it means.
+        """
         switches = {
             name for item in parser._actions if item.nargs == 0 for name in item.option_strings
         }
@@ -156,7 +158,9 @@ class Verb:
                     raise UsageError(
                         f'invalid value "{value}" for flag {name}: write true or false'
                     )
-                words += [name] if value in _TRUE else []
+                opposite = f"--no-{name.lstrip('-')}"
+                chosen = name if value in _TRUE else opposite if opposite in switches else ""
+                words += [chosen] if chosen else []
                 continue
             words.append(word)
             valued = not valued and not given and word[:1] == "-" and word not in switches

@@ -52,7 +52,7 @@ applications:
     scale: 2
     constraints: mem=1G
     resources: {image: example/db:1, file: ./licence}
-    storage: {data: 10G, many: "fast,1G,2"}
+    storage: {data: 10G, many: "kubernetes,1G,2"}
     options: {size: 3, text: include-file://text}
   app: {charm: ./app, num_units: 1, trust: true}
 relations:
@@ -70,7 +70,7 @@ def test_a_whole_bundle(folder):
     assert (db.scale, db.constraints) == (2, "mem=1024M")
     assert db.options == {"size": 3, "text": "from a file"}
     assert db.resources == {"image": "example/db:1", "file": str(folder / "licence")}
-    assert db.storage == {"data": "10G", "many": "fast,1G,2"}
+    assert db.storage == {"data": "10G", "many": "kubernetes,1G,2"}
     assert found.untrusting == ("app",)
     assert [[str(side) for side in relation] for relation in found.relations] == [
         ["db:db", "app:db"],

@@ -106,6 +106,16 @@ def test_storage_counts():
         constraints.check_storage(needy, constraints.parse_storage("1"))
 
 
+def test_storage_is_of_the_one_pool_and_large_enough():
+    meta = StorageMeta("data", "filesystem", minimum_size="2G")
+    for text in ("kubernetes,3G", "2G", "kubernetes", "2048M,1"):
+        constraints.check_storage(meta, constraints.parse_storage(text))
+    with pytest.raises(constraints.ConstraintError, match='pool "ebs" not found'):
+        constraints.check_storage(meta, constraints.parse_storage("ebs,3G"))
+    with pytest.raises(constraints.ConstraintError, match="minimum storage size is 2048 MiB"):
+        constraints.check_storage(meta, constraints.parse_storage("1G"))
+
+
 def test_pairs():
     assert constraints.pairs(["a=b=c", "d="], "--x") == {"a": "b=c", "d": ""}
     for words in (["a"], ["=b"], ["a=1", "a=2"]):

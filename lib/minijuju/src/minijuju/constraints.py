@@ -118,6 +118,10 @@ def parse_size(text: str) -> int:
     return int(scaled) + (scaled > int(scaled))
 
 
+POOL = "kubernetes"
+"""The one pool that storage comes from."""
+
+
 @dataclass(frozen=True)
 class StorageDirective:
     """Where storage comes from: `size` in MiB; None leaves the choice to Juju."""
@@ -158,11 +162,21 @@ def parse_storage(text: str) -> StorageDirective:
 
 
 def check_storage(meta: StorageMeta, directive: StorageDirective) -> None:
-    """Refuse a count outside what the charm's storage allows.
+    """Refuse a count or a size outside what the charm's storage allows, and an unknown pool.
 
     Raises:
-        ConstraintError: Too few or too many.
+        ConstraintError: Too few or too many, too small, or from where there is none.
     """
+    if directive.pool not in (None, POOL):
+        raise ConstraintError(
+            f'charm storage "{meta.name}": pool "{directive.pool}" not found; there is {POOL}'
+        )
+    least = parse_size(meta.minimum_size) if meta.minimum_size else 0
+    if directive.size is not None and directive.size < least:
+        raise ConstraintError(
+            f'charm storage "{meta.name}": minimum storage size is {least} MiB, '
+            f"{directive.size} MiB specified"
+        )
     if directive.count is None:
         return
     if directive.count < meta.minimum:

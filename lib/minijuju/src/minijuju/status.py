@@ -20,6 +20,7 @@ from minijuju import (
 from minijuju.applications import APPLICATION_KEYS, Application
 from minijuju.archive import UnpackedCharm
 from minijuju.charm import Charm
+from minijuju.constraints import POOL
 from minijuju.hooks.environment import VERSION
 from minijuju.hooks.unit import port_text
 from minijuju.house import House, load_charm
@@ -299,7 +300,7 @@ def storage(state: State, model: str) -> dict[str, Any]:
             "provider-id": one.claim,
             "storage": one.id,
             "attachments": {"containers": {}, "units": units_},
-            "pool": "kubernetes",
+            "pool": POOL,
             "size": one.size // (1024 * 1024),
             "life": one.life.value,
             "status": status,

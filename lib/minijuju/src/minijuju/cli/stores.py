@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from minijuju.constraints import POOL
+
 from . import render
 from .deploy import read_resources
 from .output import emit, emit_table, plain, structured
 from .session import Session
 from .verb import CommandError, Parser, UsageError, Verb
 
-POOLS: dict[str, dict[str, Any]] = {"kubernetes": {"provider": "kubernetes", "attrs": {}}}
+POOLS: dict[str, dict[str, Any]] = {POOL: {"provider": POOL, "attrs": {}}}
 
 
 def storage(session: Session, arguments: argparse.Namespace) -> int:

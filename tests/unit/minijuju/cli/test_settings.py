@@ -23,6 +23,10 @@ def test_model_defaults(run, fake, tmp_path):
     ]
     assert json.loads(run("model-default", "b", "--format", "json").out) == {"b": DEFAULTS["b"]}
     assert 'default model values for "c"' in run("model-defaults", "c").err
+    # What Juju does not know has no default of Juju's.
+    fake.answers["model_defaults"] = {"own": {"controller": "x"}}
+    assert run("model-defaults", "own").out.splitlines()[1].split() == ["own", "-", "x"]
+    fake.answers["model_defaults"] = DEFAULTS
     assert run("model-defaults", "a", "b").code == 1
     assert run("model-defaults", "a", "b=1").code == 1
     (tmp_path / "d.yaml").write_text("a: false\n")

@@ -189,7 +189,7 @@ def model_defaults(session: Session, arguments: argparse.Namespace) -> int:
         document = {keys[0]: document[keys[0]]}
     rows = [["Attribute", "Default", "Controller"]]
     rows += [
-        [key, plain(_scalar(entry["default"])), plain(_scalar(entry.get("controller", "-")))]
+        [key, *(plain(_scalar(entry.get(source, "-"))) for source in ("default", "controller"))]
         for key, entry in document.items()
     ]
     emit_table(rows, document, arguments, session.stdout)

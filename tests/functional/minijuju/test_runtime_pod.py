@@ -235,6 +235,21 @@ async def test_every_container_is_a_pebble_of_its_own(pod):
         assert await inside(pod, name, "printenv", "JUJU_CONTAINER_NAME") == f"{name}\n"
 
 
+async def test_a_link_in_the_place_of_a_socket_leads_to_nobody_else_s(pod):
+    """A charm could name another unit's; it may write where its containers' sockets are."""
+    await ready(pod, "web", "bare")
+    place = pod.folder / "containers/web/charm/pebble.socket"
+    place.rename(place.with_name("kept"))
+    place.symlink_to("../../bare/charm/pebble.socket")
+    argv, env = pod.ssh_argv("web", ["touch", "/etc/touched"])
+    process = await asyncio.create_subprocess_exec(*argv, env=env, stderr=asyncio.subprocess.PIPE)
+    await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert process.returncode
+    place.unlink()
+    place.with_name("kept").rename(place)
+    assert await inside(pod, "bare", "test", "!", "-e", "/etc/touched") == ""
+
+
 async def test_names_and_the_host_name(pod, spec):
     await ready(pod, "web", "bare")
     assert await inside(pod, "web", "hostname") == "probe-0\n"

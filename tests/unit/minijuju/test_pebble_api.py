@@ -106,6 +106,82 @@ async def test_an_answer_that_is_not_pebbles(folder, body):
             await client.boot_id()
 
 
+@pytest.mark.parametrize("result", [{}, [], "text", 7, None, [1], [{}], {"data": 1}])
+async def test_a_result_that_is_not_pebbles(folder, result):
+    paths = ("/v1/system-info", "/v1/notices", "/v1/changes/1", "/v1/health")
+    async with serving(folder, dict.fromkeys(paths, (200, result))) as (client, _):
+        asked = [client.boot_id(), client.change("1"), client.healthy()]
+        if result not in ([], {}):
+            asked.append(client.notices(None, 1))
+        for question in asked:
+            with pytest.raises(pebble_api.PebbleApiError, match="no answer of Pebble's"):
+                await question
+
+
+@contextlib.asynccontextmanager
+async def answering(folder, head, part, pause=0.0):
+    """A server that sends `head` and then `part` without end."""
+
+    async def answer(reader, writer):
+        await reader.readline()
+        try:
+            writer.write(b"HTTP/1.1 200 X\r\n" + head + b"\r\n\r\n")
+            while True:
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(pause)
+        except ConnectionError:
+            pass  # the client has had enough
+        finally:
+            writer.close()
+
+    descriptor = os.open(folder, os.O_PATH)
+    path = f"/proc/self/fd/{descriptor}/{pebble_api.SOCKET}"
+    server = await asyncio.start_unix_server(answer, path)
+    try:
+        yield
+    finally:
+        server.close()
+        await server.wait_closed()
+        os.close(descriptor)
+
+
+async def test_an_answer_without_end(folder):
+    """From whoever has taken the socket: it must not fill the controller's memory."""
+    part = b"10000\r\n" + b" " * 65536 + b"\r\n"
+    async with answering(folder, b"Transfer-Encoding: chunked", part):
+        client = pebble_api.Pebble(folder, patience=60)
+        with pytest.raises(pebble_api.PebbleApiError, match="more than"):
+            await client.boot_id()
+        await client.close()
+
+
+async def test_an_answer_takes_no_longer_than_it_may(folder):
+    async with answering(folder, b"Content-Length: 100000", b" ", pause=0.01):
+        client = pebble_api.Pebble(folder, patience=0.2)
+        with pytest.raises(pebble_api.PebbleUnavailableError):
+            await client.boot_id()
+        await client.close()
+
+
+async def test_a_link_in_the_place_of_the_socket_leads_nowhere(folder, tmp_path):
+    """A charm could name another unit's."""
+    other = tmp_path / "other"
+    other.mkdir()
+    async with serving(other, {"/v1/system-info": (200, {"boot-id": "b1"})}) as (theirs, _):
+        assert await theirs.boot_id() == "b1"
+        for place in (other / pebble_api.SOCKET, tmp_path / "a-file"):
+            (folder / pebble_api.SOCKET).symlink_to(place)
+            client = pebble_api.Pebble(folder)
+            with pytest.raises(pebble_api.PebbleUnavailableError):
+                await client.boot_id()
+            (folder / pebble_api.SOCKET).unlink()
+        (folder / pebble_api.SOCKET).touch()
+        with pytest.raises(pebble_api.PebbleUnavailableError, match="no socket"):
+            await client.boot_id()
+        await theirs.close()
+
+
 async def test_nobody_there(folder):
     client = pebble_api.Pebble(folder)
     with pytest.raises(pebble_api.PebbleUnavailableError):

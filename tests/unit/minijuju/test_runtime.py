@@ -170,16 +170,26 @@ def test_a_pod_that_was_never_started_does_not_run(spec, make):
     assert not make(spec).running()
 
 
-def test_a_shell_in_a_workload_container(spec, make, tmp_path):
-    argv, env = make(spec).ssh_argv("web", [])
-    assert argv[:4] == ["env", "-C", str(tmp_path / "unit/containers/web/charm"), "/pebble"]
-    assert argv[4:6] == ["exec", "--"]
-    assert argv[6] in ("/bin/bash", "/bin/sh")
-    assert env["PEBBLE_SOCKET"] == "./pebble.socket"
+@pytest.fixture
+def made(spec, make, tmp_path):
+    """A runtime with the folders that its start makes."""
+    for name in ("charm-container", "charm-root"):
+        (tmp_path / "unit" / name).mkdir(parents=True)
+    (tmp_path / "pebble").touch()
+    runtime = make(spec)
+    runtime._binary = tmp_path / "pebble"
+    return runtime
 
 
-def test_a_command_in_a_workload_container_is_passed_word_by_word(spec, make):
-    argv, _ = make(spec).ssh_argv("web", ["echo", "a b", "; rm"])
+def test_a_shell_in_a_workload_container(made):
+    argv, env = made.ssh_argv("web", [])
+    assert argv[-4:-1] == ["/charm/bin/pebble", "exec", "--"]
+    assert argv[-1] in ("/bin/bash", "/bin/sh")
+    assert env["PEBBLE_SOCKET"] == "/charm/containers/web/pebble.socket"
+
+
+def test_a_command_in_a_workload_container_is_passed_word_by_word(made):
+    argv, _ = made.ssh_argv("web", ["echo", "a b", "; rm"])
     assert argv[-3:] == ["echo", "a b", "; rm"]
 
 

@@ -366,18 +366,24 @@ class UnitRuntime:
         terminal = {"TERM": os.environ.get("TERM", "dumb"), "PATH": _SYSTEM_PATH}
         inner = list(command) or ["/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"]
         if container in (None, "charm"):
-            spec = self._charm_spec(tuple(inner), terminal, None)
-            options = execution.arguments(spec, self.folder / "charm-container", interactive=True)
-            inside = entrance.prefix(self.spec.network, patience=0)
-            return [*inside, str(bubblewrap.find()), *options, "--", *inner], terminal
+            return self._in_charm(inner, terminal)
         if container not in self.spec.charm.containers:
             raise KeyError(container)
-        # From the socket's folder, since a unix socket's path is bounded and data folders are not.
-        folder = self.folder / "containers" / container / "charm"
-        return (
-            ["env", "-C", str(folder), str(self._pebble()), "exec", "--", *inner],
-            {**terminal, "PEBBLE_SOCKET": f"./{pebble_api.SOCKET}"},
-        )
+        # Pebble's client runs in the charm's container: the charm may put a link in the place of
+        # the socket, which leads to nobody else's from there.
+        words = ("/charm/bin/pebble", "exec", "--", *inner)
+        terminal["PEBBLE_SOCKET"] = f"/charm/containers/{container}/{pebble_api.SOCKET}"
+        return self._in_charm(words, terminal)
+
+    def _in_charm(
+        self, words: Sequence[str], terminal: Mapping[str, str]
+    ) -> tuple[list[str], dict[str, str]]:
+        spec = self._charm_spec(tuple(words), terminal, None)
+        pebble = Mount(self._pebble(), "/charm/bin/pebble", read_only=True)
+        spec = replace(spec, mounts=(*spec.mounts, pebble))
+        options = execution.arguments(spec, self.folder / "charm-container", interactive=True)
+        inside = entrance.prefix(self.spec.network, patience=0)
+        return [*inside, str(bubblewrap.find()), *options, "--", *words], dict(terminal)
 
     # The pod.
 

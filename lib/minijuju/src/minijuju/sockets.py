@@ -67,12 +67,17 @@ class Server:
         path: where to listen; an old socket there is replaced.
         handler: serves one connection, which is closed when it returns or is cancelled.
         limit: the longest line that the reader takes, in bytes.
+        most: how many connections are served at a time; further ones wait. None: all of them.
     """
 
-    def __init__(self, path: Path, handler: Handler, *, limit: int = 2**16) -> None:
+    def __init__(
+        self, path: Path, handler: Handler, *, limit: int = 2**16, most: int | None = None
+    ) -> None:
         self.path = path
         self._handler = handler
         self._limit = limit
+        self._most = most
+        self._full = False
         self._listener: socket.socket | None = None
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -112,9 +117,15 @@ class Server:
         untouched = [connection]
         task = loop.create_task(self._serve(untouched))
         self._serving.add(task)
+        if len(self._serving) == self._most:
+            self._full = True
+            loop.remove_reader(self._listener)
 
         def done(task: asyncio.Task[None]) -> None:
             self._serving.discard(task)
+            if self._full:
+                self._full = False
+                self._accept_again()
             for left in untouched:
                 # Cancelled before it ran at all.
                 left.close()

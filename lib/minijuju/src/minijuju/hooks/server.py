@@ -17,13 +17,18 @@ logger = logging.getLogger(__name__)
 RAW = ("secret-add", "secret-set")
 
 
+AT_ONCE = 8
+"""Commands of a unit that are answered at a time: each may bring `tools.MAX_FIELD` bytes, and a
+charm that makes thousands of connections must take neither memory nor descriptors from others."""
+
+
 class HookServer:
     """Answers the hook commands of one unit; `context` is who may ask now, if anyone."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.context: Context | None = None
-        self._server = sockets.Server(folder / tools.SOCKET_NAME, self._serve)
+        self._server = sockets.Server(folder / tools.SOCKET_NAME, self._serve, most=AT_ONCE)
 
     async def start(self) -> None:
         """Make the folder and listen."""

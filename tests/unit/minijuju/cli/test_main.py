@@ -206,3 +206,10 @@ def test_what_is_said_beside_the_result(run, fake):
 def test_options_alone_are_no_command(run):
     result = run("--debug", "--logging-config", "x=DEBUG")
     assert (result.code, "no command specified" in result.err) == (2, True)
+
+
+def test_what_is_said_cannot_command_the_terminal(run, fake):
+    """Errors and progress may quote what a charm wrote."""
+    fake.progress["add_model"] = ["a\x1b[2J\nb"]
+    fake.answers["add_model"] = {"error": {"code": "failed", "message": "c\x1b]0;x\x07\nd"}}
+    assert run("add-model", "m").err == "a\\x1b[2J\nb\nERROR c\\x1b]0;x\\x07\nd\n"

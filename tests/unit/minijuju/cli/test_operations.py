@@ -68,6 +68,10 @@ def test_show_action(run, known):
     found = yaml.safe_load(run("show-action", "db", "backup", "--format", "yaml").out)
     assert found == {"backup": ACTIONS["backup"]["schema"]}
     assert run("show-action", "db", "none").err == 'ERROR unknown action "none"\n'
+    red = {**ACTIONS["backup"], "description": "\x1b[31mRed\x9b1m\u202e\n\tand more"}
+    known.answers["actions"] = {"backup": red}
+    shown = run("show-action", "db", "backup").out
+    assert shown.startswith("\\x1b[31mRed\\x9b1m\\u202e\n\tand more\n")
 
 
 def test_operations(run, known):

@@ -16,7 +16,7 @@ from pathlib import Path
 from minijuju.errors import JujuError, NotSupportedError
 
 from . import catalog, common
-from .output import paint
+from .output import paint, visible
 from .session import Session
 from .verb import CommandError, UsageError
 
@@ -88,7 +88,7 @@ def _run(session: Session, words: list[str]) -> int:
 
 
 def _fail(session: Session, message: str, code: int) -> int:
-    first, separator, rest = message.partition("\n")
+    first, separator, rest = visible(message).partition("\n")
     session.stderr.write(
         f"{paint('ERROR', 'red', _colour(sys.stderr))} {first}{separator}{rest}\n"
     )

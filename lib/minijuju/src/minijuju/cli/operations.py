@@ -7,7 +7,7 @@ from typing import Any
 
 from minijuju import documents
 
-from .output import emit, plain, structured, table
+from .output import emit, plain, structured, table, visible
 from .session import Session
 from .tasks import UNIT, plain_run
 from .verb import CommandError, Parser, UsageError, Verb, count, names, span
@@ -46,10 +46,10 @@ def show_action(session: Session, arguments: argparse.Namespace) -> int:
     if arguments.format != "plain":
         emit(structured({name: schema}, arguments.format), session.stdout, arguments.output)
         return 0
-    lines = [found[name]["description"] or "No description", "", "Arguments"]
+    shown = [found[name]["description"] or "No description", "", "Arguments"]
     for parameter, declared in sorted(schema["properties"].items()):
-        lines += [f"{parameter}:", *_indented(documents.dump(declared))]
-    emit("\n".join(lines) + "\n", session.stdout, arguments.output)
+        shown += [f"{parameter}:", *_indented(documents.dump(declared))]
+    emit(visible("\n".join(shown)) + "\n", session.stdout, arguments.output)
     return 0
 
 

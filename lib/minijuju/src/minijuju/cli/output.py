@@ -59,7 +59,12 @@ def emit(text: str, stdout: TextIO, path: str | None) -> None:
 
 def plain(text: Any) -> str:
     """Text for a terminal: control characters that a charm put in are shown, not obeyed."""
-    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], str(text).replace("\n", " "))
+    return visible(str(text).replace("\n", " "))
+
+
+def visible(text: str) -> str:
+    """The same of several lines."""
+    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 def paint(text: str, colour: str | None, on: bool) -> str:

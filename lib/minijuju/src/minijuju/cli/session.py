@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from minijuju.client import Client, data_folder
 
+from .output import visible
 from .verb import CommandError
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Session:
     def say(self, text: str) -> None:
         """Tell the user something that is not the result; of what is quiet, warnings alone."""
         if not self.quiet or text.startswith("WARNING"):
-            print(text, file=self.stderr, flush=True)
+            print(visible(text), file=self.stderr, flush=True)
 
     def charm_store(self, wanted: str | None = None) -> CharmStore | None:
         """The charm store: `--charm-store`, `MINIJUJU_CHARM_STORE`, or the configured one."""

@@ -116,6 +116,42 @@ def test_storage_is_of_the_one_pool_and_large_enough():
         constraints.check_storage(meta, constraints.parse_storage("1G"))
 
 
+def metas(**changes):
+    return {
+        "data": StorageMeta("data", "filesystem", **{"minimum": 0, "maximum": 2, **changes}),
+        "must": StorageMeta("must", "filesystem", "/must"),
+    }
+
+
+@pytest.mark.parametrize("after", [metas(), metas(maximum=None), metas(maximum=3, minimum=2)])
+def test_storage_may_grow(after):
+    constraints.check_storage_change(metas(), after, {"data", "must"})
+
+
+def test_storage_that_nobody_has_may_go():
+    after = {"must": metas()["must"], "new": StorageMeta("new", "filesystem")}
+    constraints.check_storage_change(metas(), after, {"must"})
+
+
+@pytest.mark.parametrize(
+    ("after", "problem"),
+    [
+        ({"must": metas()["must"]}, 'in-use storage "data" removed'),
+        ({"data": metas()["data"]}, 'required storage "must" removed'),
+        (metas(read_only=True), "read-only changed from false to true"),
+        (metas(location="/x"), 'location changed from "" to "/x"'),
+        (metas(maximum=1), "range contracted: max decreased from 2 to 1"),
+        (
+            {**metas(), "must": StorageMeta("must", "filesystem", "/must", maximum=2)},
+            "with location changed from single to multiple",
+        ),
+    ],
+)
+def test_storage_in_use_stays_where_it_is(after, problem):
+    with pytest.raises(constraints.ConstraintError, match=problem):
+        constraints.check_storage_change(metas(), after, {"data", "must"})
+
+
 def test_pairs():
     assert constraints.pairs(["a=b=c", "d="], "--x") == {"a": "b=c", "d": ""}
     for words in (["a"], ["=b"], ["a=1", "a=2"]):

@@ -151,7 +151,8 @@ class UnitPod:
         charm = load_charm(pod.charm)
         mounts = []
         for storage in storages.every(self._state, self._model, self._unit):
-            if storage.id in pod.storages:
+            # A storage that the charm has lost has no place any more.
+            if storage.id in pod.storages and storage.name in charm.storage:
                 storage.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 mounts.append(StorageMount(storage.id, storage.name, storage.folder))
         images = {}

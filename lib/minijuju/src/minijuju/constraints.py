@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -189,6 +189,48 @@ def check_storage(meta: StorageMeta, directive: StorageDirective) -> None:
             f'charm storage "{meta.name}": at most {meta.maximum} instances supported, '
             f"{directive.count} specified"
         )
+
+
+def check_storage_change(
+    old: Mapping[str, StorageMeta], new: Mapping[str, StorageMeta], in_use: Collection[str]
+) -> None:
+    """Refuse what another version of a charm may not change of its storage, in Juju's words.
+
+    Args:
+        old: The storage of the charm that there is, by name.
+        new: Of the one that comes.
+        in_use: The names of those that units have.
+
+    Raises:
+        ConstraintError: The units' storage would be lost, or be somewhere else.
+    """
+    for name, before in old.items():
+        after = new.get(name)
+        if after is None:
+            if before.minimum > 0:
+                raise ConstraintError(f'required storage "{name}" removed')
+            if name in in_use:
+                raise ConstraintError(f'in-use storage "{name}" removed')
+            continue
+        what = f'existing storage "{name}"'
+        if after.type != before.type:
+            raise ConstraintError(f'{what} type changed from "{before.type}" to "{after.type}"')
+        if after.read_only != before.read_only:
+            words = [str(one.read_only).lower() for one in (before, after)]
+            raise ConstraintError(f"{what} read-only changed from {words[0]} to {words[1]}")
+        if after.location != before.location:
+            raise ConstraintError(
+                f'{what} location changed from "{before.location}" to "{after.location}"'
+            )
+        if after.maximum is not None and (
+            before.maximum is None or after.maximum < before.maximum
+        ):
+            most = "<unbounded>" if before.maximum is None else before.maximum
+            raise ConstraintError(
+                f"{what} range contracted: max decreased from {most} to {after.maximum}"
+            )
+        if before.location and after.multiple and not before.multiple:
+            raise ConstraintError(f"{what} with location changed from single to multiple")
 
 
 def pairs(words: Iterable[str], what: str) -> dict[str, str]:

@@ -398,10 +398,16 @@ async def refresh(
         kept = {key: value for key, value in application.config.items() if key in charm.options}
         settings = {**kept, **check_config(charm, config)}
         _check_endpoints(controller, application, charm)
+        had = load_charm(application.charm.path)
+        _check_storage_change(controller, application, had, charm)
         wanted = check_storage(charm, storage or {})
         for store, directive in application.storage.items():
-            # What is there stays as it is; a directive is for a storage that comes.
-            if store in wanted:
+            if store in wanted and store not in (storage or {}):
+                if directive["count"] < charm.storage[store].minimum:
+                    raise BadRequestError(
+                        f'charm "{charm.name}" store "{store}": {charm.storage[store].minimum} '
+                        f"instances required, {directive['count']} specified: say --storage"
+                    )
                 wanted[store] = {**wanted[store], **directive}
         changed: dict[str, Any] = {
             "config": settings,
@@ -415,7 +421,7 @@ async def refresh(
             changed["trust"] = trust
         applications.update(state, application, **changed)
         _add_peers(controller, application, charm)
-        _add_storages(controller, application, wanted)
+        _add_storages(controller, application, wanted, had, charm)
     return applications.get(state, model.uuid, name)
 
 
@@ -448,16 +454,39 @@ def _add_peers(controller: Controller, application: Application, charm: Charm) -
             relations.remove(state, relation)
 
 
-def _add_storages(
-    controller: Controller, application: Application, wanted: Mapping[str, Mapping[str, int]]
+def _check_storage_change(
+    controller: Controller, application: Application, had: Charm, charm: Charm
 ) -> None:
-    """Give units that are there the storages that the new charm has and the old had not."""
+    """A charm must keep the storage that is in use, where it is."""
+    held = {
+        storage.name
+        for unit in units.every(controller.state, application.model, application.name)
+        for storage in storages.every(controller.state, application.model, unit.name)
+    }
+    try:
+        constraints.check_storage_change(had.storage, charm.storage, held)
+    except constraints.ConstraintError as error:
+        raise BadRequestError(f"cannot refresh {application.name!r}: {error}") from error
+
+
+def _add_storages(
+    controller: Controller,
+    application: Application,
+    wanted: Mapping[str, Mapping[str, int]],
+    had: Charm,
+    charm: Charm,
+) -> None:
+    """Give units that are there what the new charm has and the old had not.
+
+    That is all of a storage that comes, and of another what its least number lacks.
+    """
     state, model = controller.state, application.model
     base = controller.house.storage_folder(model)
     for unit in units.every(state, model, application.name):
         held = [storage.name for storage in storages.every(state, model, unit.name)]
         for name, directive in wanted.items():
-            for _ in range(directive["count"] - held.count(name)):
+            least = charm.storage[name].minimum if name in had.storage else directive["count"]
+            for _ in range(least - held.count(name)):
                 storages.add(state, model, name, unit.name, base, directive["size"])
 
 

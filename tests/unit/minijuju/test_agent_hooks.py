@@ -1,5 +1,8 @@
 import asyncio
 
+import pytest
+
+from minijuju.errors import JujuError
 from minijuju.house import House
 
 
@@ -67,6 +70,21 @@ async def test_remove_relation(world):
     assert world.hooks("p/0") == ["out-relation-departed", "out-relation-broken"]
     assert world.ran["p/0"][0].env["JUJU_DEPARTING_UNIT"] == "r/0"
     assert world.hooks("r/0") == ["in-relation-departed", "in-relation-broken"]
+    assert world.controller.state.rows("SELECT * FROM relation") == []
+
+
+async def test_remove_a_relation_by_its_number(world):
+    provider, requirer = world.make_pair()
+    await world.deploy("p", provider)
+    await world.deploy("r", requirer)
+    await world.call("integrate", model="m", endpoints=["r", "p"])
+    await world.settle()
+    ((number,),) = world.controller.state.rows("SELECT id FROM relation")
+    for wrong in ("99", "p", "0" * 10):
+        with pytest.raises(JujuError):
+            await world.call("remove_relation", model="m", endpoints=[wrong])
+    await world.call("remove_relation", model="m", endpoints=[str(number)])
+    await world.settle()
     assert world.controller.state.rows("SELECT * FROM relation") == []
 
 

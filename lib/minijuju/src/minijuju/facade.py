@@ -337,11 +337,19 @@ class Facade(SettingsMethods, TaskMethods, StoreMethods, OfferMethods):
     async def remove_relation(
         self, reply: Reply, model: str, endpoints: list[str], force: bool = False
     ) -> None:
-        """Take a relation away; with force without waiting for its units."""
-        if len(endpoints) != 2:
-            raise BadRequestError(f"expected two endpoints, got {len(endpoints)}")
+        """Take a relation away, by its ends or its number; with force without its units."""
         found = models.named(self.state, model)
-        relation = deployment.find_relation(self.controller, found, *endpoints)
+        if len(endpoints) == 1 and endpoints[0].isdecimal() and len(endpoints[0]) < 10:
+            known = relations.find(self.state, found.uuid, int(endpoints[0]))
+            if known is None:
+                raise NotFoundError(f"relation {endpoints[0]} not found")
+            if known.peer:
+                raise BadRequestError(f"cannot remove peer relation {known.key!r}")
+            relation = known
+        elif len(endpoints) == 2:
+            relation = deployment.find_relation(self.controller, found, *endpoints)
+        else:
+            raise BadRequestError(f"expected two endpoints, got {len(endpoints)}")
         with self.state.transaction():
             relations.set_dying(self.state, relation)
             if force:

@@ -77,6 +77,7 @@ def test_an_archive_by_absolute_path(run, fake, here):
         (["demo"], 1, 'charm or bundle "demo" is ambiguous'),
         (["postgresql-k8s"], 1, "Charmhub"),
         (["./none"], 1, 'no charm or bundle was found at "./none"'),
+        (["/dev/zero"], 1, '"/dev/zero" is neither a file nor a folder'),
         (["./a\0b"], 1, "no charm or bundle was found"),
         (["./empty"], 1, "no metadata.yaml and no charmcraft.yaml"),
         (["./demo", "Bad"], 1, 'invalid application name "Bad"'),

@@ -36,6 +36,9 @@ def test_remove_relation(run, fake):
     fake.answers["remove_relation"] = None
     assert run("remove-relation", "a", "b", "--force").code == 0
     assert fake.params("remove_relation") == {"model": "m", "endpoints": ["a", "b"], "force": True}
+    assert run("remove-relation", "4").code == 0
+    assert fake.params("remove_relation")["endpoints"] == ["4"]
+    assert run("remove-relation", "a").code == 2
 
 
 def test_add_unit(run, fake):

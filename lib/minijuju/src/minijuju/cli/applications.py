@@ -35,7 +35,9 @@ def _check_via(arguments: argparse.Namespace) -> None:
 
 
 def remove_relation(session: Session, arguments: argparse.Namespace) -> int:
-    """Remove the relation of two applications."""
+    """Remove the relation of two applications, or that of a number."""
+    if len(arguments.args) == 1 and not re.fullmatch(r"[0-9]{1,9}", arguments.args[0]):
+        raise UsageError("a relation must involve two applications")
     session.call(
         "remove_relation",
         model=session.model(arguments.model),
@@ -210,12 +212,12 @@ VERBS = (
     ),
     Verb(
         name="remove-relation",
-        arguments="<application>[:<endpoint>] <application>[:<endpoint>]",
+        arguments="<application>[:<endpoint>] <application>[:<endpoint>] | <relation's number>",
         summary="Remove the relation between two applications.",
-        example=("remove-relation pipelines metadata",),
+        example=("remove-relation pipelines metadata", "remove-relation 4"),
         run=remove_relation,
         options=_force,
-        minimum=2,
+        minimum=1,
         maximum=2,
     ),
     Verb(

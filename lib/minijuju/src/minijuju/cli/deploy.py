@@ -141,6 +141,8 @@ def local_path(session: Session, target: str) -> Path:
     path = Path(os.path.normpath(Path.cwd() / target)) if "\0" not in target else Path()
     if "\0" in target or not path.exists():
         raise CommandError(f'no charm or bundle was found at "{target}"')
+    if not (path.is_file() or path.is_dir()):
+        raise CommandError(f'"{target}" is neither a file nor a folder')
     return path
 
 

@@ -46,6 +46,13 @@ def test_names_of_the_model(ask, run, fake, documents_of):
     assert ask("juju config ") == ["db"]
     assert set(ask("juju show-unit db/")) == {"db/0", "db/1"}
     assert ask("juju switch ") == ["one"]
+    fake.answers["actions"] = {"backup": {}, "restore": {}}
+    assert set(ask("juju run db/0 ")) == {"backup", "restore"}
+    assert fake.params("actions")["application"] == "db"
+    fake.answers["config_get"] = {"settings": {"level": {}, "size": {}}}
+    assert set(ask("juju config db ")) == {"level=", "size="}
+    assert ask("juju config db si") == ["size="]
+    assert ask("juju status -m ") == ["one"]
 
 
 def test_files(ask, tmp_path):

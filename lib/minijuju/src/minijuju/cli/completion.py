@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def _words(line: str) -> list[str]:
     return words[1:] if line[-1:].isspace() else words[1:-1]
 
 
-def parser(program: str, words: Iterable[str]) -> argparse.ArgumentParser:
+def parser(program: str, words: Sequence[str]) -> argparse.ArgumentParser:
     """A parser that knows all verbs, and the options of the one that is typed."""
     top = argparse.ArgumentParser(prog=program, add_help=False)
     verbs = top.add_subparsers()
@@ -70,19 +70,38 @@ def parser(program: str, words: Iterable[str]) -> argparse.ArgumentParser:
         for action in made._actions:
             if action.dest == "args":
                 action.help = None
-                action.completer = lambda verb=verb, **_: names(verb)  # type: ignore[attr-defined]
+                action.completer = (  # type: ignore[attr-defined]
+                    lambda verb=verb, **_: names(verb, words)
+                )
+            elif action.dest == "model":
+                action.completer = lambda **_: _models()  # type: ignore[attr-defined]
     return top
 
 
-def names(verb: Verb) -> list[str]:
-    """What the positional arguments of a verb may name in the model that is worked in."""
+def _models() -> list[str]:
+    return [model["short-name"] for model in _ask("models", {}).get("models", [])]
+
+
+def names(verb: Verb, words: Sequence[str] = ()) -> list[str]:
+    """What the positional arguments of a verb may name in the model that is worked in.
+
+    `words` are those that are typed already: behind a unit stands an action, behind an
+    application its options.
+    """
     if verb.name in _MODELS:
-        return [model["short-name"] for model in _ask("models", {}).get("models", [])]
+        return _models()
     if not verb.model or verb.maximum == 0 or verb.name in _FILES:
         return _files() if verb.name in _FILES else []
     model = os.environ.get("JUJU_MODEL") or Session("juju").current_model()
     if not model:
         return []
+    named = [word for word in words[1:] if not word.startswith("-")]
+    if named and verb.name == "run":
+        application = named[0].partition("/")[0]
+        return list(_ask("actions", {"model": model, "application": application}))
+    if named and verb.name == "config":
+        found = _ask("config_get", {"model": model, "application": named[0]})
+        return [f"{option}=" for option in found.get("settings") or {}]
     applications = _ask("status", {"model": model}).get("applications") or {}
     units = [unit for body in applications.values() for unit in body.get("units") or {}]
     if verb.name in _UNITS:

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import yaml
 
-from minijuju import text
+from minijuju import documents, text
 
 from .session import Session
 from .verb import CommandError, Parser, Verb, count
+
+_MOST = 2 * 1024 * 1024
+"""Bytes of a file that are read: more than a secret may hold."""
 
 
 def add_secret(session: Session, arguments: argparse.Namespace) -> int:
@@ -83,8 +86,9 @@ def content(items: Sequence[str], file: str | None) -> dict[str, str]:
     found: dict[str, str] = {}
     if file is not None:
         try:
-            data = yaml.load(Path(file).read_text(), yaml.BaseLoader)  # noqa: S506 - only text
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            written = documents.read_bytes(Path(file), _MOST).decode()
+            data = yaml.load(written, yaml.BaseLoader)  # noqa: S506 - only text
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
             raise CommandError(f"cannot read {file}: {type(error).__name__}") from error
         if not isinstance(data, dict) or not all(isinstance(v, str) for v in data.values()):
             raise CommandError(f"{file}: expected a mapping of keys to text")
@@ -96,12 +100,12 @@ def content(items: Sequence[str], file: str | None) -> dict[str, str]:
             raise CommandError(f"expected key=value, got {key!r}")
         try:
             if coding == "file":
-                value = text.from_bytes(Path(value).read_bytes())
+                value = text.from_bytes(documents.read_bytes(Path(value), _MOST))
             elif coding == "base64":
                 value = text.from_bytes(base64.b64decode(value, validate=True))
             elif coded:
                 raise CommandError(f'key "{key}" not valid')
-        except (OSError, binascii.Error) as error:
+        except binascii.Error as error:
             raise CommandError(f'value of key "{name}" cannot be read: {error}') from error
         found[name] = value
     return {

@@ -17,7 +17,9 @@ def shim_folder(data: Path) -> Path:
     environment. It is replaced in one step: another process may be running it.
     """
     folder = data / "bin"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # One after the other: what `parents` makes is for all to read.
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     # -P: the folder that a test runs in must not shadow our modules.
     script = (
         "#!/bin/sh\n"

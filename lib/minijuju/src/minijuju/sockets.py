@@ -1,17 +1,25 @@
-"""Unix sockets at paths of any length; the kernel itself takes no more than 107 bytes."""
+"""Unix sockets at paths of any length; the kernel itself takes no more than 107 bytes.
+
+Both ends are one user's, or root's: besides the modes of socket and folder, who is at the other
+end is asked of the kernel.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import socket
+import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
 ACCEPT_PAUSE = 1.0
+# Of the peer: process, user, group.
+_UCRED = struct.Struct("3i")
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -37,11 +45,27 @@ def listen(path: Path) -> socket.socket:
     return listener
 
 
+def check_peer(connection: socket.socket) -> None:
+    """See that the process at the other end is this user's or root's.
+
+    A container's processes are those of the user who started it, whoever they are inside.
+
+    Raises:
+        PermissionError: it is another user's.
+    """
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    pid, uid, _ = _UCRED.unpack(credentials)
+    if uid not in (0, os.geteuid()):
+        raise PermissionError(
+            errno.EPERM, f"process {pid} at the other end is of user {uid}, not of {os.geteuid()}"
+        )
+
+
 def connect(path: Path, timeout: float | None = None) -> socket.socket:
     """A socket that is connected to `path`.
 
     Raises:
-        OSError: nobody listens there.
+        OSError: nobody listens there, or another user does.
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -51,6 +75,8 @@ def connect(path: Path, timeout: float | None = None) -> socket.socket:
             connection.connect(f"/proc/self/fd/{folder}/{path.name}")
         finally:
             os.close(folder)
+        if os.geteuid():
+            check_peer(connection)
     except BaseException:
         connection.close()
         raise
@@ -113,6 +139,12 @@ class Server:
             logger.error("cannot accept a connection: %s", error)
             loop.remove_reader(self._listener)
             loop.call_later(ACCEPT_PAUSE, self._accept_again)
+            return
+        try:
+            check_peer(connection)
+        except OSError as error:
+            logger.error("%s: a connection is refused: %s", self.path.name, error)
+            connection.close()
             return
         untouched = [connection]
         task = loop.create_task(self._serve(untouched))

@@ -678,7 +678,9 @@ def test_shutdown_without_a_controller_starts_none(run, data):
 
 
 def test_the_shim(run, data):
+    data.rmdir()
     folder = run("shim-path").out.strip()
+    assert data.stat().st_mode & 0o777 == 0o700
     assert folder == str(data / "bin")
     script = data / "bin" / "juju"
     assert script.stat().st_mode & 0o777 == 0o700

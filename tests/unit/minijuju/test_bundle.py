@@ -164,7 +164,10 @@ APP = "app: {charm: ./app}"
         ("applications: {db: {charm: ./db, placement: a=b}}", "there is one node"),
         ("applications: {db: {charm: ./db, expose: 1}}", "expose: expected true or false"),
         ("applications: {db: {charm: ./db, offers: {o: {}}}}", "only appear in an overlay"),
-        ("applications: {db: {charm: ./db, devices: {gpu: 1}}}", "devices: not built"),
+        (
+            "applications: {db: {charm: ./db, devices: {gpu: 1}}}",
+            "devices: this machine",
+        ),
         ("applications: {db: {charm: ./db, bindings: {db: dmz}}}", 'space "dmz" not found'),
         ("applications: {db: {charm: db, revision: 4}}", "requires a channel"),
         ("applications: {db: {charm: db, revision: x, channel: a}}", "expected a whole number"),

@@ -25,7 +25,12 @@ _REVISION = re.compile(r"(.+)-(\d+)")
 _SERIES = re.compile(r"[a-z]+([a-z0-9]+)?")
 _STORE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]*[a-z][a-z0-9]*)*")
 _OFFER_URL = re.compile(r"(?:[^:/\s]+:)?(?:[^/:.\s]+/)?[^/:.\s]+\.[^/:\s]+(?::[^/:\s]+)?")
-_UNBUILT = ("devices", "exposed-endpoints")
+# Juju's, which make no sense here.
+_REFUSED = {
+    "devices": "this machine shares out no devices",
+    "exposed-endpoints": "an exposed application is no more than marked so: no firewall stands "
+    "in between; say expose: true",
+}
 
 
 class BundleError(BadRequestError):
@@ -178,9 +183,9 @@ class _Checker:
         where = f"applications.{name}"
         if not isinstance(name, str) or not CHARM_NAME.fullmatch(name):
             self.complain(where, f'invalid application name "{name}"')
-        for key in _UNBUILT:
+        for key, reason in _REFUSED.items():
             if body.get(key):
-                self.complain(f"{where}.{key}", "not built in minijuju yet")
+                self.complain(f"{where}.{key}", reason)
         offers = self.offers(body, name, where)
         self.placement(body, name, where)
         scale = self.scale(body, name, where)

@@ -39,8 +39,9 @@ def wait_for(session: Session, arguments: argparse.Namespace) -> int:
     """Poll the status until the query holds."""
     kind = arguments.args[0]
     if kind not in _QUERIES:
-        known = ", ".join(_QUERIES)
-        raise UsageError(f"wait-for {kind}: not built in minijuju yet (there are: {known})")
+        if kind == "machine":
+            raise CommandError("wait-for machine: a Kubernetes model has no machines")
+        raise UsageError(f"wait-for: expected one of {', '.join(_QUERIES)}, got {kind!r}")
     if len(arguments.args) != 2:
         raise UsageError(f"wait-for {kind} needs one name")
     name = arguments.args[1]

@@ -133,6 +133,9 @@ LEADER = [
     ok("leader", f"state-get {J} a", "1"),
     ok("leader", f"state-get {J} b", None),
     no("leader", "state-get --strict b", '"b" not found'),
+    ok("leader", f"state-set {'k' * 256}={'v' * 65536}"),
+    no("leader", f"state-set {'k' * 257}=v", "max allowed key length (256) exceeded"),
+    no("leader", f"state-set k={'v' * 65537}", "max allowed value length (65536) exceeded"),
     bad("leader", "state-set ab", 'expected "key=value", got "ab"'),
     # status-set, status-get
     ok("leader", "status-set --application=False active -- fine"),

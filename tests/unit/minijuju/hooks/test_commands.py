@@ -4,6 +4,7 @@ import json
 
 from tests.corpus.hook_commands import ROWS, J
 
+from minijuju import units
 from minijuju.hooks import commands, tools
 from minijuju.runtime import ClusterAccess
 
@@ -394,3 +395,16 @@ async def test_bytes_that_are_no_text(pair):
     bag = await pair.inside("p/0", code)
     assert (bag["k"], bag["l"]) == ("\ufffd", "\ufffd")
     assert pair.world.status("p/0") == ("active", "a\ufffdb")
+
+
+async def test_a_charm_keeps_no_more_than_juju_lets_it(pair):
+    world = pair.world
+
+    async def code(run):
+        for number in range(33):
+            await run.ok("state-set", f"k{number}={'v' * 65000}")
+
+    await pair.inside("p/0", code)
+    assert units.get(world.controller.state, world.uuid, "p/0").charm_state == {}
+    log = world.controller.house.log(world.uuid).read()
+    assert any("max allowed size (2097152) exceeded" in line["message"] for line in log)

@@ -31,6 +31,9 @@ from minijuju.state import State
 from minijuju.uniter import Hook, Life, Local
 from minijuju.vault import Vault
 
+MAX_STATE = 2 * 1024 * 1024
+"""Bytes of what a unit's charm may keep with the controller: Juju's max-charm-state-size."""
+
 
 class CommandError(JujuError):
     """A hook command was refused; the charm sees `ERROR` and the text."""
@@ -238,6 +241,9 @@ class Context:
                     after.pop(key, None)
                 else:
                     after[key] = value
+            size = sum(len(key.encode()) + len(value.encode()) for key, value in after.items())
+            if size > MAX_STATE:
+                raise CommandError(f"max allowed size ({MAX_STATE}) exceeded")
             units.update(self.state, self.model.uuid, self.unit, charm_state=after)
         if self.writes.ports:
             units.update(self.state, self.model.uuid, self.unit, ports=self.ports())

@@ -15,6 +15,8 @@ from minijuju.hooks.parser import UsageError, parse
 from minijuju.uniter import Life
 from sandbox.network import LINK
 
+MAX_STATE_KEY, MAX_STATE_VALUE = 256, 64 * 1024
+"""Bytes of what a charm may keep with the controller; of all of it, see `context.MAX_STATE`."""
 _FORMAT = {"format": "format"}
 _STORAGE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*/(?:0|[1-9][0-9]*)")
 _COUNT = re.compile(r"[1-9][0-9]{0,2}")
@@ -41,6 +43,10 @@ def state_set(context: Context, argv: Sequence[str], stdin: str) -> str:
     overrides = pairs(arguments.rest)
     changes = settings(stdin, "state-set") if arguments.get("file") else {}
     changes.update(overrides)
+    for key, value in changes.items():
+        for what, words, most in (("key", key, MAX_STATE_KEY), ("value", value, MAX_STATE_VALUE)):
+            if len(words.encode()) > most:
+                raise CommandError(f"max allowed {what} length ({most}) exceeded")
     context.writes.charm_state.update(changes)
     return ""
 

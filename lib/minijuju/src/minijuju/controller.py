@@ -54,6 +54,8 @@ from sandbox.proxy import Proxy, Route
 logger = logging.getLogger(__name__)
 
 PRUNE_EVERY = 3600.0
+REHIRE = 5.0
+"""Seconds until a unit whose agent a defect of ours has ended gets another one."""
 _KERNEL_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -380,10 +382,17 @@ class Controller:
             return
         # A defect of ours: say so, and hire another agent, a little later.
         logger.error("the agent of %s ended badly", key[1], exc_info=error)
-        self._later(self._rehire(key))
+        self._later(self._rehire(key, f"a defect of minijuju's, see controller.log: {error!r}"))
 
-    async def _rehire(self, key: tuple[str, str]) -> None:
-        await asyncio.sleep(5)
+    async def _rehire(self, key: tuple[str, str], problem: str) -> None:
+        try:
+            if units.find(self.state, *key) is not None:
+                self.house.log(key[0]).write(key[1], "ERROR", "minijuju.agent", problem)
+                statuses.put(self.state, *key, "agent", "failed", problem)
+        except (sqlite3.OperationalError, OSError) as failure:
+            # A full disk, say: the unit gets its agent all the same.
+            logger.error("cannot say that the agent of %s ended: %s", key[1], failure)
+        await asyncio.sleep(REHIRE)
         self._dismiss(key)
 
     def _dismiss(self, key: tuple[str, str]) -> None:

@@ -553,6 +553,10 @@ def test_show_secret(run, fake):
         "revisions": False,
     }
     assert run("show-secret", "abc", "--reveal", "--revisions").code == 1
+    fake.answers["show_secret"] = {"x": {"content": {"Data": {"key": "\udcff"}}}}
+    for form in ("json", "yaml"):
+        shown = run("show-secret", "abc", "--reveal", "--format", form).out
+        assert yaml.safe_load(shown)["x"]["content"]["Data"] == {"key": "\ufffd"}
 
 
 def test_show_status_log(run, fake):

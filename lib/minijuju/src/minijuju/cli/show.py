@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from minijuju.text import valid
+
 from .output import emit, plain, structured, table
 from .session import Session
 from .verb import CommandError, Parser, Verb, count
@@ -86,6 +88,10 @@ def show_secret(session: Session, arguments: argparse.Namespace) -> int:
         revision=arguments.revision,
         revisions=arguments.revisions,
     )
+    for secret in document.values():
+        if data := secret.get("content", {}).get("Data"):
+            # JSON and YAML alike mark what is no text.
+            secret["content"]["Data"] = {key: valid(value) for key, value in data.items()}
     emit(structured(document, arguments.format), session.stdout, arguments.output)
     return 0
 

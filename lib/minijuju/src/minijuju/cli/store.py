@@ -144,6 +144,11 @@ def download(session: Session, arguments: argparse.Namespace) -> int:
     return 0
 
 
+_CHARMHUBS = ("category", "channel", "publisher", "type")
+_FOLDER = "the charm store is a folder of charms, without what this asks for"
+_MACHINE = "the charm store has what was put there for this machine"
+
+
 def _channel(parser: Parser) -> None:
     store_option(parser)
     parser.add_argument("--channel", help="such as 14/stable")
@@ -153,6 +158,8 @@ def _download(parser: Parser) -> None:
     _channel(parser)
     parser.add_argument("--revision", type=count, metavar="N", help="this revision")
     parser.add_argument("--filepath", metavar="FILE", help="write to this file")
+    # Copying a file shows none.
+    parser.add_argument("--no-progress", action="store_true", help=argparse.SUPPRESS)
 
 
 VERBS = (
@@ -166,6 +173,9 @@ VERBS = (
         maximum=None,
         model=False,
         formats=("tabular", "json", "yaml"),
+        refused=tuple(
+            (flag, _FOLDER) for flag in ("--category", "--channel", "--publisher", "--type")
+        ),
     ),
     Verb(
         name="info",
@@ -173,6 +183,7 @@ VERBS = (
         summary="Show a charm of the charm store: its channels, relations and resources.",
         example=("info postgresql-k8s --charm-store ./charms",),
         run=info,
+        refused=(("--arch", _MACHINE), ("--base", _MACHINE)),
         options=_channel,
         minimum=1,
         maximum=1,
@@ -185,6 +196,7 @@ VERBS = (
         summary="Copy a charm out of the charm store.",
         example=("download postgresql-k8s --channel 14/edge --charm-store ./charms",),
         run=download,
+        refused=(("--arch", _MACHINE), ("--base", _MACHINE)),
         options=_download,
         minimum=1,
         maximum=1,

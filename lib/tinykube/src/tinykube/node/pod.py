@@ -85,7 +85,6 @@ class Pod:
         self.folder = node.pod_folder(self.uid)
         self._changed = asyncio.Event()
         self._altered = asyncio.Event()
-        self._over = asyncio.Event()
         self._deleted = asyncio.Event()
         self._gone = False
         self._stopping = False
@@ -164,7 +163,6 @@ class Pod:
                 await self._stop()
             self._ended = True
             self._changed.set()
-            self._over.set()
             await publisher
         finally:
             tasks = (publisher, work, deleted)
@@ -335,13 +333,30 @@ class Pod:
     async def _publish_changes(self) -> None:
         while True:
             await self._changed.wait()
-            await first_of(self._clock.sleep(_GATHER), self._over.wait())
+            await self._gather()
             self._changed.clear()
             last = self._ended
             if last or not self._stopping:
                 await self._publish()
             if last:
                 return
+
+    async def _gather(self) -> None:
+        """Wait for what may be told together with what there is; for nothing once all ended."""
+        pause = asyncio.create_task(self._clock.sleep(_GATHER))
+        try:
+            while not (pause.done() or self._ended or self._final):
+                self._changed.clear()
+                change = asyncio.create_task(self._changed.wait())
+                await asyncio.wait((pause, change), return_when=asyncio.FIRST_COMPLETED)
+                change.cancel()
+        finally:
+            pause.cancel()
+
+    @property
+    def _final(self) -> bool:
+        """True if its containers have all ended for good."""
+        return bool(self._main) and all(each.view.final for each in self.workloads)
 
     async def _publish(self) -> None:
         """Bring the API's status up to date; tried until it works or the pod is gone."""

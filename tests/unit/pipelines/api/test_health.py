@@ -39,3 +39,20 @@ def test_an_object_store_that_does_not_answer(context: Context) -> None:
     assert (found["uri"], found["transient"]) == ("s3://bucket/a", True)
     assert "s3://bucket/a at http://127.0.0.1:1 cannot be listed" in found["problem"]
     assert "hidden" not in found["problem"]
+
+
+def test_who_has_the_token_may_do_all(client: TestClient) -> None:
+    for query in ("", "?namespace=ml&resources=VIEWERS&verb=GET", "?resources=1&verb=3"):
+        answer = client.get(f"/auth{query}")
+        assert (answer.status_code, answer.json()) == (200, {}), query
+
+
+def test_what_nobody_can_be_asked_for(client: TestClient) -> None:
+    for query, said in {
+        "namespace=other": "namespace",
+        "resources=EVERYTHING": "must be one of UNASSIGNED_RESOURCES, VIEWERS",
+        "verb=LIST": "must be one of UNASSIGNED_VERB, CREATE, GET, DELETE",
+    }.items():
+        answer = client.get(f"/auth?{query}")
+        assert answer.status_code == 400, query
+        assert said in answer.json()["message"]

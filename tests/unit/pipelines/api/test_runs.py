@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from starlette.testclient import TestClient
 
 from toolkit_objects import ObjectStoreError
 from toolkit_pipelines.api import runs as runs_api
+from toolkit_pipelines.api.context import Context
 from toolkit_pipelines.events import (
     Artifact,
     RunCreated,
@@ -482,6 +484,31 @@ def test_archive_and_delete(
     assert client.delete(f"/runs/{run_id}").json() == {}
     assert client.get(f"/runs/{run_id}").status_code == 404
     assert workloads.forgotten == [run_id]
+
+
+def test_a_run_that_is_ending_is_deleted_once_it_has(
+    client: TestClient, pipeline: Spec, store: Store, context: Context
+) -> None:
+    run_id = created(client, pipeline)["run_id"]
+    client.post(f"/runs/{run_id}:terminate")
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(client.delete, f"/runs/{run_id}")
+        while run_id not in context.watchers._watches:
+            assert not asked.done(), asked.result().text
+        end(store, run_id, RunPhase.CANCELED)
+        assert asked.result().json() == {}
+    assert client.get(f"/runs/{run_id}").status_code == 404
+
+
+def test_a_run_that_does_not_end_is_not_waited_for_for_ever(
+    client: TestClient, pipeline: Spec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs_api, "_ENDING_SECONDS", 0.01)
+    run_id = created(client, pipeline)["run_id"]
+    client.post(f"/runs/{run_id}:terminate")
+    refused = client.delete(f"/runs/{run_id}")
+    assert (refused.status_code, refused.json()["code"]) == (400, 9)
+    assert "is CANCELING" in refused.json()["message"]
 
 
 def test_a_run_whose_artifacts_cannot_be_deleted_stays(

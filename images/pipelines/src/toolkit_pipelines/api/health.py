@@ -12,11 +12,14 @@ from toolkit_objects import ObjectStoreError
 
 from .. import __version__
 from ..store.interface import StoreError
+from . import requests
 from .context import blocking, context_of
-from .errors import ApiError, Code
+from .errors import ApiError, Code, invalid
 from .responses import MessageResponse
 
 _MOST_REASONS: Final = 20
+_RESOURCES: Final = ("UNASSIGNED_RESOURCES", "VIEWERS")
+_VERBS: Final = ("UNASSIGNED_VERB", "CREATE", "GET", "DELETE")
 
 
 async def healthz(request: Request) -> Response:
@@ -64,8 +67,20 @@ async def artifact_store(request: Request) -> Response:
     return MessageResponse({"uri": objects.uri, "problem": "", "transient": False})
 
 
+async def auth(request: Request) -> Response:
+    """GET /auth: whoever gets here may do all that KFP's enumerations name; its viewers ask it."""
+    query = request.query_params
+    requests.namespace(context_of(request), query.get("namespace", ""))
+    for name, known in (("resources", _RESOURCES), ("verb", _VERBS)):
+        given = query.get(name, known[0])
+        if given not in known and given not in map(str, range(len(known))):
+            raise invalid(name, f"must be one of {', '.join(known)}, not {given[:80]!r}")
+    return MessageResponse({})
+
+
 ROUTES = [
     Route("/artifact_store", artifact_store, methods=["GET"]),
+    Route("/auth", auth, methods=["GET"]),
     Route("/healthz", healthz, methods=["GET"]),
     Route("/waiting", waiting, methods=["GET"]),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
@@ -21,6 +22,7 @@ from ..retention import RetentionOptions, remove
 from ..settings import MAX_COUNT, MAX_TTL
 from ..store.interface import ConflictError, Run, Storage
 from ..submissions import arguments, new_run
+from ..watchers import TooManyError
 from . import experiments, messages, requests, specs
 from .context import Context, blocking, context_of
 from .errors import ApiError, Code, invalid
@@ -47,6 +49,7 @@ FIELDS: Mapping[str, Field] = {
 
 _ATTEMPTS = 20
 _PRUNE_SECONDS = 10.0
+_ENDING_SECONDS = 20.0
 CACHING = "Toolkit-Caching"
 """The header by which a run is asked for that takes nothing from the cache: `force`."""
 
@@ -250,11 +253,23 @@ async def _store(request: Request, storage: Storage) -> Response:
 
 
 async def delete(request: Request) -> Response:
-    """DELETE /runs/{run_id}; only one that has ended."""
+    """DELETE /runs/{run_id}; only one that has ended, and one that is ending is waited for."""
     context, run_id = context_of(request), request.path_params["run_id"]
-
+    await _stopped(context, run_id)
     await blocking(lambda: remove(context.store.runs, context.workloads.forget, run_id))
     return MessageResponse({})
+
+
+async def _stopped(context: Context, run_id: str) -> None:
+    """Wait a while for the end of a run that is being terminated.
+
+    KFP's own server deletes a run whatever it does, so clients terminate and delete in one go.
+    """
+    end = time.monotonic() + _ENDING_SECONDS
+    with contextlib.suppress(TooManyError), context.watchers.watch(run_id) as watch:
+        while (await blocking(lambda: context.store.runs.run(run_id))).phase is RunPhase.CANCELING:
+            if context.watchers.closed or not await watch.changed(end - time.monotonic()):
+                return
 
 
 async def prune(request: Request) -> Response:

@@ -175,6 +175,15 @@ async def test_a_claim_is_made(api: Api, jobs: Jobs, own: bool, labels: dict[str
     }
 
 
+async def test_own_claims_are_listed(api: Api, jobs: Jobs) -> None:
+    named = {"metadata": {"name": "a", "labels": {"run": "r"}}}, {"metadata": {"name": "b"}}
+    api.fail = lambda request: httpx2.Response(200, json={"items": named})
+    assert await jobs.own_claims() == {"a": {"run": "r"}, "b": {}}
+    (request,) = api.requests
+    assert (request.method, request.url.path) == ("GET", CLAIMS)
+    assert request.url.params["labelSelector"]
+
+
 async def test_a_claim_that_is_there_is_told(api: Api, jobs: Jobs) -> None:
     api.fail = lambda request: refusal(409, "AlreadyExists", '"c" already exists')
     with pytest.raises(RefusedError) as caught:

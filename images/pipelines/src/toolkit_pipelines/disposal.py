@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from toolkit_jobs import RefusedError, UnavailableError
@@ -53,13 +54,13 @@ class Disposal:
             task.add_done_callback(lambda _: self._cleaning.pop(pod, None))
             task.add_done_callback(report)
 
-    async def kill(self, pod: str, files: Attempt) -> None:
-        """Stop a pod at once."""
+    async def kill(self, pod: str, files: Attempt, told: Callable[[str], None]) -> None:
+        """Stop a pod at once; `told` hears why it cannot be done yet."""
         with contextlib.suppress(TimeoutError, UnavailableError, RefusedError):
             # What it printed so far, if that is to be had quickly.
             async with asyncio.timeout(_LAST_LOG):
                 await self._save_log(pod, files)
-        await persist(f"pod {pod}", lambda: self._pods.delete(pod, grace=0))
+        await persist(f"pod {pod}", lambda: self._pods.delete(pod, grace=0), told)
 
     async def _clean(self, pod: str, files: Attempt) -> None:
         try:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import logging
 import time
 from collections import Counter, OrderedDict
@@ -260,6 +261,7 @@ class Engine:
                 self._adopt(run_id)
             for pod in known.values():
                 self._heard(pod)
+            self._spawn(self._workspaces.sweep(self._runs.__contains__))
             self.at_work.set()
             await asyncio.Event().wait()
         finally:
@@ -573,6 +575,7 @@ class Engine:
 
     async def _attempt(self, run: _Run, work: _Work) -> None:
         """See an attempt to its end, from wherever it stands."""
+        away = functools.partial(_away, work)
         try:
             pod = (await self._pods.pods()).get(work.pod)
             if pod is None and await lasting(
@@ -580,10 +583,10 @@ class Engine:
             ):
                 # It has run, perhaps under an engine that was killed. Its pod may still be on
                 # its way into the list: ask for it by name.
-                pod = await persist(f"pod {work.pod}", lambda: self._pods.get(work.pod))
+                pod = await persist(f"pod {work.pod}", lambda: self._pods.get(work.pod), away)
             if pod is None:
                 request = await self._requests.make(work.step)
-                pod = await persist(f"pod {work.pod}", lambda: self._pods.start(request))
+                pod = await persist(f"pod {work.pod}", lambda: self._pods.start(request), away)
             # What the watch told meanwhile is newer.
             pod = work.status or pod
             if pod.phase.ended:
@@ -761,9 +764,18 @@ class Engine:
             return_exceptions=True,
         )
         running = [task for path in run.state.running if (task := run.state.tasks[path]).pod]
+
+        def away(path: str, why: str) -> None:
+            if path in run.work:
+                _away(run.work[path], why)
+
         await asyncio.gather(
             *(
-                self._disposal.kill(task.pod, self._attempt_files(run, task.path, task.attempt))
+                self._disposal.kill(
+                    task.pod,
+                    self._attempt_files(run, task.path, task.attempt),
+                    functools.partial(away, task.path),
+                )
                 for task in running
             )
         )
@@ -787,6 +799,11 @@ class Engine:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         task.add_done_callback(report)
+
+
+def _away(work: _Work, why: str) -> None:
+    """Note that an attempt waits for Kubernetes itself."""
+    work.waiting = ("KubernetesUnavailable", why)
 
 
 def _ends(planned: Sequence[Event]) -> bool:

@@ -50,6 +50,10 @@ class Pods(Protocol):
         """Create a persistent volume claim."""
         ...
 
+    async def own_claims(self) -> dict[str, Mapping[str, str]]:
+        """Give the labels of this service's own persistent volume claims, by name."""
+        ...
+
     async def delete_claim(self, name: str, uid: str) -> None:
         """Delete that very persistent volume claim if it is there."""
         ...
@@ -59,14 +63,24 @@ class Pods(Protocol):
         ...
 
 
-async def persist(what: str, call: Callable[[], Awaitable[T]]) -> T:
-    """Make a call until the API can be reached; it must be safe to make twice."""
+async def persist(
+    what: str, call: Callable[[], Awaitable[T]], told: Callable[[str], None] | None = None
+) -> T:
+    """Make a call until the API can be reached; it must be safe to make twice.
+
+    Args:
+        what: what it is about, for the log.
+        call: the call.
+        told: hears each time why the API cannot be reached.
+    """
     wait = _BACKOFF[0]
     while True:
         try:
             return await call()
         except UnavailableError as error:
             log.warning("%s: %s; trying again", what, error)
+            if told is not None:
+                told(str(error))
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
             wait = min(wait * 2, _BACKOFF[1])
 

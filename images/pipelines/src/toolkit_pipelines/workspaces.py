@@ -4,7 +4,8 @@ The claim is the run's: its name follows from the run's, and it bears the run's 
 when the first step needs it, once: that it has been made is written down beside the run's files,
 so that one that somebody deletes is not replaced by an empty one in the middle of a run. It is
 deleted before the run's end is recorded; an engine that is killed in between finds the run under
-way and does it again.
+way and does it again. While Kubernetes is away the run ends without that: the claim is deleted
+later, and one that an engine was killed over is found by its labels when the next one starts.
 
 A step has the workspace if the path of it, or its placeholder, is in what the step gets or runs,
 or if it takes an artifact that is in there (KFP's rule). Importers copy artifacts into it in a
@@ -17,13 +18,14 @@ import asyncio
 import dataclasses
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from toolkit_jobs import RefusedError
 
 from . import naming
 from .claims import RESOURCE, ClaimError
+from .disposal import report
 from .documents import Kind, lasting
 from .environments import LAUNCHER
 from .events import Json, Values
@@ -50,13 +52,16 @@ ARTIFACTS: Final = f"{MOUNT}/.artifacts"
 """Where artifacts are in it: below this, at the paths that they have elsewhere in a step."""
 _PLACEHOLDER: Final = "{{$" + placeholders.WORKSPACE + "}}"
 _INPUT: Final = "artifact"
+_PATIENCE: Final = 10.0
+"""Seconds that the end of a run waits for its workspace to be deleted."""
+_SUFFIX: Final = "-kfp-workspace"
 RECORD: Final = "workspace.json"
 """The file in a run's folder that says that its workspace has been made."""
 
 
 def name(pipeline: str, run_id: str) -> str:
     """Give the name of a run's workspace: KFP's, the run's and a suffix."""
-    return f"{naming.resource_name(pipeline, run_id)}-kfp-workspace"
+    return f"{naming.resource_name(pipeline, run_id)}{_SUFFIX}"
 
 
 def claims(step: Step) -> list[str]:
@@ -139,10 +144,11 @@ class Workspaces:
         self._pods = pods
         self._root = root
         self._making: dict[str, asyncio.Task[None]] = {}
+        self._releasing: dict[str, asyncio.Task[None]] = {}
 
     def tasks(self) -> list[asyncio.Task[None]]:
         """Give what is under way."""
-        return list(self._making.values())
+        return [*self._making.values(), *self._releasing.values()]
 
     async def ensure(self, step: Step) -> str:
         """Give the name of the claim of a run's workspace, which is made if it never was.
@@ -195,15 +201,41 @@ class Workspaces:
             raise ClaimError(f"the run's workspace cannot be recorded: {error}") from error
 
     async def release(self, pipeline: str, run_id: str) -> None:
-        """Delete the claim of a run's workspace; again and again if need be.
+        """Delete the claim of a run's workspace; it goes on by itself if that takes long.
 
         What still runs in it keeps it until it has ended.
         """
+        releasing = self._releasing.get(run_id)
+        if releasing is None:
+            coroutine = self._release(name(pipeline, run_id), run_id)
+            releasing = self._releasing[run_id] = asyncio.create_task(
+                coroutine, name=f"release-{run_id}"
+            )
+            releasing.add_done_callback(lambda _: self._releasing.pop(run_id, None))
+            releasing.add_done_callback(report)
+        await asyncio.wait([releasing], timeout=_PATIENCE)
+
+    async def sweep(self, going: Callable[[str], bool]) -> None:
+        """Delete the workspaces of runs that have ended, over which an engine was killed.
+
+        Args:
+            going: tells whether a run, by its id, is being driven.
+        """
+        try:
+            found = await persist("the workspaces", self._pods.own_claims)
+        except RefusedError as error:
+            log.warning("workspaces that were left are not looked for: %s", error)
+            return
+        for claim, labels in found.items():
+            run_id = labels.get(LABEL_RUN, "")
+            if run_id and claim.endswith(_SUFFIX) and not going(run_id):
+                await self._release(claim, run_id)
+
+    async def _release(self, claim: str, run_id: str) -> None:
         making = self._making.pop(run_id, None)
         if making is not None:
             # So that it cannot come about after it was looked for.
             await asyncio.wait([making])
-        claim = name(pipeline, run_id)
         try:
             if uid := await self._own(claim, run_id):
                 await persist(f"claim {claim}", lambda: self._pods.delete_claim(claim, uid))

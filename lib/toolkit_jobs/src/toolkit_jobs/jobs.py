@@ -221,6 +221,19 @@ class Jobs:
         }
         await self._api.call("POST", self._claims, body=body)
 
+    async def own_claims(self) -> dict[str, Mapping[str, str]]:
+        """Give the labels of the persistent volume claims that are this workload's, by name.
+
+        Raises:
+            RefusedError: they may not be listed.
+        """
+        query = {"labelSelector": self._options.selector}
+        found = await self._api.call("GET", self._claims, query=query)
+        return {
+            each["metadata"]["name"]: each["metadata"].get("labels") or {}
+            for each in found.get("items") or ()
+        }
+
     async def delete_claim(self, name: str, uid: str) -> None:
         """Delete a persistent volume claim; one that is gone, or of another uid, is let be.
 

@@ -110,6 +110,14 @@ class FakePods:
         if self.act is not None:
             await self.act(name)
 
+    async def own_claims(self) -> dict[str, Mapping[str, str]]:
+        await self._call()
+        return {
+            name: found["labels"]
+            for (_, name), found in self.objects.items()
+            if found["labels"].get("owner") == "pipelines"
+        }
+
     async def delete_claim(self, name: str, uid: str) -> None:
         await self._call()
         if problem := self.refuse_claim(name):

@@ -149,12 +149,14 @@ async def test_an_engine_that_is_killed_makes_and_deletes_nothing_twice(
         reached.set()
         await forever.wait()
 
+    engine = await played.start()
+    # It has begun to look for what earlier ones left.
+    await asyncio.wait_for(engine.at_work.wait(), 10)
     call = played.pods._call
     if acted:
         played.pods.act = stop
     else:
         played.pods._call = stop  # type: ignore[method-assign]
-    await played.start()
     run_id = played.submit(deleting("old") if deletes else creating(pvc_name="new"))
     await asyncio.wait_for(reached.wait(), 10)
     (started,) = played.state(run_id).tasks.values()

@@ -165,6 +165,29 @@ async def test_an_api_that_is_away_delays_and_nothing_more(played: Service) -> N
     assert set(played.pods.started.values()) == {1}
 
 
+async def test_what_waits_for_kubernetes_says_so(played: Service) -> None:
+    pods, forever = pods_of(played), asyncio.Event()
+
+    async def gate(path: str) -> None:
+        await forever.wait()
+
+    pods.gate = gate
+    engine = await played.start()
+    run_id = played.submit(CHAIN)
+    pods.away = 1_000_000
+    wanted = "KubernetesUnavailable: the API is away"
+    await played.until(lambda: list(engine.waiting(run_id).values()) == [wanted])
+    pods.away = 0
+    await played.until(lambda: bool(pods.started) and not engine.waiting(run_id))
+    pods.away = 1_000_000
+    played.terminate(run_id)
+    await played.until(lambda: list(engine.waiting(run_id).values()) == [wanted])
+    assert played.state(run_id).status.phase is RunPhase.CANCELING
+    pods.away = 0
+    assert (await played.wait(run_id)).status.phase is RunPhase.CANCELED
+    assert not engine.waiting(run_id)
+
+
 async def test_terminating_kills_the_pods(played: Service) -> None:
     forever = asyncio.Event()
 

@@ -188,6 +188,66 @@ async def test_an_engine_that_is_killed_makes_one_and_leaves_none(
     assert not pods.objects
 
 
+async def test_a_run_ends_while_kubernetes_is_away_and_its_workspace_goes_later(
+    played: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspaces, "_PATIENCE", 0.05)
+    pods = played.pods
+    assert isinstance(pods, PlayedPods)
+    for killed in (False, True):
+        away = {"exit_code": 0}
+
+        def behave(path: str, given: dict[str, Any], away: dict[str, Any] = away) -> Any:
+            pods.away = 1_000_000
+            return away
+
+        pods.behave = behave
+        await played.start()
+        run_id = played.submit(package({"path": task("take", x=constant(PATH))}))
+        state = await played.wait(run_id)
+        assert state.status.phase is RunPhase.SUCCEEDED, state.tasks
+        assert (CLAIMS, claim_of(run_id)) in pods.objects
+        if killed:
+            await played.kill()
+            await played.start()
+        pods.away = 0
+        await played.until(lambda run_id=run_id: pods.unmade[claim_of(run_id)] == 1)  # type: ignore[misc]
+        await played.kill()
+    assert not pods.objects
+
+
+async def test_a_sweep_leaves_what_is_of_runs_under_way(played: Service) -> None:
+    pods = played.pods
+    assert isinstance(pods, PlayedPods)
+    go = asyncio.Event()
+
+    async def gate(path: str) -> None:
+        await go.wait()
+
+    pods.gate = gate
+    pods.objects[CLAIMS, "mine"] = {
+        "uid": "1",
+        "labels": {"owner": "pipelines", "toolkit.canonical.com/run": "of-a-task"},
+    }
+    await played.start()
+    run_id = played.submit(package({"path": task("take", x=constant(PATH))}))
+    await played.until(lambda: bool(pods.started))
+    await played.kill()
+    await played.start()
+    pods.objects[CLAIMS, "old-kfp-workspace"] = {
+        "uid": "2",
+        "labels": {"owner": "pipelines", "toolkit.canonical.com/run": "gone"},
+    }
+    await played.kill()
+    await played.start()
+    await played.until(lambda: pods.unmade["old-kfp-workspace"] == 1)
+    assert (CLAIMS, claim_of(run_id)) in pods.objects
+    go.set()
+    assert (await played.wait(run_id)).status.phase is RunPhase.SUCCEEDED
+    assert pods.made[claim_of(run_id)] == 1
+    assert list(pods.objects) == [(CLAIMS, "mine")]
+
+
 async def test_one_that_somebody_deletes_is_not_replaced_by_an_empty_one(played: Service) -> None:
     pods = played.pods
     assert isinstance(pods, PlayedPods)

@@ -678,7 +678,9 @@ class Engine:
         except OutputError as error:
             self._conclude(run, work, self._failure(run, work, "OutputError", str(error)))
             return
-        if result is not None and result.exit_code == 0 and pod.phase is not PodPhase.FAILED:
+        if result is not None and result.exit_code == 0:
+            # Its record is its last act: what became of the pod after it changes nothing, and a
+            # step that has done its work must not do it again.
             outputs = result.outputs if work.step.gives is None else work.step.gives
             ended = pod.finished or self._clock()
             ran = await asyncio.to_thread(self._requests.provenance, work.step, result.packages)

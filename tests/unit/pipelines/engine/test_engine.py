@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -102,6 +103,22 @@ async def test_an_end_without_a_record_is_a_failure(
     state = await played.wait(played.submit(CHAIN))
     assert state.tasks["a"].reason == reason
     assert words in state.tasks["a"].message
+
+
+@pytest.mark.parametrize("reason", ["Lost", "OOMKilled", "DeadlineExceeded", "Error"])
+async def test_what_was_recorded_counts_though_the_pod_was_killed_after_it(
+    played: Service, reason: str
+) -> None:
+    def behave(path: str, given: dict[str, Any]) -> PodStatus:
+        record = {"exit_code": 0, "message": "", "artifacts": {}, **add_one(path, given)}
+        Path(given["folder"], "result.json").write_text(json.dumps(record))
+        return PodStatus("", PodPhase.FAILED, reason=reason, exit_code=137)
+
+    pods_of(played).behave = behave
+    await played.start()
+    state = await played.wait(played.submit(CHAIN))
+    assert state.status.phase is RunPhase.SUCCEEDED, state.tasks
+    assert set(played.pods.started.values()) == {1}
 
 
 async def test_outputs_must_be_what_the_component_declares(played: Service) -> None:

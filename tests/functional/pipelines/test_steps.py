@@ -13,6 +13,7 @@ import yaml
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # kfp's own imports, and its notes on default images
     import kfp
+    import kfp_server_api
     from kfp import compiler, dsl, kubernetes
 
 from ..waiting import wait
@@ -282,7 +283,7 @@ def test_a_package_that_does_not_exist_fails_with_the_installers_words(service: 
     wait(lambda: not service.cluster.pods(), "the build's pod is gone")
 
 
-def test_an_image_that_cannot_be_had_is_told(service: Service) -> None:
+def test_an_image_that_cannot_be_had_is_refused(service: Service) -> None:
     @dsl.container_component
     def exotic():
         return dsl.ContainerSpec(image="example.org/no/such:image", command=["true"])
@@ -291,13 +292,9 @@ def test_an_image_that_cannot_be_had_is_told(service: Service) -> None:
     def more_exotic():
         exotic()
 
-    client = service.client()
-    run_id = submit(service, more_exotic)
-
-    def told() -> bool:
-        tasks = client.get_run(run_id).run_details.task_details or []
-        return any("example.org/no/such:image" in str(task.error) for task in tasks)
-
-    wait(told, "the task names the image")
-    client.terminate_run(run_id)
-    wait(lambda: client.get_run(run_id).state == "CANCELED", "the run is canceled")
+    with pytest.raises(kfp_server_api.ApiException) as refused:
+        submit(service, more_exotic)
+    said = json.loads(refused.value.body)["message"]
+    assert "pipeline_spec.components.comp-exotic" in said
+    assert 'image "example.org/no/such:image" is not on this machine' in said
+    assert str(service.cluster.folder / "config.yaml") in said

@@ -40,6 +40,7 @@ class Bench:
     steps: dict[str, int] = field(default_factory=dict)
     locks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     forgotten: list[str] = field(default_factory=list)
+    nowhere: dict[str, str] = field(default_factory=dict)
 
     def waiting(self, run_id: str) -> dict[str, str]:
         return self.reasons
@@ -52,6 +53,9 @@ class Bench:
     ) -> AsyncIterator[bytes]:
         self.followed.append(follow)
         yield self.lines.get((task, attempt), b"")
+
+    async def missing(self, images: Sequence[str]) -> dict[str, str]:
+        return {each: self.nowhere[each] for each in images if each in self.nowhere}
 
     def packages(self, image: str, groups: Sequence[Group]) -> tuple[str, ...]:
         """What the environment of an image and its first requirement holds."""

@@ -175,6 +175,27 @@ async def test_a_claim_is_made(api: Api, jobs: Jobs, own: bool, labels: dict[str
     }
 
 
+async def test_images_that_no_pod_could_have_are_told_by_a_dry_run(api: Api, jobs: Jobs) -> None:
+    headers = [
+        ("Warning", '299 - "would violate PodSecurity \\"restricted\\""'),
+        ("Warning", '299 - "spec.containers[1].image: image \\"b\\" is not here"'),
+    ]
+    api.fail = lambda request: httpx2.Response(201, json={}, headers=headers)
+    assert await jobs.missing(["a", "b"]) == {"b": 'image "b" is not here'}
+    (request,) = api.requests
+    assert (request.url.path, request.url.params["dryRun"]) == (PATH, "All")
+    containers = json.loads(request.content)["spec"]["containers"]
+    assert [each["image"] for each in containers] == ["a", "b"]
+
+
+@pytest.mark.parametrize("code", [403, 503])
+async def test_what_refuses_a_dry_run_for_another_reason_says_nothing_of_images(
+    api: Api, jobs: Jobs, code: int
+) -> None:
+    api.fail = lambda request: refusal(code, "Forbidden", "exceeded quota")
+    assert await jobs.missing(["a"]) == {}
+
+
 async def test_own_claims_are_listed(api: Api, jobs: Jobs) -> None:
     named = {"metadata": {"name": "a", "labels": {"run": "r"}}}, {"metadata": {"name": "b"}}
     api.fail = lambda request: httpx2.Response(200, json={"items": named})

@@ -68,6 +68,7 @@ from .workspaces import Workspaces
 log = logging.getLogger(__name__)
 
 _SPECS_KEPT: Final = 32
+_IMAGES_KEPT: Final = 1000
 _STORE_PAUSE: Final = 1.0
 """Seconds until the store is tried again after it failed (a full disk, say)."""
 _LONGEST_REST: Final = 30.0
@@ -158,6 +159,8 @@ class Engine:
         self._starved: OrderedDict[str, None] = OrderedDict()
         self._specs: OrderedDict[str, Pipeline] = OrderedDict()
         self._background: set[asyncio.Task[None]] = set()
+        # Images that were not missing when they were asked for: later ones show when they start.
+        self._had: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.at_work = asyncio.Event()
 
@@ -231,6 +234,16 @@ class Engine:
         if starting:
             raise StartingError("the engine is just taking up its runs")
         return None
+
+    async def missing(self, images: Sequence[str]) -> dict[str, str]:
+        """Give which images no step could have; see `Workloads.missing`."""
+        asked = [each for each in images if each not in self._had]
+        if not asked:
+            return {}
+        missing = await self._pods.missing(asked)
+        if len(self._had) < _IMAGES_KEPT:
+            self._had.update(each for each in asked if each not in missing)
+        return missing
 
     def packages(self, image: str, groups: Sequence[Group]) -> tuple[str, ...]:
         """Give the packages that a step would have now; see `Workloads.packages`."""

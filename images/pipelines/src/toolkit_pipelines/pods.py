@@ -6,7 +6,7 @@ import asyncio
 import functools
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from toolkit_jobs import Listener, PodPhase, PodRequest, PodStatus, UnavailableError
@@ -30,6 +30,10 @@ class Pods(Protocol):
 
     async def start(self, request: PodRequest) -> PodStatus:
         """Create the pod, or find it."""
+        ...
+
+    async def missing(self, images: Sequence[str]) -> dict[str, str]:
+        """Give which images no pod could have, and why, as far as that is known beforehand."""
         ...
 
     async def get(self, name: str) -> PodStatus:

@@ -32,6 +32,10 @@ class Workloads(Protocol):
         """
         ...
 
+    async def missing(self, images: Sequence[str]) -> Mapping[str, str]:
+        """Give which images no step could have, and why, as far as that is known beforehand."""
+        ...
+
     def packages(self, image: str, groups: Sequence[Group]) -> Sequence[str]:
         """Give the packages that a step would have now; blocking.
 

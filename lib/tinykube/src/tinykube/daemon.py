@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sandbox import lock
@@ -177,6 +177,7 @@ class Daemon:
         registry = Registry(self.store)
         registry.root_ca = keys.authority.read_text(encoding="ascii")
         registry.subnet = self._subnet = config.subnet(self._folder)
+        registry.unavailable = self._unavailable()
         bootstrap.run(registry)
         bootstrap.announce(registry, ADDRESS, self._port)
         hub = Hub(self.store)
@@ -238,6 +239,12 @@ class Daemon:
             self.store.close()
             self._copy_store()
             log.info("ended")
+
+    def _unavailable(self) -> Callable[[JSON], Iterable[str]]:
+        from sandbox.images import ImageStore
+        from tinykube.availability import Availability
+
+        return Availability(self.store, node_name(), self._folder.config, ImageStore()).warnings
 
     def _copy_store(self) -> None:
         try:

@@ -6,7 +6,7 @@ What an operation does to the store is in `verbs`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sandbox.network import FIRST, Subnet
@@ -41,6 +41,8 @@ class Registry:
         self.subnet = Subnet(FIRST)
         # What every namespace gets as the config map kube-root-ca.crt; set before serving.
         self.root_ca = ""
+        # What a dry run of a pod warns of; set before serving.
+        self.unavailable: Callable[[JSON], Iterable[str]] = lambda pod: ()
 
     # On behalf of clients.
 

@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import random
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 _METADATA: Final = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
 _WATCH_SECONDS: Final = 300
 _BACKOFF: Final = (0.05, 5.0)
+_WARNING: Final = re.compile(r'299 - "((?:[^"\\]|\\.)*)"')
 _TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -61,6 +63,26 @@ class Api:
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """Make a request; give the object in the answer."""
+        response = await self._answer(method, path, query=query, body=body, headers=headers)
+        found: dict[str, Any] = response.json()
+        return found
+
+    async def warnings(self, path: str, body: Mapping[str, Any]) -> list[str]:
+        """Ask what would come of a POST, without its being done; give what the answer warns of."""
+        response = await self._answer("POST", path, query={"dryRun": "All"}, body=body)
+        # `299 - "text"`, a header for each (RFC 7234, as Kubernetes writes it).
+        found = (_WARNING.fullmatch(each) for each in response.headers.get_list("warning"))
+        return [re.sub(r"\\(.)", r"\1", each[1]) for each in found if each]
+
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx2.Response:
         whole = {**self._connection.headers(), **(headers or {})}
         try:
             response = await self._http.request(
@@ -72,8 +94,7 @@ class Api:
             ) from error
         if response.status_code >= 300:
             raise self._error(response)
-        found: dict[str, Any] = response.json()
-        return found
+        return response
 
     async def find(
         self,

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, Self, TypeAlias
 
 import httpx2
@@ -32,6 +33,7 @@ _ASK_AGAIN: Final = 1.0
 _ASK_KUEUE: Final = 5.0
 """Seconds between looks at why Jobs wait."""
 _MOST_WORKLOADS: Final = "500"
+_IMAGE_WARNING: Final = re.compile(r"spec\.containers\[([0-9]+)\]\.image: (.*)", re.DOTALL)
 
 
 class Jobs:
@@ -146,6 +148,30 @@ class Jobs:
                 ) from error
             if error.reason != "AlreadyExists":
                 raise
+
+    async def missing(self, images: Sequence[str]) -> dict[str, str]:
+        """Give which of some images no pod could have, and why, as far as the API can tell.
+
+        It is asked by a dry run, and says so in warnings. A cluster that pulls images knows
+        nothing beforehand; what it refuses otherwise (a quota, a policy) is not judged here.
+        """
+        containers = [
+            {"name": f"image-{number}", "image": image, "command": ["true"]}
+            for number, image in enumerate(images)
+        ]
+        body = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"generateName": "image-check-"},
+            "spec": {"restartPolicy": "Never", "containers": containers},
+        }
+        try:
+            warned = await self._api.warnings(self._path, body)
+        except JobsError as error:
+            log.debug("whether images can be had is not known: %s", error)
+            return {}
+        found = (_IMAGE_WARNING.fullmatch(each) for each in warned)
+        return {images[int(each[1])]: each[2] for each in found if each}
 
     async def get(self, name: str) -> PodStatus:
         """Give one pod as the API has it now; phase GONE if there is none."""

@@ -136,6 +136,19 @@ def test_refused(
     assert store.runs.active_runs() == ()
 
 
+def test_an_image_that_cannot_be_had_is_refused(
+    client: TestClient, pipeline: Spec, workloads: Bench
+) -> None:
+    workloads.nowhere = {"python:3.11": "it is not on this machine: map it"}
+    before = client.get("/runs").json().get("total_size", 0)
+    reply = client.post("/runs", json=body(pipeline))
+    assert reply.status_code == 400
+    said = reply.json()["message"]
+    assert "pipeline_spec.components.comp-add" in said
+    assert "it is not on this machine: map it" in said
+    assert client.get("/runs").json().get("total_size", 0) == before
+
+
 def test_an_experiment_that_is_not_there_or_archived(client: TestClient, pipeline: Spec) -> None:
     unknown = client.post("/runs", json=body(pipeline, experiment_id=str(uuid.uuid4())))
     assert unknown.status_code == 404

@@ -11,7 +11,7 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ class FakePods:
         # Comes after the API has done something to a claim and before the caller hears of it.
         self.act: Callable[[str], Awaitable[None]] | None = None
         self.away = 0
+        self.asked: list[tuple[str, ...]] = []
         self.refuse: Callable[[PodRequest], str] = lambda request: ""
         self._listeners: list[Listener] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -84,6 +85,11 @@ class FakePods:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return self.statuses[request.name]
+
+    async def missing(self, images: Sequence[str]) -> dict[str, str]:
+        await self._call()
+        self.asked.append(tuple(images))
+        return {each: "it is nowhere" for each in images if each.startswith("nowhere")}
 
     async def get(self, name: str) -> PodStatus:
         await self._call()

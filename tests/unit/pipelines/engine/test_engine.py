@@ -205,6 +205,14 @@ async def test_what_waits_for_kubernetes_says_so(played: Service) -> None:
     assert not engine.waiting(run_id)
 
 
+async def test_images_are_asked_for_once_unless_they_are_missing(played: Service) -> None:
+    engine = await played.start()
+    for _ in range(2):
+        assert await engine.missing(["a", "nowhere"]) == {"nowhere": "it is nowhere"}
+    assert await engine.missing(["a"]) == {}
+    assert played.pods.asked == [("a", "nowhere"), ("nowhere",)]
+
+
 async def test_terminating_kills_the_pods(played: Service) -> None:
     forever = asyncio.Event()
 

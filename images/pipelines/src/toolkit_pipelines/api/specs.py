@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import anyio.to_thread
 
 from .. import packages, spec
 from ..spec.document import MAX_BYTES
+from ..spec.model import Container
 from ..store.interface import Version
 from . import requests
 from .context import Context, blocking
 from .errors import invalid
+
+_MOST_IMAGES: Final = 200
+"""How many images of a spec are asked for before a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,9 @@ async def source(context: Context, data: Mapping[str, Any]) -> tuple[CheckedSpec
             "pipeline_spec", "give either pipeline_spec or pipeline_version_reference, not both"
         )
     if given is not None:
-        return await from_json(context, given), None
+        checked = await from_json(context, given)
+        await _available(context, checked)
+        return checked, None
     pipeline_id = requests.text(reference, "pipeline_id")
     version_id = requests.text(reference, "pipeline_version_id")
     if not pipeline_id:
@@ -83,7 +89,21 @@ async def source(context: Context, data: Mapping[str, Any]) -> tuple[CheckedSpec
         return version, context.store.runs.spec(version.spec)
 
     version, body = await blocking(read)
-    return await from_store(context, body), version
+    checked = await from_store(context, body)
+    await _available(context, checked)
+    return checked, version
+
+
+async def _available(context: Context, checked: CheckedSpec) -> None:
+    """See that no step's image is known to be nowhere; one that comes from a parameter is not."""
+    places: dict[str, str] = {}
+    for name, component in checked.pipeline.components.items():
+        body = component.body
+        if isinstance(body, Container) and "{{$" not in body.image:
+            places.setdefault(body.image, name)
+    images = sorted(places)[:_MOST_IMAGES]
+    for image, why in (await context.workloads.missing(images)).items():
+        raise invalid(f"pipeline_spec.components.{places[image]}", why)
 
 
 def place(context: Context, checked: CheckedSpec, pipeline_root: str) -> None:

@@ -89,6 +89,8 @@ def create(
         raise status.bad_request("resourceVersion should not be set on objects to be created")
     _check_absence(store, resource, namespace, meta["name"])
     if options.dry_run:
+        if resource is kinds.PODS:
+            options.warnings += registry.unavailable(new)
         if version:
             # Nothing is stored that could have another one.
             meta["resourceVersion"] = version

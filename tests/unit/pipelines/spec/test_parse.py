@@ -542,6 +542,39 @@ def test_what_only_looks_like_an_item_must_be_there() -> None:
         spec.parse(found)
 
 
+RESOURCES = "deploymentSpec/executors/exec/container/resources"
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({"resourceMemoryLimit": "1.5Gi"}, "1.5Gi"),
+        ({"resourceMemoryLimit": "1e3"}, "1e3"),
+        ({"resourceMemoryLimit": "{{$.inputs.parameters['x']}}Gi"}, None),
+        ({"memoryLimit": 1.073741824}, "1.073741824G"),
+        ({"memoryLimit": 2_000_000}, "2000000G"),
+        ({"memoryLimit": 3.0}, "3G"),
+    ],
+)
+def test_quantities(given: Any, wanted: str | None) -> None:
+    found = spec.parse(changed(RESOURCES, given)).components["comp"].body
+    assert isinstance(found, Container)
+    assert found.resources.memory_limit == (wanted or given["resourceMemoryLimit"])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *({"resourceCpuLimit": each} for each in ("NaN", "-1", "1 core", "1GG", "1e9999")),
+        *({"cpuLimit": each} for each in (1e308, -1, "1", True)),
+    ],
+)
+def test_what_is_no_quantity_is_refused_with_its_place(given: Any) -> None:
+    (name,) = given
+    with pytest.raises(SpecError, match=rf"container\.resources\.{name}: "):
+        spec.parse(changed(RESOURCES, given))
+
+
 def test_a_nested_pipeline_may_be_tried_again_but_no_loop() -> None:
     policy = {"maxRetryCount": 2}
     retry = spec.parse(changed(f"{TASK}/retryPolicy", policy)).task("a").retry

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Final
 
 from . import accelerators
 from .errors import NotSupportedError, SpecError
-from .fields import flag, list_of, mapping, string
+from .fields import flag, list_of, mapping, quantity, string
 from .kubernetes import KubernetesSettings
 from .model import Accelerator, ClaimTask, Container, Importer, Json, Resources
 
 _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
+_MOST: Final = 1_000_000_000
+"""Cores, or gigabytes, that the old fields may name."""
 _CLAIMS: Final = {"argostub/createpvc": ClaimTask(False), "argostub/deletepvc": ClaimTask(True)}
 """The images that kfp-kubernetes writes for what KFP's backend does itself."""
 
@@ -118,23 +121,31 @@ def _resources(value: Json, where: str) -> Resources:
         ),
     )
 
-    def quantity(name: str, legacy: str, unit: str) -> str:
+    def amount(name: str, legacy: str, unit: str) -> str:
         text = string(data.get(name), f"{where}.{name}")
         if text:
-            return text
+            # One with a placeholder is judged once that is filled in.
+            return text if "{{$" in text else quantity(text, f"{where}.{name}")
         number = data.get(legacy)
         if number is None:
             return ""
-        if not isinstance(number, int | float) or isinstance(number, bool) or number < 0:
-            raise SpecError(f"{where}.{legacy}", f"expected a number, got {str(number)[:80]!r}")
+        if (
+            not isinstance(number, int | float)
+            or isinstance(number, bool)
+            or not 0 <= number <= _MOST
+        ):
+            raise SpecError(
+                f"{where}.{legacy}",
+                f"expected a number from 0 to {_MOST}, got {str(number)[:80]!r}",
+            )
         # The old fields have cores and gigabytes (10^9 bytes) as numbers.
-        return f"{number:g}{unit}" if number else ""
+        return f"{Decimal(str(number)).normalize():f}{unit}" if number else ""
 
     return Resources(
-        cpu_request=quantity("resourceCpuRequest", "cpuRequest", ""),
-        cpu_limit=quantity("resourceCpuLimit", "cpuLimit", ""),
-        memory_request=quantity("resourceMemoryRequest", "memoryRequest", "G"),
-        memory_limit=quantity("resourceMemoryLimit", "memoryLimit", "G"),
+        cpu_request=amount("resourceCpuRequest", "cpuRequest", ""),
+        cpu_limit=amount("resourceCpuLimit", "cpuLimit", ""),
+        memory_request=amount("resourceMemoryRequest", "memoryRequest", "G"),
+        memory_limit=amount("resourceMemoryLimit", "memoryLimit", "G"),
         accelerator=_accelerator(data.get("accelerator"), f"{where}.accelerator"),
     )
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from .errors import SpecError
 from .sources import Json
+
+_QUANTITY: Final = re.compile(
+    r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3}|[munkMGTPE]|[KMGTPE]i)?"
+)
 
 
 def mapping(value: Json, where: str, known: Sequence[str] | None = None) -> Mapping[str, Json]:
@@ -48,6 +54,13 @@ def flag(value: Json, where: str) -> bool:
     if not isinstance(value, bool):
         raise SpecError(where, f"expected a boolean, got {type(value).__name__}")
     return value
+
+
+def quantity(text: str, where: str) -> str:
+    """Give a text that is a quantity of Kubernetes."""
+    if not _QUANTITY.fullmatch(text):
+        raise SpecError(where, f"{text[:80]!r} is no quantity such as 500m, 2 or 16Gi")
+    return text
 
 
 def string(value: Json, where: str, *, required: bool = False) -> str:

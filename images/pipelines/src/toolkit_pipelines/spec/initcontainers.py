@@ -14,7 +14,7 @@ from typing import Final
 from toolkit_jobs import InitContainer
 
 from .errors import SpecError
-from .fields import entries, list_of, mapping, string
+from .fields import entries, list_of, mapping, quantity, string
 from .sources import Json
 
 _FIELDS: Final = (
@@ -25,7 +25,6 @@ _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _TAKEN: Final = ("main", "kfp-launcher")
 """The task's own container, and KFP's for its launcher."""
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
-_QUANTITY: Final = re.compile(r"[0-9]+(\.[0-9]+)?([eE][0-9]+|[munkKMGTPE]i?)?")
 
 
 def read(value: Json, where: str) -> tuple[InitContainer, ...]:
@@ -117,8 +116,5 @@ def _mounts(value: Json, where: str) -> dict[str, str]:
 def _quantities(value: Json, where: str) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for name, each in mapping(value, where).items():
-        quantity = string(each, f"{where}.{name[:80]}")
-        if not _QUANTITY.fullmatch(quantity):
-            raise SpecError(f"{where}.{name[:80]}", f"{quantity[:80]!r} is no quantity")
-        found[name] = quantity
+        found[name] = quantity(string(each, f"{where}.{name[:80]}"), f"{where}.{name[:80]}")
     return found

@@ -8,8 +8,10 @@ import time
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from toolkit_jobs import PodStatus
-from toolkit_pipelines import reset, spec
+from toolkit_pipelines import engine, reset, spec
 from toolkit_pipelines.events import RunPhase, RunRetried, TaskStarted
 from toolkit_pipelines.runstate import TaskPhase
 
@@ -192,6 +194,30 @@ async def test_attempts_follow_each_other_until_one_succeeds(played: Service) ->
         for attempt in range(3)
     ]
     assert logs == [f"output of {each.pod}\n".encode() for each in begun]
+
+
+@pytest.mark.parametrize("jump", [-86_400.0, 86_400.0])
+async def test_a_clock_that_is_set_by_a_day_and_back_changes_nothing(
+    played: Service, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    monkeypatch.setattr(engine, "_LONGEST_REST", 0.05)
+    ahead, tried = 0.0, 0
+    played.clock = lambda: time.time() + ahead
+
+    def behave(path: str, given: dict[str, Any]) -> dict[str, Any]:
+        nonlocal tried
+        tried += 1
+        return {"exit_code": 1, "message": "no"} if tried < 3 else doubled(path, given)
+
+    pods_of(played).behave = behave
+    await played.start()
+    run_id = played.submit(RETRIED)
+    for attempt in range(2):
+        await played.until(lambda attempt=attempt: tried > attempt)  # type: ignore[misc]
+        ahead = jump - ahead
+    state = await played.wait(run_id)
+    assert state.status.phase is RunPhase.SUCCEEDED
+    assert (state.tasks["a"].attempt, set(played.pods.started.values())) == (2, {1})
 
 
 async def test_the_last_attempt_decides(played: Service) -> None:

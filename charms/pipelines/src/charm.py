@@ -130,6 +130,7 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
                 priority_class=there.priority_class(options),
             ),
             "index_url": options.package_index,
+            "offline": options.offline,
             "reserved_labels": RESERVED,
             **dict(hook.settings),
         }

@@ -70,6 +70,7 @@ class PipelinesOptions(PodOptions, ComputeOptions):
     default_cpu: Quantity
     default_memory: Quantity
     package_index: Annotated[str, pydantic.AfterValidator(_url("https://pypi.example.com/simple"))]
+    offline: bool
     artifact_transfer: Literal["volume", "endpoint"]
     artifact_store: StoreUri
     artifact_store_credentials: str = ""

@@ -102,6 +102,13 @@ def test_the_pods_carry_the_services_name_and_defaults(served: settings.Settings
     assert options.gpus.count == 0
 
 
+def test_where_packages_come_from(served: settings.Settings) -> None:
+    assert app.uv(served) == {}
+    mirrored = dataclasses.replace(served, index_url="https://pypi.example.com/simple")
+    assert app.uv(mirrored) == {"UV_DEFAULT_INDEX": "https://pypi.example.com/simple"}
+    assert app.uv(dataclasses.replace(served, offline=True)) == {"UV_OFFLINE": "1"}
+
+
 def test_the_pods_have_what_the_operator_says(served: settings.Settings) -> None:
     pods = {"gpu": {"count": 2}, "queue": "ml", "runtime_class": "nvidia"}
     options = app.pod_options(dataclasses.replace(served, pods=pods))

@@ -59,6 +59,7 @@ def test_a_file_and_the_environment(tmp_path: Path) -> None:
         ("artifact_transfer", "s3"),
         ("caching", "yes"),
         ("caching", 1),
+        ("offline", "no"),
         ("cache_ttl", -1),
         ("cache_ttl", "30d"),
         ("run_retention", -1),

@@ -122,6 +122,7 @@ def test_every_option_reaches_the_workload(context, running, settings, meta, kub
         default_cpu="500m",
         default_memory="2Gi",
         package_index="https://pypi.example.com/simple",
+        offline=True,
         gpu_mode="dra",
         gpu_resource="nvidia.com/mig-1g.10gb",
         gpu_count=2,
@@ -149,7 +150,7 @@ def test_every_option_reaches_the_workload(context, running, settings, meta, kub
     assert (found["run_retention"], found["run_retention_count"]) == (14 * 24 * 3600, 100)
     assert {"a.b", "*.c:80"} <= set(found["allowed_hosts"])
     assert (found["default_cpu"], found["default_memory"]) == ("500m", "2Gi")
-    assert found["index_url"] == "https://pypi.example.com/simple"
+    assert (found["index_url"], found["offline"]) == ("https://pypi.example.com/simple", True)
     options = app.pod_options(workload_settings.from_data(found))
     assert (options.gpus.mode, options.gpus.resource) == ("dra", "nvidia.com/mig-1g.10gb")
     assert (options.gpus.count, options.gpus.memory) == (2, "8Gi")

@@ -121,6 +121,12 @@ def locked(folder: Path, patience: float = _LOCK_SECONDS) -> Iterator[None]:
         os.close(descriptor)
 
 
+def uv(settings: Settings) -> dict[str, str]:
+    """Give the variables of uv where it installs what steps ask for."""
+    index = {"UV_DEFAULT_INDEX": settings.index_url} if settings.index_url else {}
+    return {**index, **({"UV_OFFLINE": "1"} if settings.offline else {})}
+
+
 def assemble(
     settings: Settings, store: Store, jobs: Jobs, objects: ObjectStore | None = None
 ) -> Parts:
@@ -135,7 +141,7 @@ def assemble(
             claim=settings.environments_claim,
             step_image=settings.step_image,
             owner=settings.name,
-            env={"UV_DEFAULT_INDEX": settings.index_url} if settings.index_url else {},
+            env=uv(settings),
         ),
     )
     tracking = None

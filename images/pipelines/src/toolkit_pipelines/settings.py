@@ -83,6 +83,7 @@ class Settings:
         failure_webhook_key_file: the file of the key that this is signed by; None to sign nothing.
         url: where clients reach this service, for links to it; "" if that is not known.
         index_url: the package index that environments are built from; "" for uv's own choice.
+        offline: whether no index is asked, and packages come from the builds' cache alone.
     """
 
     name: str = "pipelines"
@@ -123,6 +124,7 @@ class Settings:
     failure_webhook_key_file: Path | None = None
     url: str = ""
     index_url: str = ""
+    offline: bool = False
 
 
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
@@ -318,4 +320,5 @@ _CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "failure_webhook_key_file": _path,
     "url": _url,
     "index_url": _url,
+    "offline": _flag,
 }

@@ -32,6 +32,7 @@ LONG = (
     "minijuju/test_chaos.py",
     "minijuju/test_units.py",
     "pipelines/test_postgresql.py",
+    "pipelines/test_storm.py",
     "bundle/test_compute.py",
     "bundle/test_input.py",
 )
@@ -40,6 +41,8 @@ LONG = (
 def pytest_addoption(parser):
     """Hooks start warm by default; all that charms do is to be the same when they do not."""
     parser.addoption("--hooks", choices=("warm", "cold"), default="warm", help="how hooks start")
+    parser.addoption("--storm", type=int, default=12, help="faults in pipelines/test_storm.py")
+    parser.addoption("--storm-seed", type=int, default=1, help="their seed")
 
 
 def pytest_configure(config):

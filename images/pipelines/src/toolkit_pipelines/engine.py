@@ -7,7 +7,7 @@ end is recorded, so at every moment the records and the pods together tell how t
 
 - recorded, no pod, and no launcher has claimed its folder: make the pod (its name is fixed);
 - recorded, and a pod is there: follow it;
-- recorded, no pod, a result in its folder: that is how it ended;
+- recorded, and a result in its folder: that is how it ended, whatever became of its pod;
 - recorded, no pod, claimed but without a result: it was lost, and does not run again by itself.
 
 What is taken from the cache is recorded as started, without a pod, and as ended, together. What

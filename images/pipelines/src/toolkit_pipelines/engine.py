@@ -333,6 +333,11 @@ class Engine:
             log.exception("run %s cannot be driven", run.run_id)
             return
         self._leave(run)
+        if run.pipeline is None:
+            # It ended just as it was taken up, and its last pods were passed over for its sake.
+            for pod in (await self._pods.pods()).values():
+                if pod.labels.get(LABEL_RUN) == run.run_id:
+                    self._stray(pod)
         # It may have been retried just before, and nobody heard.
         self._spawn(self._resume(run.run_id))
 

@@ -612,6 +612,23 @@ async def test_a_deleted_run_leaves_no_files_and_no_pod(played: Service) -> None
     assert not list(played.root.folder.rglob(run_id))
 
 
+async def test_a_run_that_ends_just_as_it_is_taken_up_leaves_no_pod(
+    played: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pods_of(played).behave = add_one
+    await played.start()
+    run_id = played.submit(CHAIN)
+    await played.wait(run_id)
+    await played.until(lambda: not played.pods.statuses)
+    await played.kill()
+    # The last one was not deleted, and the run's end comes after it was found under way.
+    (name, request) = list(played.pods.requests.items())[-1]
+    played.pods.statuses[name] = PodStatus(name, PodPhase.SUCCEEDED, labels=request.labels)
+    monkeypatch.setattr(type(played.store.runs), "active_runs", lambda runs: (run_id,))
+    await played.start()
+    await played.until(lambda: not played.pods.statuses)
+
+
 async def test_a_damaged_run_does_not_stop_the_others(
     played: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

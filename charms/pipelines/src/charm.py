@@ -131,6 +131,7 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
             ),
             "index_url": options.package_index,
             "offline": options.offline,
+            "environments_limit": options.environments_limit,
             "reserved_labels": RESERVED,
             **dict(hook.settings),
         }

@@ -13,7 +13,7 @@ from toolkit_charm.artifact_store import StoreUri
 from toolkit_charm.compute import ComputeOptions
 from toolkit_charm.options import AllowedHosts, LogLevel
 from toolkit_charm.pods import PodOptions
-from toolkit_charm.quantities import Quantity
+from toolkit_charm.quantities import Quantity, Size
 
 
 def _url(example: str) -> Callable[[str], str]:
@@ -71,6 +71,7 @@ class PipelinesOptions(PodOptions, ComputeOptions):
     default_memory: Quantity
     package_index: Annotated[str, pydantic.AfterValidator(_url("https://pypi.example.com/simple"))]
     offline: bool
+    environments_limit: Size
     artifact_transfer: Literal["volume", "endpoint"]
     artifact_store: StoreUri
     artifact_store_credentials: str = ""

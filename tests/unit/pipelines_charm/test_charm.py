@@ -123,6 +123,7 @@ def test_every_option_reaches_the_workload(context, running, settings, meta, kub
         default_memory="2Gi",
         package_index="https://pypi.example.com/simple",
         offline=True,
+        environments_limit="20Gi",
         gpu_mode="dra",
         gpu_resource="nvidia.com/mig-1g.10gb",
         gpu_count=2,
@@ -151,6 +152,7 @@ def test_every_option_reaches_the_workload(context, running, settings, meta, kub
     assert {"a.b", "*.c:80"} <= set(found["allowed_hosts"])
     assert (found["default_cpu"], found["default_memory"]) == ("500m", "2Gi")
     assert (found["index_url"], found["offline"]) == ("https://pypi.example.com/simple", True)
+    assert found["environments_limit"] == "20Gi"
     options = app.pod_options(workload_settings.from_data(found))
     assert (options.gpus.mode, options.gpus.resource) == ("dra", "nvidia.com/mig-1g.10gb")
     assert (options.gpus.count, options.gpus.memory) == (2, "8Gi")
@@ -428,6 +430,8 @@ def test_without_a_shared_volume_no_claim_is_named(context, running, settings):
         ({"cache_ttl": "1y"}, "cache-ttl"),
         ({"cache_ttl": "-1h"}, "cache-ttl"),
         ({"cache_ttl": "1.5h"}, "cache-ttl"),
+        ({"environments_limit": "20 GB"}, "environments-limit"),
+        ({"environments_limit": "1000Ki"}, "environments-limit"),
         ({"run_retention": "forever"}, "run-retention"),
         ({"run_retention": "0h"}, "run-retention"),
         ({"run_retention_count": -1}, "run-retention-count"),

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from toolkit_database import Login
 from toolkit_identity import Guard, TokenFile, Verifier
 from toolkit_jobs import Connection, Jobs, PodOptions, Resources, SecretKey, options
+from toolkit_jobs.quantities import amount
 from toolkit_objects import PART, Location, ObjectStore
 
 from . import api, outbox, steps, webhook
@@ -142,6 +143,9 @@ def assemble(
             step_image=settings.step_image,
             owner=settings.name,
             env=uv(settings),
+            limit=int(amount(settings.environments_limit)) if settings.environments_limit else 0,
+            # Offline, what was downloaded cannot be downloaded again.
+            keep_cache=settings.offline,
         ),
     )
     tracking = None

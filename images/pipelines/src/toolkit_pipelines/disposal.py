@@ -30,12 +30,16 @@ class Disposal:
         pods: where they ran.
         logs: where what they printed is kept.
         exchange: has what steps without a volume have sent; None if they mount it.
+        done: hears of each pod that has been cleaned up after.
     """
 
-    def __init__(self, pods: Pods, logs: Logs, exchange: Exchange | None) -> None:
+    def __init__(
+        self, pods: Pods, logs: Logs, exchange: Exchange | None, done: Callable[[str], None]
+    ) -> None:
         self._pods = pods
         self._logs = logs
         self._exchange = exchange
+        self._done = done
         self._cleaning: dict[str, asyncio.Task[None]] = {}
 
     def busy(self, pod: str) -> bool:
@@ -52,6 +56,7 @@ class Disposal:
             task = asyncio.create_task(self._clean(pod, files), name=f"clean-{pod}")
             self._cleaning[pod] = task
             task.add_done_callback(lambda _: self._cleaning.pop(pod, None))
+            task.add_done_callback(lambda _: self._done(pod))
             task.add_done_callback(report)
 
     async def kill(self, pod: str, files: Attempt, told: Callable[[str], None]) -> None:

@@ -151,7 +151,7 @@ class Engine:
         self._environments = environments
         transfer = options.transfer
         exchange = transfer.exchange if transfer is not None else None
-        self._disposal = Disposal(pods, self._logs, exchange)
+        self._disposal = Disposal(pods, self._logs, exchange, environments.leave)
         self._clock = clock
         self._runs: dict[str, _Run] = {}
         self._drivers: dict[str, asyncio.Task[None]] = {}
@@ -281,7 +281,7 @@ class Engine:
             self.at_work.clear()
             unsubscribe()
             tasks = [*self._drivers.values(), *self._disposal.tasks(), *self._background]
-            tasks += self._workspaces.tasks()
+            tasks += [*self._workspaces.tasks(), *self._environments.tasks()]
             for run in self._runs.values():
                 tasks += [work.task for work in run.work.values() if work.task is not None]
             for task in tasks:
@@ -669,6 +669,7 @@ class Engine:
             state = runstate.fold(await self._listed(run_id))
         except NotFoundError:
             await persist(f"pod {pod.name}", lambda: self._pods.delete(pod.name, grace=0))
+            self._environments.leave(pod.name)
             return
         assert state.created is not None  # noqa: S101 - a run's first event
         if ended := _ended_attempt(state, state.created.pipeline_name, pod.name):

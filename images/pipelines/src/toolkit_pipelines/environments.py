@@ -5,8 +5,9 @@ and the packages asked for. A pod of the user's own image builds it with uv, so 
 that image's Python. It is built beside its place and renamed into it, so one that is there is
 whole; one build at a time for each. Steps mount it read-only, and only those of its owner.
 
-An environment is kept until the operator removes it: `scikit-learn` without a version means what
-was newest when it was first asked for.
+An environment is kept, within the bound that the operator sets (`trimming`): `scikit-learn`
+without a version means what was newest when it was first asked for. So one that was removed may
+come back with later versions.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from typing import Any, Final
 from toolkit_jobs import ClaimMount, ImageMount, PodPhase, PodRequest, PodStatus, RefusedError
 
 from . import confined, naming, provenance
+from .disposal import report
 from .installs import Group
 from .pods import Ends, Pods, persist
+from .trimming import CACHE, Trimming
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +39,8 @@ MOUNT: Final = "/toolkit/environment"
 SITE: Final = f"{MOUNT}/site"
 LAUNCHER: Final = "/toolkit/launcher"
 BIN: Final = "/toolkit/bin"
+LABEL_ENVIRONMENT: Final = "toolkit.canonical.com/environment"
+"""On the pod of a step that asks for packages: the key of their environment."""
 _CACHE: Final = "/toolkit/cache"
 _RECORD: Final = "result.json"
 _PREFIX: Final = "environment-"
@@ -59,6 +64,9 @@ class EnvironmentOptions:
         step_image: the image that holds the launcher and uv.
         owner: whose environments these are; others' are not shared.
         env: variables for the builds (`UV_DEFAULT_INDEX`, proxies), without secrets.
+        limit: how much the owner's folder may take in bytes before environments are removed; 0
+            for however much.
+        keep_cache: whether the cache of downloads is never removed.
     """
 
     folder: Path
@@ -66,6 +74,8 @@ class EnvironmentOptions:
     step_image: str
     owner: str = "default"
     env: Mapping[str, str] = field(default_factory=dict)
+    limit: int = 0
+    keep_cache: bool = False
 
 
 def launcher_mounts(step_image: str) -> tuple[ImageMount, ImageMount]:
@@ -85,6 +95,28 @@ class Environments:
         self._ends = Ends(pods)
         self._owner = naming.slug(options.owner, 40) or "default"
         self._building: dict[str, asyncio.Task[str]] = {}
+        # Keys of what builds for an engine that was killed, and nobody has asked for again.
+        self._left: set[str] = set()
+        self._trimming = Trimming(
+            options.folder / self._owner,
+            options.limit,
+            keep_cache=options.keep_cache,
+            building=lambda: {*self._building, *self._left},
+        )
+        self._trims: set[asyncio.Task[None]] = set()
+        pods.subscribe(self._heard)
+
+    def use(self, pod: str, key: str) -> None:
+        """Keep an environment for a pod, from before `ensure` until the pod leaves it."""
+        self._trimming.use(pod, key)
+
+    def leave(self, pod: str) -> None:
+        """Let go of the environment of a pod that is gone, if it had one."""
+        self._trimming.leave(pod)
+
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """Give what is being removed just now."""
+        return list(self._trims)
 
     def key(self, image: str, groups: Sequence[Group]) -> str:
         """Give the name of the environment for these packages in this image."""
@@ -122,10 +154,12 @@ class Environments:
     async def ensure(self, image: str, groups: Sequence[Group]) -> str:
         """Give the environment's folder on the volume, built if need be; "" if none is needed.
 
+        Whoever works in it says so first (`use`).
+
         Raises:
             BuildError: the packages could not be installed. The next call tries again.
         """
-        found = await asyncio.to_thread(self.ready, image, groups)
+        found = await asyncio.to_thread(self._found, image, groups)
         if found is not None:
             return found
         key = self.key(image, groups)
@@ -133,21 +167,57 @@ class Environments:
         if build is None:
             build = asyncio.create_task(self._build(key, image, groups), name=f"build-{key}")
             self._building[key] = build
-            build.add_done_callback(lambda _: self._building.pop(key, None))
+            build.add_done_callback(functools.partial(self._built, key))
         # One of those who wait may be cancelled; the others still want it.
         return await asyncio.shield(build)
 
     async def sweep(self, known: Mapping[str, PodStatus]) -> None:
-        """Delete the pods of builds that an engine took in before it was killed.
+        """Clean up after an engine that was killed, and take over what its pods use.
+
+        The pods of builds that it took in are deleted, and what it was removing.
 
         Args:
             known: all pods of this service, by name.
         """
+        # Before anything is awaited: what steps use is known before anyone leaves or chooses.
+        for name, pod in known.items():
+            if key := pod.labels.get(LABEL_ENVIRONMENT):
+                self.use(name, key)
+            if pod.labels.get(_KIND) == _ENVIRONMENT and not pod.phase.ended:
+                self._left.add(name.removeprefix(_PREFIX))
         for name, pod in known.items():
             place = self._place(name.removeprefix(_PREFIX))
             built = pod.labels.get(_KIND) == _ENVIRONMENT and _ended(pod)
             if built and await asyncio.to_thread(_recorded, place):
                 await persist(f"pod {name}", functools.partial(self._pods.delete, name, grace=0))
+        await self._trimming.clear()
+        await self._trimming.trim()
+
+    def _heard(self, pod: PodStatus) -> None:
+        if pod.phase.ended:
+            self._left.discard(pod.name.removeprefix(_PREFIX))
+
+    def _built(self, key: str, build: asyncio.Task[str]) -> None:
+        self._building.pop(key, None)
+        if build.cancelled():
+            # The service stops.
+            return
+        task = asyncio.create_task(self._trimming.trim(), name=f"trim-{key}")
+        self._trims.add(task)
+        task.add_done_callback(self._trims.discard)
+        task.add_done_callback(report)
+
+    def _found(self, image: str, groups: Sequence[Group]) -> str | None:
+        """Give the environment as `ready` does, and note that it is used; blocking."""
+        found = self.ready(image, groups)
+        if groups and found is not None:
+            place = self._place(self.key(image, groups))
+            try:
+                os.utime(place)
+            except OSError as error:
+                # It works all the same, and may be removed sooner than others.
+                log.warning("%s cannot be noted as used: %s", place, error)
+        return found
 
     def _place(self, key: str) -> Path:
         return self._options.folder / self._owner / key
@@ -178,7 +248,7 @@ class Environments:
             mounts=(
                 *launcher_mounts(self._options.step_image),
                 ClaimMount(MOUNT, self._options.claim, below),
-                ClaimMount(_CACHE, self._options.claim, f"{self._owner}/.cache"),
+                ClaimMount(_CACHE, self._options.claim, f"{self._owner}/{CACHE}"),
             ),
             labels={_KIND: _ENVIRONMENT},
             deadline=_DEADLINE,
@@ -214,7 +284,7 @@ class Environments:
         engine asked for may come to be only now, and work in the folder.
         """
         (folder / "site").mkdir(parents=True, exist_ok=True, mode=0o700)
-        (folder.parent / ".cache").mkdir(exist_ok=True, mode=0o700)
+        (folder.parent / CACHE).mkdir(exist_ok=True, mode=0o700)
         request = {"version": "1", "target": SITE, "groups": [asdict(each) for each in groups]}
         temporary = folder / "request.json.new"
         temporary.write_text(json.dumps(request))
@@ -233,10 +303,12 @@ class Environments:
             shutil.rmtree(folder)
             raise BuildError(str(result["message"]))
         target = folder.parent / key
-        if target.exists():
+        if _recorded(target):
             # Another engine on the same volume was faster.
             shutil.rmtree(folder)
         else:
+            # At most an empty folder takes its place: a pod that starts late, for an attempt that
+            # has ended, makes what it is to mount.
             folder.rename(target)
             descriptor = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY)
             try:

@@ -9,7 +9,14 @@ from toolkit_jobs import ClaimMount, EmptyMount, Mount, PodRequest, Variable
 
 from . import installs, podspec, taskconfig, workspaces
 from .documents import lasting
-from .environments import LAUNCHER, MOUNT, SITE, Environments, launcher_mounts
+from .environments import (
+    LABEL_ENVIRONMENT,
+    LAUNCHER,
+    MOUNT,
+    SITE,
+    Environments,
+    launcher_mounts,
+)
 from .events import Json, RunCreated, Values
 from .options import EngineOptions
 from .provenance import Provenance
@@ -85,7 +92,11 @@ class PodRequests:
             own = taskconfig.kept(component, container)
         transfer = self._options.transfer
         environment = ""
-        if transfer is None:
+        labels = {LABEL_RUN: step.created.run_id, LABEL_SALT: files.salt}
+        if transfer is None and install.groups:
+            key = labels[LABEL_ENVIRONMENT] = self._environments.key(image, install.groups)
+            # From here on it stays, until the attempt has been cleaned up after.
+            self._environments.use(step.task.pod, key)
             environment = await self._environments.ensure(image, install.groups)
         remote = transfer is not None and bool(install.groups)
         task = {
@@ -138,7 +149,7 @@ class PodRequests:
             if transfer is None
             else {TOKEN: transfer.tokens.issue(run_id, step.task.pod)},
             mounts=tuple(mounts),
-            labels={LABEL_RUN: run_id, LABEL_SALT: files.salt},
+            labels=labels,
             annotations={"toolkit.canonical.com/task": step.task.path},
             # A copy needs no GPU.
             auxiliary=step.gives is not None,

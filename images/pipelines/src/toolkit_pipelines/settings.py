@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from toolkit_jobs import PodOptions, PodOptionsError, options
+from toolkit_jobs.quantities import mebibytes
 from toolkit_objects import Location, LocationError
 
 PREFIX = "TOOLKIT_PIPELINES_"
@@ -82,6 +83,8 @@ class Settings:
             `webhook`); None to tell none.
         failure_webhook_key_file: the file of the key that this is signed by; None to sign nothing.
         url: where clients reach this service, for links to it; "" if that is not known.
+        environments_limit: how much the environments of this service may take on their volume (a
+            Kubernetes quantity); those used longest ago are removed beyond it. "" for no bound.
         index_url: the package index that environments are built from; "" for uv's own choice.
         offline: whether no index is asked, and packages come from the builds' cache alone.
     """
@@ -123,6 +126,7 @@ class Settings:
     failure_webhook_file: Path | None = None
     failure_webhook_key_file: Path | None = None
     url: str = ""
+    environments_limit: str = ""
     index_url: str = ""
     offline: bool = False
 
@@ -277,6 +281,15 @@ def _pods(name: str, value: object) -> Mapping[str, Any]:
 
 
 _quantity = _matching(_QUANTITY, "a Kubernetes quantity such as 500m or 2Gi")
+
+
+def _size(name: str, value: object) -> str:
+    text = _quantity(name, value)
+    if text and mebibytes(text) < 1:
+        raise _wrong(name, value, "a Kubernetes quantity of a mebibyte or more, such as 20Gi")
+    return text
+
+
 _name = _matching(_NAME, "a Kubernetes name")
 _label = _matching(_LABEL, "a lower-case name of at most 63 characters")
 _url = _matching(_URL, "an http or https address without a user in it")
@@ -319,6 +332,7 @@ _CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "failure_webhook_file": _path,
     "failure_webhook_key_file": _path,
     "url": _url,
+    "environments_limit": _size,
     "index_url": _url,
     "offline": _flag,
 }

@@ -299,6 +299,7 @@ class Service:
     environments: Path
     options: EngineOptions
     owner: str = "default"
+    limit: int = 0
     clock: Callable[[], float] = time.time
     engine: Engine | None = None
     _task: asyncio.Task[None] | None = None
@@ -306,7 +307,9 @@ class Service:
     runs: list[str] = field(default_factory=list)
 
     async def start(self) -> Engine:
-        options = EnvironmentOptions(self.environments, "environments", "step", self.owner)
+        options = EnvironmentOptions(
+            self.environments, "environments", "step", self.owner, limit=self.limit
+        )
         environments = Environments(self.pods, options)
         self.engine = Engine(
             self.store.runs, self.pods, self.root, environments, self.options, clock=self.clock

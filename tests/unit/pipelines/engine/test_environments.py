@@ -74,10 +74,19 @@ class Volume:
             while not self.pods.statuses:  # noqa: ASYNC110 - whoever listens is the engine
                 await asyncio.sleep(0)
 
-    def environments(self) -> Environments:
+    def environments(self, limit: int = 0) -> Environments:
         """What an engine has that was just started; the one before was killed."""
         self.pods.restart()
-        return Environments(self.pods, EnvironmentOptions(self.folder, "environments", "step"))
+        options = EnvironmentOptions(self.folder, "environments", "step", limit=limit)
+        return Environments(self.pods, options)
+
+    async def settled(self, environments: Environments) -> None:
+        """Wait until what is to go after a build is gone."""
+        await asyncio.wait_for(asyncio.gather(*environments.tasks()), 60)
+
+    def found(self) -> set[str]:
+        """The keys of the environments that there are."""
+        return {each.parent.name for each in self.folder.glob("default/[!.]*/result.json")}
 
 
 @pytest.fixture
@@ -164,3 +173,77 @@ async def test_pods_of_builds_that_are_done_with_are_swept(volume: Volume) -> No
     volume.pods.statuses = {each.name: each for each in (done, running, unknown)}
     await environments.sweep(await volume.pods.pods())
     assert set(volume.pods.statuses) == {running.name, unknown.name}
+
+
+BLOCK = 4096
+"""A block: an environment has two, of its request and of its record."""
+
+
+async def test_one_used_longest_ago_goes_after_a_build_and_comes_back(volume: Volume) -> None:
+    environments = volume.environments(limit=3 * BLOCK)
+    images = [IMAGE, "python:3.12"]
+    first, second = (environments.key(each, GROUPS) for each in images)
+    for image, kept in ((images[0], {first}), (images[1], {second}), (images[0], {first})):
+        key = environments.key(image, GROUPS)
+        environments.use("pod", key)
+        place = await asyncio.wait_for(environments.ensure(image, GROUPS), 60)
+        assert Path(place).name == key
+        await volume.settled(environments)
+        assert volume.found() == kept
+        environments.leave("pod")
+    assert sum(volume.pods.started.values()) == 3
+    assert environments.lock(images[1], GROUPS) == ()
+
+
+async def test_a_use_counts_though_nothing_is_built(volume: Volume) -> None:
+    environments = volume.environments(limit=5 * BLOCK)
+    keys = {image: environments.key(image, GROUPS) for image in ("one", "two", "three")}
+    for image in ("one", "two"):
+        await asyncio.wait_for(environments.ensure(image, GROUPS), 60)
+        os.utime(volume.folder / "default" / keys[image], (0, 0))
+    await asyncio.wait_for(environments.ensure("one", GROUPS), 60)
+    await asyncio.wait_for(environments.ensure("three", GROUPS), 60)
+    await volume.settled(environments)
+    assert volume.found() == {keys["one"], keys["three"]}
+
+
+async def test_after_a_restart_what_steps_are_in_stays(volume: Volume) -> None:
+    environments = volume.environments()
+    for image in ("one", "two"):
+        await asyncio.wait_for(environments.ensure(image, GROUPS), 60)
+    key = environments.key("one", GROUPS)
+    os.utime(volume.folder / "default" / key, (0, 0))
+    half = volume.folder / "default" / ".gone-half"
+    half.mkdir()
+    labels = {"toolkit.canonical.com/environment": key}
+    volume.pods.statuses = {"step": PodStatus("step", PodPhase.RUNNING, labels=labels)}
+    again = volume.environments(limit=BLOCK)
+    await asyncio.wait_for(again.sweep(await volume.pods.pods()), 60)
+    assert volume.found() == {key}
+    assert not half.exists()
+    again.leave("step")
+    await asyncio.wait_for(again.sweep({}), 60)
+    assert volume.found() == set()
+
+
+async def test_the_cache_stays_while_a_build_of_before_goes_on(volume: Volume) -> None:
+    environments = volume.environments(limit=BLOCK)
+    cache = volume.folder / "default" / ".cache"
+    cache.mkdir(parents=True)
+    (cache / "wheel").write_bytes(bytes(2 * BLOCK))
+    name = f"environment-{'0' * 32}"
+    building = PodStatus(name, PodPhase.RUNNING, labels=LABELS)
+    volume.pods.statuses[name] = building
+    await asyncio.wait_for(environments.sweep(await volume.pods.pods()), 60)
+    assert cache.exists()
+    volume.pods.publish(PodStatus(name, PodPhase.GONE, labels=LABELS))
+    await asyncio.wait_for(environments.sweep({}), 60)
+    assert not cache.exists()
+
+
+async def test_an_empty_folder_stands_for_no_environment(volume: Volume) -> None:
+    """As one that a pod makes that starts too late, for what it is to mount."""
+    environments = volume.environments()
+    (volume.folder / "default" / environments.key(IMAGE, GROUPS)).mkdir(parents=True)
+    place = await asyncio.wait_for(environments.ensure(IMAGE, GROUPS), 60)
+    assert (volume.folder / place / "result.json").exists()

@@ -342,12 +342,12 @@ async def test_packages_that_cannot_be_installed_fail_the_task(
     pods = processes.pods
     assert isinstance(pods, ProcessPods)
     monkeypatch.setattr(pods, "install", install)
-    # The build is not over before both have asked for it: each asks for the name twice.
+    # The build is not over before both have asked for it: each asks for the name three times.
     pods.may_build.clear()
     name, calls = Environments.key, itertools.count(1)
 
     def counted(self: Environments, image: str, groups: Any) -> str:
-        if next(calls) == 4:
+        if next(calls) == 6:
             pods.may_build.set()
         return name(self, image, groups)
 
@@ -414,6 +414,62 @@ async def test_an_environment_without_a_list_of_packages_still_works(
     state = await run(pipeline)
     assert state.status.phase is RunPhase.SUCCEEDED
     assert (state.locks, state.tasks["first"].lock) == ({}, "")
+
+
+async def test_the_environment_of_a_step_stays_until_it_has_ended(
+    processes: Service, tmp_path: Path
+) -> None:
+    @dsl.component(base_image=IMAGE)
+    def hold(until: str):
+        import os
+        import time
+
+        while not os.path.exists(until):
+            time.sleep(0.01)
+
+    @dsl.component(base_image="python:3.12")
+    def other():
+        pass
+
+    @dsl.component(base_image="python:3.13")
+    def third():
+        pass
+
+    @dsl.pipeline(name="held")
+    def held(until: str):
+        hold(until=until)
+
+    @dsl.pipeline(name="one")
+    def one():
+        other()
+
+    @dsl.pipeline(name="two")
+    def two():
+        third()
+
+    def found() -> set[str]:
+        return {
+            path.parent.name for path in processes.environments.glob("default/[!.]*/result.json")
+        }
+
+    processes.limit = 1
+    await processes.start()
+    until, pods = tmp_path / "until", processes.pods
+    run_id = processes.submit(compiled(held, tmp_path), {"until": str(until)})
+    await processes.until(lambda: any("hold" in name for name in pods.requests))
+    (request,) = (each for name, each in pods.requests.items() if "hold" in name)
+    key = request.labels["toolkit.canonical.com/environment"]
+    assert found() == {key}
+    await processes.kill()
+    await processes.start()
+    await processes.wait(processes.submit(compiled(one, tmp_path)))
+    assert key in found()
+    until.touch()
+    state = await processes.wait(run_id)
+    assert state.status.phase is RunPhase.SUCCEEDED
+    await processes.until(lambda: not pods.statuses)
+    await processes.wait(processes.submit(compiled(two, tmp_path)))
+    await processes.until(lambda: len(found()) <= 1 and key not in found())
 
 
 async def test_a_run_made_again_is_the_same_where_its_steps_are(

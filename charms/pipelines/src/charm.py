@@ -132,6 +132,7 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
             "index_url": options.package_index,
             "offline": options.offline,
             "environments_limit": options.environments_limit,
+            "image_map": options.image_map,
             "reserved_labels": RESERVED,
             **dict(hook.settings),
         }

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pydantic
 
+import imagemap
 from toolkit_charm.artifact_store import StoreUri
 from toolkit_charm.compute import ComputeOptions
 from toolkit_charm.options import AllowedHosts, LogLevel
@@ -72,6 +73,7 @@ class PipelinesOptions(PodOptions, ComputeOptions):
     package_index: Annotated[str, pydantic.AfterValidator(_url("https://pypi.example.com/simple"))]
     offline: bool
     environments_limit: Size
+    image_map: Annotated[dict[str, str], pydantic.BeforeValidator(imagemap.read)]
     artifact_transfer: Literal["volume", "endpoint"]
     artifact_store: StoreUri
     artifact_store_credentials: str = ""

@@ -63,6 +63,9 @@ def test_a_file_and_the_environment(tmp_path: Path) -> None:
         ("environments_limit", "large"),
         ("environments_limit", 20),
         ("environments_limit", "1000Ki"),
+        ("image_map", ["a"]),
+        ("image_map", {"a*b": "c"}),
+        ("image_map", {"a": 1}),
         ("cache_ttl", -1),
         ("cache_ttl", "30d"),
         ("run_retention", -1),
@@ -93,6 +96,13 @@ def test_a_file_and_the_environment(tmp_path: Path) -> None:
 def test_wrong_values_are_named(name: str, value: object) -> None:
     with pytest.raises(SettingsError, match=name):
         settings.from_data(NEEDED | {name: value})
+
+
+def test_a_wrong_entry_of_the_map_of_images_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"image_map: 'a': 'b\*': there is nothing"):
+        settings.from_data(NEEDED | {"image_map": {"x/*": "y/*", "a": "b*"}})
+    given = {"x/*": "y/*"}
+    assert settings.from_data(NEEDED | {"image_map": given}).image_map == given
 
 
 def test_unknown_and_missing() -> None:

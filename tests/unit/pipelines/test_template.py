@@ -45,6 +45,11 @@ def test_a_step_as_the_options_have_it(shown: Any) -> None:
     assert "/dev/shm" in [mount["mountPath"] for mount in container["volumeMounts"]]
 
 
+def test_the_image_is_the_one_that_the_map_says(shown: Any) -> None:
+    (pod,) = shown("--image=docker.io/a:1", image_map={"docker.io/*": "mirror.example.com/*"})
+    assert pod["spec"]["containers"][0]["image"] == "mirror.example.com/a:1"
+
+
 def test_a_step_that_asks_itself(shown: Any) -> None:
     words = [
         "--image=a:1",

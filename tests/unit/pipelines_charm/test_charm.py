@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import re
 
 import ops
 import pytest
@@ -17,6 +18,7 @@ from ops import pebble, testing
 
 from toolkit_pipelines import app
 from toolkit_pipelines import settings as workload_settings
+from toolkit_pipelines.imagemap import ImageMap
 
 FOLDER_OF = {"state": "/state", "pipeline_root": "/pipeline-root", "environments": "/environments"}
 
@@ -124,6 +126,7 @@ def test_every_option_reaches_the_workload(context, running, settings, meta, kub
         package_index="https://pypi.example.com/simple",
         offline=True,
         environments_limit="20Gi",
+        image_map='{"python:3.11": "a/python:1", "docker.io/*": "mirror.example.com/*"}',
         gpu_mode="dra",
         gpu_resource="nvidia.com/mig-1g.10gb",
         gpu_count=2,
@@ -153,6 +156,8 @@ def test_every_option_reaches_the_workload(context, running, settings, meta, kub
     assert (found["default_cpu"], found["default_memory"]) == ("500m", "2Gi")
     assert (found["index_url"], found["offline"]) == ("https://pypi.example.com/simple", True)
     assert found["environments_limit"] == "20Gi"
+    images = ImageMap.read(workload_settings.from_data(found).image_map)
+    assert images.of("docker.io/b:2") == "mirror.example.com/b:2"
     options = app.pod_options(workload_settings.from_data(found))
     assert (options.gpus.mode, options.gpus.resource) == ("dra", "nvidia.com/mig-1g.10gb")
     assert (options.gpus.count, options.gpus.memory) == (2, "8Gi")
@@ -432,6 +437,9 @@ def test_without_a_shared_volume_no_claim_is_named(context, running, settings):
         ({"cache_ttl": "1.5h"}, "cache-ttl"),
         ({"environments_limit": "20 GB"}, "environments-limit"),
         ({"environments_limit": "1000Ki"}, "environments-limit"),
+        ({"image_map": "[a, b]"}, "image-map: write a map of images"),
+        ({"image_map": "a: &a b\nc: *a"}, "image-map: write YAML or JSON"),
+        ({"image_map": "{python: 3.11}"}, "image-map: 'python': '3.11': write the names"),
         ({"run_retention": "forever"}, "run-retention"),
         ({"run_retention": "0h"}, "run-retention"),
         ({"run_retention_count": -1}, "run-retention-count"),
@@ -464,6 +472,32 @@ def test_wrong_config_blocks_and_names_the_option(context, running, settings, op
     assert named in after.unit_status.message
     assert status_of_service(after) is pebble.ServiceStatus.ACTIVE
     assert settings() == before
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"a**": "b"}, "only one *"),
+        ({"a*": "b*c*"}, "only one *"),
+        ({"a*b": "c"}, "only at the end"),
+        ({"a": "b*"}, "nothing for the *"),
+        ({"": "b"}, "write the names"),
+        ({"a": ""}, "write the names"),
+        ({"a": 1}, "write the names"),
+        ({"a b": "c"}, "no blanks"),
+        ({"a": "c "}, "no blanks"),
+    ],
+)
+def test_a_wrong_entry_of_the_map_of_images_blocks(context, running, settings, entry, said):
+    ((name, target),) = entry.items()
+    wrong = json.dumps({"docker.io/*": "mirror.example.com/*", **entry})
+    after = context.run(context.on.config_changed(), with_config(running, image_map=wrong))
+    assert isinstance(after.unit_status, ops.BlockedStatus)
+    assert f"image-map: {name!r}: {str(target)!r}: " in after.unit_status.message
+    assert said in after.unit_status.message
+    # The workload would say the same.
+    with pytest.raises(workload_settings.SettingsError, match=re.escape(said)):
+        workload_settings.from_data({**settings(), "image_map": entry})
 
 
 def test_untrusted(context, state, container, cluster):

@@ -36,6 +36,7 @@ from .engine import Engine
 from .environments import EnvironmentOptions, Environments
 from .events import Event
 from .firings import Firings
+from .imagemap import ImageMap
 from .logs import StoreLogs
 from .mlflow import MLflow
 from .options import CacheOptions, EngineOptions, Tracking, Transfer
@@ -163,6 +164,7 @@ def assemble(
             PART if objects else 0,
             objects.certificates if objects else "",
         )
+    images = ImageMap.read(settings.image_map)
     engine = Engine(
         store.runs,
         jobs,
@@ -177,6 +179,7 @@ def assemble(
             tracking=tracking,
             reserved_labels=settings.reserved_labels,
             transfer=transfer,
+            images=images,
             cache=CacheOptions(settings.cache_ttl) if settings.caching else None,
             gpu_resource=pod_options(settings).gpus.resource,
         ),
@@ -192,6 +195,7 @@ def assemble(
         root=root,
         contents=contents,
         objects=objects,
+        images=images,
         namespace=settings.namespace,
         healthy=engine.healthy,
         recorded=bool(settings.metadata_url),

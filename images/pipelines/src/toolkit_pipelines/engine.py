@@ -702,7 +702,10 @@ class Engine:
             # step that has done its work must not do it again.
             outputs = result.outputs if work.step.gives is None else work.step.gives
             ended = pod.finished or self._clock()
-            ran = await asyncio.to_thread(self._requests.provenance, work.step, result.packages)
+            packages = result.packages
+            ran = await lasting(
+                f"pod {work.pod}", lambda: self._requests.provenance(work.step, packages)
+            )
             self._conclude(run, work, self._success(run, work, outputs, ended, ran))
             return
         reason, message = _blame(pod, result.message if result is not None else "")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from toolkit_jobs import SecretKey
 
+from .imagemap import ImageMap
 from .steps import Exchange, StepTokens
 
 
@@ -66,6 +67,7 @@ class EngineOptions:
         transfer: how files get to steps and back that mount no volume; None if they mount it.
         reserved_labels: what marks objects of the namespace that steps may not read (see
             `reserved`).
+        images: which images steps have in place of those that their pipelines name.
         cache: what is taken from the cache; None takes nothing and keeps nothing there.
         gpu_resource: what a GPU is asked for as whose type a task leaves open.
         pull_patience: seconds an image may fail to be pulled before its task has failed.
@@ -79,6 +81,7 @@ class EngineOptions:
     tracking: Tracking | None = None
     transfer: Transfer | None = None
     reserved_labels: tuple[str, ...] = ()
+    images: ImageMap = field(default_factory=ImageMap)
     cache: CacheOptions | None = None
     gpu_resource: str = "nvidia.com/gpu"
     pull_patience: float = 120.0

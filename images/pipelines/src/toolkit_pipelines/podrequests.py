@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import logging
 from collections.abc import Iterable
 from typing import Final
 
 from toolkit_jobs import ClaimMount, EmptyMount, Mount, PodRequest, Variable
 
 from . import installs, podspec, taskconfig, workspaces
-from .documents import lasting
+from .documents import Kind, lasting
 from .environments import (
     LABEL_ENVIRONMENT,
     LAUNCHER,
@@ -29,6 +32,8 @@ from .step import LABEL_RUN, Step
 from .steps import PREFIX
 from .steps.routes import TOKEN
 from .workspaces import Workspaces
+
+log = logging.getLogger(__name__)
 
 LABEL_SALT: Final = "toolkit.canonical.com/attempt"
 RETRY_INDEX: Final = "KFP_RETRY_INDEX"
@@ -79,7 +84,7 @@ class PodRequests:
         def text(value: str) -> str:
             return placeholders.fill_text(value, inputs.parameters, constants)
 
-        image = _image(step, container)
+        image = self._image(step, container)
         install = installs.read(container.command)
         workspace = [ClaimMount(workspaces.MOUNT, claim) for claim in workspaces.claims(step)]
         own = container
@@ -117,6 +122,8 @@ class PodRequests:
             "environment": SITE if environment or remote else None,
             # Without a volume of environments, a step installs for itself.
             "install": self._environments.request(install.groups) if remote else None,
+            # For the engine, which may know another map of images by the time the step ends.
+            "image": image,
             "part_size": transfer.part_size if transfer is not None else 0,
             "certificates": transfer.certificates if transfer is not None else "",
         }
@@ -156,7 +163,11 @@ class PodRequests:
         )
         request, objects = podspec.extend(plain, own, text, step.look_up)
         await self._reserved.check(objects)
-        return request
+        images = self._options.images
+        before = (
+            dataclasses.replace(each, image=images.of(each.image)) for each in request.before
+        )
+        return dataclasses.replace(request, before=tuple(before))
 
     def provenance(self, step: Step, packages: tuple[str, ...]) -> Provenance:
         """Give what a step that has ended well ran in; blocking.
@@ -164,13 +175,35 @@ class PodRequests:
         Args:
             step: the step.
             packages: what it says itself that it had, if it did.
+
+        Raises:
+            StoreError: the database that has its input does not answer.
         """
         container = step.component.body
         assert isinstance(container, Container)  # noqa: S101 - only these have pods
-        image = _image(step, container)
+        image = self._ran(step.files) or self._image(step, container)
         if self._options.transfer is None:
             packages = self._environments.lock(image, installs.read(container.command).groups)
         return Provenance(image, packages)
+
+    def _ran(self, files: Attempt) -> str:
+        """Give the image that an attempt was given, "" if its input does not say."""
+        try:
+            text = self._root.documents.read(files.folder, Kind.INPUT)
+            return str(json.loads(text).get("image", "")) if text is not None else ""
+        except (OSError, ValueError) as error:
+            # The step has ended well all the same.
+            log.warning("the input of %s cannot be read: %s", files.folder, error)
+            return ""
+
+    def _image(self, step: Step, container: Container) -> str:
+        """Give the image of a step's pod."""
+        if step.runs is not None:
+            # What the service runs for itself is the operator's own choice.
+            return container.image
+        inputs = step.task.inputs
+        written = placeholders.fill_text(container.image, inputs.parameters, step.placeholders)
+        return self._options.images.of(written)
 
     def _configuration(
         self, step: Step, container: Container, text: podspec.Text, workspace: list[ClaimMount]
@@ -238,7 +271,3 @@ class PodRequests:
         if tracking.token is not None:
             env["MLFLOW_TRACKING_TOKEN"] = tracking.token
         return env
-
-
-def _image(step: Step, container: Container) -> str:
-    return placeholders.fill_text(container.image, step.task.inputs.parameters, step.placeholders)

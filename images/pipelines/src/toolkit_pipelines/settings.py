@@ -20,6 +20,8 @@ from toolkit_jobs import PodOptions, PodOptionsError, options
 from toolkit_jobs.quantities import mebibytes
 from toolkit_objects import Location, LocationError
 
+from .imagemap import ImageMap, ImageMapError
+
 PREFIX = "TOOLKIT_PIPELINES_"
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -85,6 +87,7 @@ class Settings:
         url: where clients reach this service, for links to it; "" if that is not known.
         environments_limit: how much the environments of this service may take on their volume (a
             Kubernetes quantity); those used longest ago are removed beyond it. "" for no bound.
+        image_map: which images steps have in place of those that pipelines name (see `imagemap`).
         index_url: the package index that environments are built from; "" for uv's own choice.
         offline: whether no index is asked, and packages come from the builds' cache alone.
     """
@@ -127,6 +130,7 @@ class Settings:
     failure_webhook_key_file: Path | None = None
     url: str = ""
     environments_limit: str = ""
+    image_map: Mapping[str, str] = field(default_factory=dict)
     index_url: str = ""
     offline: bool = False
 
@@ -270,6 +274,15 @@ def _location(name: str, value: object) -> str:
     return text
 
 
+def _images(name: str, value: object) -> Mapping[str, str]:
+    try:
+        ImageMap.read(value)
+    except ImageMapError as error:
+        raise SettingsError(f"{name}: {error}") from error
+    assert isinstance(value, dict)  # noqa: S101 - as what was read is
+    return value
+
+
 def _pods(name: str, value: object) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise _wrong(name, value, "a map of options")
@@ -333,6 +346,7 @@ _CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "failure_webhook_key_file": _path,
     "url": _url,
     "environments_limit": _size,
+    "image_map": _images,
     "index_url": _url,
     "offline": _flag,
 }

@@ -18,6 +18,7 @@ from toolkit_objects import Location
 
 from .app import pod_options
 from .environments import LAUNCHER, launcher_mounts
+from .imagemap import ImageMap
 from .root import DEFAULT_URI, PipelineRoot
 from .settings import Settings, SettingsError, load
 from .spec import SpecError, accelerators
@@ -48,7 +49,7 @@ def documents(settings: Settings, arguments: argparse.Namespace) -> list[dict[st
         words = ["remote", settings.artifact_address]
     request = PodRequest(
         name="pipeline-step",
-        image=arguments.image,
+        image=ImageMap.read(settings.image_map).of(arguments.image),
         command=("python3", LAUNCHER, *words),
         mounts=tuple(mounts),
         resources=Resources(

@@ -6,18 +6,16 @@ house compares them.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import pydantic
-import yaml
 
+from . import documents
 from .options import Options
 from .quantities import Size
 
-_LONGEST = 16 * 1024  # characters of an option that is YAML
 _RESOURCE = re.compile(
     r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 )
@@ -42,24 +40,9 @@ _AFFINITY: dict[str, dict[str, type]] = {
 _AFFINITY["podAntiAffinity"] = _AFFINITY["podAffinity"]
 
 
-def _read(text: object, example: str) -> Any:
-    if not isinstance(text, str) or len(text) > _LONGEST:
-        raise ValueError(f"write at most {_LONGEST} characters of YAML or JSON")
-    try:
-        # A few aliases of aliases stand for more than fits in memory.
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise ValueError("aliases")
-        found = yaml.safe_load(text)
-        # YAML knows dates and more that JSON, and so Kubernetes, does not.
-        json.dumps(found, allow_nan=False)
-    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"write YAML or JSON such as {example}, without aliases") from error
-    return found
-
-
 def _node_selector(text: object) -> dict[str, str]:
     example = "{pool: gpu}"
-    found = _read(text, example)
+    found = documents.read(text, example)
     if found is None:
         return {}
     if not isinstance(found, dict):
@@ -76,7 +59,7 @@ def _node_selector(text: object) -> dict[str, str]:
 
 def _tolerations(text: object) -> tuple[dict[str, Any], ...]:
     example = "[{key: nvidia.com/gpu, operator: Exists, effect: NoSchedule}]"
-    found = _read(text, example)
+    found = documents.read(text, example)
     if found is None:
         return ()
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
@@ -101,7 +84,7 @@ def _tolerations(text: object) -> tuple[dict[str, Any], ...]:
 
 def _affinity(text: object) -> dict[str, Any]:
     example = "{nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: ...}}"
-    found = _read(text, example)
+    found = documents.read(text, example)
     if found is None:
         return {}
     if not isinstance(found, dict):

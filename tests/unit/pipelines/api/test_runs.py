@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import uuid
@@ -10,6 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from toolkit_objects import ObjectStoreError
+from toolkit_pipelines import api
 from toolkit_pipelines.api import runs as runs_api
 from toolkit_pipelines.api.context import Context
 from toolkit_pipelines.events import (
@@ -25,6 +27,7 @@ from toolkit_pipelines.events import (
     TaskSucceeded,
     Values,
 )
+from toolkit_pipelines.imagemap import ImageMap
 from toolkit_pipelines.store import Store
 from toolkit_pipelines.store.interface import Run
 
@@ -147,6 +150,21 @@ def test_an_image_that_cannot_be_had_is_refused(
     assert "pipeline_spec.components.comp-add" in said
     assert "it is not on this machine: map it" in said
     assert client.get("/runs").json().get("total_size", 0) == before
+
+
+def test_an_image_is_looked_for_as_the_map_has_it(
+    context: Context, pipeline: Spec, workloads: Bench
+) -> None:
+    mapped = dataclasses.replace(context, images=ImageMap.read({"python:*": "mirror/python:*"}))
+    with TestClient(api.application(mapped), base_url="http://test/apis/v2beta1") as client:
+        workloads.nowhere = {"python:3.11": "it is nowhere"}
+        assert client.post("/runs", json=body(pipeline)).status_code == 200
+        workloads.nowhere = {"mirror/python:3.11": "it is nowhere"}
+        reply = client.post("/runs", json=body(pipeline))
+    assert reply.status_code == 400
+    said = reply.json()["message"]
+    assert "pipeline_spec.components.comp-add" in said
+    assert "'python:3.11' is 'mirror/python:3.11' by image_map: it is nowhere" in said
 
 
 def test_an_experiment_that_is_not_there_or_archived(client: TestClient, pipeline: Spec) -> None:

@@ -11,11 +11,20 @@ from typing import Any
 
 import pytest
 
-from toolkit_jobs import ClaimMount, EmptyMount, GpuRequest, PodPhase, PodStatus, SecretKey
+from toolkit_jobs import (
+    ClaimMount,
+    EmptyMount,
+    GpuRequest,
+    ImageMount,
+    PodPhase,
+    PodStatus,
+    SecretKey,
+)
 from toolkit_pipelines import events
 from toolkit_pipelines.engine import Engine
 from toolkit_pipelines.environments import EnvironmentOptions, Environments
 from toolkit_pipelines.events import RunPhase
+from toolkit_pipelines.imagemap import ImageMap
 from toolkit_pipelines.options import Transfer
 from toolkit_pipelines.root import Attempt, PipelineRoot
 from toolkit_pipelines.runstate import TaskPhase
@@ -163,6 +172,56 @@ async def test_a_link_in_place_of_the_record_is_not_followed(
     await played.start()
     state = await played.wait(played.submit(CHAIN))
     assert state.tasks["a"].reason == "OutputError"
+
+
+async def test_a_step_has_the_image_that_the_map_says(played: Service) -> None:
+    """What the pipeline's author wrote is looked up once its placeholders are filled in."""
+    images = {"hub/*": "mirror/*", "mirror/a:1": "never", "step": "never"}
+    played.options = replace(played.options, images=ImageMap.read(images))
+    before = {"name": "first", "image": "hub/b:2", "command": ["true"]}
+    given = pipeline(
+        {"a": task("comp", tag=constant("a:1")), "b": task("other", "a")},
+        {
+            "comp": {"executorLabel": "exec", "inputDefinitions": parameters(tag="STRING")},
+            "other": {"executorLabel": "other"},
+        },
+        {
+            "exec": container("echo", image="hub/{{$.inputs.parameters['tag']}}"),
+            "other": container("echo", image="elsewhere/c:3"),
+        },
+    )
+    executors = {"exec": {"initContainers": [before]}}
+    platforms = {"kubernetes": {"deploymentSpec": {"executors": executors}}}
+    await played.start()
+    run_id = played.submit({"pipeline_spec": given, "platform_spec": {"platforms": platforms}})
+    state = await played.wait(run_id)
+    assert state.status.phase is RunPhase.SUCCEEDED, state.tasks
+    first, second = (played.pods.requests[state.tasks[name].pod] for name in ("a", "b"))
+    assert (first.image, second.image) == ("mirror/a:1", "elsewhere/c:3")
+    assert [each.image for each in first.before] == ["mirror/b:2"]
+    assert (state.tasks["a"].image, state.tasks["b"].image) == (first.image, second.image)
+    mounted = {each.image for each in first.mounts if isinstance(each, ImageMount)}
+    assert mounted == {"step"}
+
+
+async def test_what_ran_is_recorded_though_the_map_has_changed_meanwhile(played: Service) -> None:
+    running, go = asyncio.Event(), asyncio.Event()
+
+    async def gate(path: str) -> None:
+        running.set()
+        await go.wait()
+
+    pods_of(played).gate = gate
+    played.options = replace(played.options, images=ImageMap.read({"*": "before/*"}))
+    await played.start()
+    run_id = played.submit(pipeline({"a": task("comp")}))
+    await asyncio.wait_for(running.wait(), 60)
+    await played.kill()
+    played.options = replace(played.options, images=ImageMap.read({"*": "after/*"}))
+    await played.start()
+    go.set()
+    state = await played.wait(run_id)
+    assert state.tasks["a"].image == "before/python:3.11"
 
 
 async def test_a_refused_pod_fails_its_task(played: Service) -> None:

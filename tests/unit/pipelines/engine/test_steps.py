@@ -1,6 +1,7 @@
 """Pipelines as users write them, compiled by KFP's SDK, run by the launcher in plain processes."""
 
 import asyncio
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -20,6 +21,7 @@ from toolkit_pipelines import comparison
 from toolkit_pipelines.contents import Contents
 from toolkit_pipelines.environments import Environments
 from toolkit_pipelines.events import RunPhase
+from toolkit_pipelines.imagemap import ImageMap
 from toolkit_pipelines.runstate import RunState, TaskPhase
 
 from .conftest import ProcessPods, Service
@@ -414,6 +416,29 @@ async def test_an_environment_without_a_list_of_packages_still_works(
     state = await run(pipeline)
     assert state.status.phase is RunPhase.SUCCEEDED
     assert (state.locks, state.tasks["first"].lock) == ({}, "")
+
+
+async def test_packages_are_installed_in_the_image_that_the_map_says(
+    processes: Service, tmp_path: Path
+) -> None:
+    @dsl.component(base_image="hub/python:1")
+    def step():
+        pass
+
+    @dsl.pipeline(name="mapped")
+    def pipeline():
+        step()
+
+    pods = processes.pods
+    assert isinstance(pods, ProcessPods)
+    pods.listed = {"packages": ["a==1"]}
+    images = ImageMap.read({"hub/*": "mirror/*"})
+    processes.options = dataclasses.replace(processes.options, images=images)
+    await processes.start()
+    state = await processes.wait(processes.submit(compiled(pipeline, tmp_path)))
+    assert {each.image for each in pods.requests.values()} == {"mirror/python:1"}
+    assert state.tasks["step"].image == "mirror/python:1"
+    assert list(state.locks.values()) == [("a==1",)]
 
 
 async def test_the_environment_of_a_step_stays_until_it_has_ended(

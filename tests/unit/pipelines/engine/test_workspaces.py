@@ -11,6 +11,7 @@ import pytest
 from toolkit_jobs import ClaimMount
 from toolkit_pipelines import naming, workspaces
 from toolkit_pipelines.events import RunPhase
+from toolkit_pipelines.imagemap import ImageMap
 from toolkit_pipelines.options import CacheOptions
 from toolkit_pipelines.runstate import TaskPhase
 
@@ -324,6 +325,9 @@ async def test_an_importer_copies_its_artifact_by_a_pod(played: Service) -> None
         }
 
     pods.behave = behave
+    # What the service runs itself has the image that the operator gave it.
+    images = ImageMap.read({"*": "mirror/*"})
+    played.options = replace(played.options, images=images)
     await played.start()
     made = await played.wait(played.submit(package({"make": task("make")})))
     (model,) = made.tasks["make"].outputs.artifacts["out"]
@@ -345,6 +349,8 @@ async def test_an_importer_copies_its_artifact_by_a_pod(played: Service) -> None
     path = played.root.local(model.uri)
     assert copying[-3:] == ["copy", path, f"/kfp-workspace/.artifacts{path}"]
     assert mounted(played, run_id) == {"importer", "use"}
+    assert pods.requests[state.tasks["importer"].pod].image == played.options.step_image
+    assert pods.requests[state.tasks["use"].pod].image == "mirror/python:3.11"
     assert pods.requests[state.tasks["importer"].pod].auxiliary
     assert not pods.requests[state.tasks["use"].pod].auxiliary
     # Only the importer has the other run's files.

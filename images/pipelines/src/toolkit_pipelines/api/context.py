@@ -14,6 +14,7 @@ from starlette.requests import Request
 from toolkit_objects import ObjectStore
 
 from ..contents import Contents
+from ..imagemap import ImageMap
 from ..paging import Pager
 from ..root import PipelineRoot
 from ..store import Store
@@ -35,6 +36,7 @@ class Context:
         root: the pipeline root, that runs may name a folder of.
         contents: what artifacts hold.
         objects: the object store that new artifacts are kept in, or None.
+        images: which images steps have in place of those that their pipelines name.
         namespace: the Kubernetes namespace that the service runs in; requests may name it.
         healthy: gives "" or why the engine is not at work.
         recorded: whether a run is kept while something of it waits to be told to MLflow.
@@ -49,6 +51,7 @@ class Context:
     root: PipelineRoot
     contents: Contents
     objects: ObjectStore | None = None
+    images: ImageMap = field(default_factory=ImageMap)
     namespace: str = ""
     healthy: Callable[[], str] = lambda: ""
     recorded: bool = False

@@ -95,15 +95,22 @@ async def source(context: Context, data: Mapping[str, Any]) -> tuple[CheckedSpec
 
 
 async def _available(context: Context, checked: CheckedSpec) -> None:
-    """See that no step's image is known to be nowhere; one that comes from a parameter is not."""
+    """See that no step's image is known to be nowhere; one that comes from a parameter is not.
+
+    An image is looked for as the map of images has it, and the message has both.
+    """
     places: dict[str, str] = {}
     for name, component in checked.pipeline.components.items():
         body = component.body
         if isinstance(body, Container) and "{{$" not in body.image:
             places.setdefault(body.image, name)
-    images = sorted(places)[:_MOST_IMAGES]
-    for image, why in (await context.workloads.missing(images)).items():
-        raise invalid(f"pipeline_spec.components.{places[image]}", why)
+    images: dict[str, str] = {}
+    for image in sorted(places)[:_MOST_IMAGES]:
+        images.setdefault(context.images.of(image), image)
+    for found, why in (await context.workloads.missing(list(images))).items():
+        image = images[found]
+        told = why if found == image else f"its image {image!r} is {found!r} by image_map: {why}"
+        raise invalid(f"pipeline_spec.components.{places[image]}", told)
 
 
 def place(context: Context, checked: CheckedSpec, pipeline_root: str) -> None:

@@ -137,6 +137,17 @@ def test_the_state_of_a_module(
             0,
         ),
         ("import wave\nclass A:\n def __del__(self): print('gone')\nwave.mine = A()", 0),
+        (
+            "import sys, types\nclass A:\n __slots__ = ()\n __class__ = types.ModuleType\n"
+            "sys.modules['a'] = A()",
+            0,
+        ),
+        (
+            "import sys, types\nclass A(types.ModuleType):\n __dict__ = property(print)\n"
+            "sys.modules['a'] = sys.a = A('a'); globals()[5] = 6",
+            0,
+        ),
+        ("class A:\n @property\n def __class__(self): 1 / 0\na = [A()]; a.append(a)", 0),
         ("import weakref\nclass A: pass\na = A(); weakref.finalize(a, print, 'gone')", 0),
         (
             "import threading, time\ndef work():\n while True: time.sleep(0.001)\n"

@@ -358,8 +358,9 @@ def _end(code: int, loaded: set[str]) -> NoReturn:
         sys.exit(code)
     _unload({name for name in sys.modules if name not in loaded or name == "__main__"})
     for thing in gc.get_objects():
-        # Files that are still open: what was written to them is written out.
-        if isinstance(thing, (io.TextIOWrapper, io.BufferedIOBase)):
+        # Files that are still open: what was written to them is written out. By type: what a thing
+        # says of its class may be a lie, or code that fails.
+        if issubclass(type(thing), (io.TextIOWrapper, io.BufferedIOBase)):
             with contextlib.suppress(Exception):
                 thing.flush()
     if not _flush():
@@ -388,7 +389,7 @@ def _unload(names: set[str]) -> None:
     left = []
     for name in reversed([name for name in sys.modules if name in names]):
         module = sys.modules.pop(name)
-        if isinstance(module, types.ModuleType):
+        if issubclass(type(module), types.ModuleType):
             left.append(weakref.ref(module))
         del module
     gc.collect()
@@ -401,11 +402,12 @@ def _unload(names: set[str]) -> None:
 
 def _clear(module: types.ModuleType) -> None:
     """Let go of what a module holds, those with an underscore first, as at Python's own end."""
+    # Its own, whatever a lazy module has in its place.
+    held: dict[Any, Any] = vars(types.ModuleType)["__dict__"].__get__(module)
     for private in (True, False):
-        for name in list(module.__dict__):
-            hidden = name.startswith("_") and not name.startswith("__")
-            if hidden == private and name != "__builtins__":
-                module.__dict__[name] = None
+        for name in [name for name in held if isinstance(name, str) and name != "__builtins__"]:
+            if (name.startswith("_") and not name.startswith("__")) == private:
+                held[name] = None
 
 
 def _preload(modules: list[str]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +41,24 @@ def service(cluster: Cluster, step_image: str) -> Iterator[Service]:
         yield made
     finally:
         made.stop()
+
+
+@pytest.fixture
+def serve(cluster: Cluster, step_image: str, tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Starts a further service, by its name and settings, on the volumes of the shared one."""
+    volumes = cluster.folder.parent
+    with contextlib.ExitStack() as stack:
+
+        def start(name: str, **settings: Any) -> Service:
+            for each in ("pipeline-root", "environments"):
+                settings[each.replace("-", "_")] = str(volumes / each)
+            made = Service(tmp_path, cluster, step_image, name=name, **settings)
+            made.root = volumes / "pipeline-root"
+            stack.callback(made.stop)
+            made.start()
+            return made
+
+        yield start
 
 
 @pytest.fixture

@@ -2,9 +2,8 @@
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,7 +12,8 @@ with warnings.catch_warnings():
     from kfp import dsl
 
 from ..waiting import wait
-from .stack import Cluster, Gate, Service
+from .stack import Gate, Service
+from .test_steps import submit
 
 # kfp warns of its own age and of its own future at every turn.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:kfp", "ignore::DeprecationWarning")
@@ -67,30 +67,9 @@ def thirds():
 
 
 @pytest.fixture
-def bounded(cluster: Cluster, step_image: str, tmp_path: Path) -> Iterator[Service]:
+def bounded(serve: Callable[..., Service]) -> Service:
     """A service whose environments may take a mebibyte."""
-    volumes = cluster.folder.parent
-    made = Service(
-        tmp_path,
-        cluster,
-        step_image,
-        name="bounded",
-        pipeline_root=str(volumes / "pipeline-root"),
-        environments=str(volumes / "environments"),
-        environments_limit="1Mi",
-    )
-    made.root = volumes / "pipeline-root"
-    made.start()
-    yield made
-    made.stop()
-
-
-def submit(service: Service, pipeline: Any, **arguments: Any) -> str:
-    made = service.client().create_run_from_pipeline_func(
-        pipeline, arguments=arguments, enable_caching=False
-    )
-    run_id: str = made.run_id
-    return run_id
+    return serve("bounded", environments_limit="1Mi")
 
 
 def ran(service: Service, run_id: str) -> None:

@@ -2,8 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -12,7 +11,7 @@ with warnings.catch_warnings():
     import kfp_server_api
     from kfp import dsl
 
-from .stack import Cluster, Service
+from .stack import Service
 from .test_steps import finish, submit
 
 # kfp warns of its own age and of its own future at every turn.
@@ -20,22 +19,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:kfp", "ignore::De
 
 
 @pytest.fixture
-def mapped(cluster: Cluster, step_image: str, tmp_path: Path) -> Iterator[Service]:
+def mapped(serve: Callable[..., Service]) -> Service:
     """A service that has the images of a registry without its name."""
-    volumes = cluster.folder.parent
-    made = Service(
-        tmp_path,
-        cluster,
-        step_image,
-        name="mapped",
-        pipeline_root=str(volumes / "pipeline-root"),
-        environments=str(volumes / "environments"),
-        image_map={"hub.example.com/*": "*"},
-    )
-    made.root = volumes / "pipeline-root"
-    made.start()
-    yield made
-    made.stop()
+    return serve("mapped", image_map={"hub.example.com/*": "*"})
 
 
 def images(service: Service, run_id: str) -> dict[str, str]:

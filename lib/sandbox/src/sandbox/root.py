@@ -202,16 +202,16 @@ def _layered(spec: Spec, directory: Path, usual: list[Step], steps: list[Step]) 
 def _copied(spec: Spec, directory: Path, steps: list[Step]) -> Bind:
     """A root of the container's own, or the one that it is told to keep."""
     if spec.root is None:
-        first = copy(spec, directory / "root")
+        first = _copy(spec, directory / "root")
     else:
-        first = copy(spec, spec.root, skeleton.ETC_FOLDERS)
+        first = _copy(spec, spec.root, skeleton.ETC_FOLDERS)
     top = MountPoints(first.source)
     _make_targets(steps, top)
     _make_folder(spec.cwd, steps, top)
     return first
 
 
-def copy(spec: Spec, top: Path, etc: tuple[str, ...] = ()) -> Bind:
+def _copy(spec: Spec, top: Path, etc: tuple[str, ...] = ()) -> Bind:
     """A root that has its own of all, these folders of /etc too; what is there stays."""
     top.mkdir(mode=0o755, parents=True, exist_ok=True)
     if not (top / _MARK).is_file():

@@ -347,9 +347,7 @@ class Pod:
         try:
             while not (pause.done() or self._ended or self._final):
                 self._changed.clear()
-                change = asyncio.create_task(self._changed.wait())
-                await asyncio.wait((pause, change), return_when=asyncio.FIRST_COMPLETED)
-                change.cancel()
+                await happened(self._changed.wait(), pause)
         finally:
             pause.cancel()
 

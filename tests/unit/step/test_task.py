@@ -3,6 +3,8 @@
 import os
 import signal
 import subprocess
+import sys
+from pathlib import Path
 
 from toolkit_launcher import task
 
@@ -23,3 +25,38 @@ def test_a_child_that_has_gone_is_sent_nothing():
     with task._Forwarding() as forwarding:
         forwarding.start(child.pid)
         os.kill(os.getpid(), signal.SIGUSR1)
+
+
+THREADS = """
+import _thread, os, sys, time
+from toolkit_launcher import task
+_thread.start_new_thread(time.sleep, (float(sys.argv[1]),))
+task._LINGERING = float(sys.argv[2])
+before = os.listdir("/proc/self/task")
+task._be_alone()
+print(len(before), len(os.listdir("/proc/self/task")))
+"""
+
+
+def threads(seconds: float, patience: float) -> str:
+    """How many threads there were before and after the wait; one of them ends after `seconds`.
+
+    In a process of its own: a test's has threads that stay.
+    """
+    launcher = str(Path(task.__file__).parents[1])
+    return subprocess.run(
+        [sys.executable, "-c", THREADS, str(seconds), str(patience)],
+        env={**os.environ, "PYTHONPATH": launcher},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout.strip()
+
+
+def test_threads_that_end_are_waited_for_before_a_fork():
+    assert threads(0.2, patience=30) == "2 1"
+
+
+def test_threads_that_stay_are_not():
+    assert threads(3600, patience=0.1) == "2 2"

@@ -23,6 +23,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from typing import Any
 
 from . import files, outputs, placeholders, python_call
@@ -38,6 +39,8 @@ _FORWARDED = (
     *(signal.SIGUSR1, signal.SIGUSR2),
 )
 _COLD = "TOOLKIT_LAUNCHER_COLD"
+_LINGERING = 5.0
+"""Seconds for threads to go that have ended as far as Python is concerned."""
 
 
 def run(path: str, entry: str) -> int:
@@ -151,6 +154,7 @@ def _fork(call: python_call.PythonCall, environment: str | None, note: str) -> i
     with _Forwarding() as forwarding:
         # A signal that the child got before it has its own handlers again would be lost.
         signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
+        _be_alone()
         child = os.fork()
         if child == 0:
             forwarding.restore()
@@ -159,6 +163,18 @@ def _fork(call: python_call.PythonCall, environment: str | None, note: str) -> i
         forwarding.start(child)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
         return _wait(child)
+
+
+def _be_alone() -> None:
+    """Wait until this process has one thread.
+
+    One that was joined is still taking itself apart, under locks of OpenSSL's, say. A fork in that
+    moment has the locks and not the thread that lets go of them, and hangs at its end or earlier.
+    """
+    limit = time.monotonic() + _LINGERING
+    # The folder has a link for each thread, and two of its own.
+    while os.stat("/proc/self/task").st_nlink > 3 and time.monotonic() < limit:
+        time.sleep(0.001)
 
 
 def _spawn(words: list[str], environment: str | None) -> int:

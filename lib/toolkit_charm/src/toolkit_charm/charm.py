@@ -17,6 +17,9 @@ from .tokens import Token
 from .workload import Workload
 
 logger = logging.getLogger(__name__)
+# A line of the log is a process (`juju-log`), and of its own accord a request says a dozen.
+for _talker in ("httpcore2", "httpx2"):
+    logging.getLogger(_talker).setLevel(logging.WARNING)
 
 O = TypeVar("O", bound=Options)  # noqa: E741 - the one type parameter
 

@@ -17,9 +17,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from minijuju import sockets
 from minijuju.errors import BadRequestError, JujuError
 from minijuju.rpc_names import GREETING, SOCKET
+from minijuju.socket_server import Server as SocketServer
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Server:
 
     def __init__(self, data: Path, methods: dict[str, Method]) -> None:
         self._methods = methods
-        self._server = sockets.Server(data / SOCKET, self._connected, limit=MAX_LINE)
+        self._server = SocketServer(data / SOCKET, self._connected, limit=MAX_LINE)
 
     async def start(self) -> None:
         """Listen."""

@@ -7,9 +7,10 @@ import hmac
 import logging
 from pathlib import Path
 
-from minijuju import sockets, text
+from minijuju import text
 from minijuju.hooks import commands, tools
 from minijuju.hooks.context import Context
+from minijuju.socket_server import Server as SocketServer
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ class HookServer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.context: Context | None = None
-        self._server = sockets.Server(folder / tools.SOCKET_NAME, self._serve, most=AT_ONCE)
+        self._server = SocketServer(folder / tools.SOCKET_NAME, self._serve, most=AT_ONCE)
 
     async def start(self) -> None:
         """Make the folder and listen."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-from minijuju import daemon, text
+from minijuju import text
 from minijuju.errors import ERRORS, JujuError, TimedOutError
 from minijuju.rpc_names import GREETING_TIMEOUT, LOCK, LOG, reach
 from sandbox import lock
@@ -101,6 +101,9 @@ class Client:
                 raise JujuError(f"no controller runs on {self.data}") from None
         except TimeoutError:
             raise self._hangs() from None
+        # Most find a controller that runs.
+        from minijuju import daemon
+
         return daemon.start(self.data)
 
     def _hangs(self) -> TimedOutError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 
 from . import refusals
@@ -130,6 +129,8 @@ def find(program: str, name: str) -> Verb:
         return next(verb for verb in load(module) if verb.name == wanted)
     if reason := refusals.reason(name):
         raise CommandError(reason)
+    import difflib
+
     close = difflib.get_close_matches(name, [*names(), *ALIASES], n=1)
     guess = f"\n\nDid you mean:\n\t{close[0]}" if close else ""
     raise UsageError(

@@ -6,11 +6,10 @@ import argparse
 from typing import Any
 
 from minijuju.constraints import parse, render
-from minijuju.models import FIXED
 
-from .deploy import read_config
 from .output import emit, emit_table, plain, structured, table
 from .session import CLOUD, Session
+from .settings import read_config
 from .verb import CommandError, Parser, Verb, names
 
 
@@ -96,6 +95,8 @@ def model_config(session: Session, arguments: argparse.Namespace) -> int:
     if sets or reset:
         given = read_config(sets, model)
         if arguments.ignore_read_only_fields:
+            from minijuju.models import FIXED
+
             given = {key: value for key, value in given.items() if key not in FIXED}
         session.call("model_config", model=model, set=given, reset=reset)
         return 0

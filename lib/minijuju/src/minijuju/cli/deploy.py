@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from minijuju import bundle, constraints, documents, options
+from minijuju import bundle, constraints, options
 from minijuju.applications import APPLICATION_KEYS
 from minijuju.changes import release_params
 from minijuju.charm import CHARM_NAME, Charm
@@ -17,6 +17,7 @@ from minijuju.charm_store import CharmStore, Release
 
 from . import bundles
 from .session import Session
+from .settings import read_config
 from .verb import CommandError, Parser, UsageError, Verb, count
 
 NO_STORE = (
@@ -248,37 +249,6 @@ def coerce(charm: Charm, key: str, value: Any) -> Any:
         return options.coerce(options.find(charm.options, key), value)
     except options.OptionError as error:
         raise CommandError(str(error)) from None
-
-
-def read_config(words: Sequence[str], application: str) -> dict[str, Any]:
-    """Settings from `--config`: `key=value`, `key=@file`, or a YAML file.
-
-    A file maps options to values, or applications to such mappings.
-    """
-    found: dict[str, Any] = {}
-    for word in words:
-        key, separator, value = word.partition("=")
-        if separator and key:
-            if value.startswith("@"):
-                value = _text(Path(value[1:]))
-            found[key] = value
-            continue
-        data = documents.read(Path(word))
-        if not isinstance(data, dict):
-            raise CommandError(f"{word}: expected a mapping of options to values")
-        section = data.get(application, data)
-        if not isinstance(section, dict):
-            raise CommandError(f"{word}: {application}: expected a mapping of options to values")
-        found.update(section)
-    return found
-
-
-def _text(path: Path) -> str:
-    data = documents.read_bytes(path, options.MAX_LENGTH)
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        raise CommandError(f"{path}: not UTF-8 text") from None
 
 
 def read_resources(

@@ -246,6 +246,16 @@ async def test_probe(make):
         assert other == {key: seen["cold"][key] for key in other}
 
 
+async def test_what_its_environment_has_of_common_libraries(make, monkeypatch):
+    monkeypatch.setattr(warm, "COMMON", ("no_such_library.part", "wave.none", "wave"))
+    charm = "import sys; print('wave' in sys.modules); import wave; print(wave.__name__)"
+    pod = await make({"src/charm.py": charm})
+    for kind, before in ((False, "False"), (True, "True")):
+        code, output = await pod.run("start", warm=kind)
+        assert (code, output["stdout"]) == (0, [before, "wave"])
+    assert pod.cold == []
+
+
 ORDER = (
     *(
         "wipe",

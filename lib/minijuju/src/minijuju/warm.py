@@ -1,4 +1,4 @@
-"""Hooks as forks of an interpreter that has imported ops already.
+"""Hooks as forks of an interpreter that has imported ops and its like already.
 
 An interpreter belongs to one unit. It is PID 1 of a charm container of the unit: the same mounts,
 names and rights as those of a hook that starts cold, and nothing more, for what it imports is the
@@ -31,6 +31,17 @@ from sandbox.spec import Spec
 logger = logging.getLogger(__name__)
 
 PRELOAD = ("ops",)
+COMMON = (
+    "httpcore",
+    "httpcore2",
+    "jinja2",
+    "lightkube.resources.core_v1",
+    "pydantic.main",
+    "requests",
+)
+"""Imported too where the charm's environment has them: together they take longer than ops, and a
+charm that brings one mostly uses it in every hook. Those that import the rest of their package or
+what it needs only when it is used are named themselves."""
 IDLE = 20.0
 """Seconds after a hook until its interpreter ends: a unit's next hooks mostly follow at once."""
 PATIENCE = 30.0
@@ -167,6 +178,7 @@ class WarmCharm:
             setup = {
                 "socket": self._inner.fileno(),
                 "preload": PRELOAD,
+                "preload_found": COMMON,
                 "environment": root.environment(self.spec),
             }
             words = f"/dev/fd/{program} {shlex.quote(json.dumps(setup))}"

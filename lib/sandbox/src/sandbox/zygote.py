@@ -425,6 +425,13 @@ def _preload(modules: list[str]) -> str:
     return ""
 
 
+def _found(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False  # Nor is the package that it would be in.
+
+
 def _enclose() -> Any:
     """The function that makes containers; its module lies beside this file."""
     place = os.path.join(os.path.dirname(__file__), "enclosure.py")
@@ -447,7 +454,7 @@ def _main() -> None:
     for path in _python_path():
         if sys.path[0] == path:
             del sys.path[0]
-    fault = _preload(setup["preload"])
+    fault = _preload([*setup["preload"], *filter(_found, setup.get("preload_found", ()))])
     if fault:
         connection.send(fault.encode()[:4000])
         sys.exit(1)

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from minijuju import models, programs
 from sandbox.images import store_root
@@ -11,9 +12,14 @@ from sandbox.images import store_root
 from .deployment import Bundle
 from .objectstore import StoreServer
 
+# Whose tests share one deployment (`bundle`): a folder's are all of one worker, for each further
+# worker would have to deploy the bundle too.
+TOGETHER = ("bundle", "toolkit")
+
 # The files that take a minute and more, the longest first: begun last, such a file would run
 # alone at the end, while the other workers have nothing left to do.
 LONG = (
+    "bundle/test_postgresql.py",
     "toolkit/test_deployment.py",
     "pipelines/test_stand_by.py",
     "metadata/test_kept.py",
@@ -22,21 +28,13 @@ LONG = (
     "minijuju/test_crash.py",
     "metadata/test_object_store.py",
     "metadata/test_server.py",
-    "toolkit/test_elsewhere.py",
-    "bundle/test_postgresql.py",
-    "bundle/test_full_disk.py",
     "minijuju/test_jubilant.py",
     "metadata/test_charm.py",
-    "bundle/test_scale.py",
-    "bundle/test_crash.py",
-    "bundle/test_object_store.py",
     "minijuju/test_chaos.py",
     "minijuju/test_units.py",
     "minijuju/test_stopped.py",
     "pipelines/test_storm.py",
     "pipelines/test_postgresql.py",
-    "bundle/test_compute.py",
-    "bundle/test_input.py",
 )
 
 
@@ -62,6 +60,22 @@ def pytest_collection_modifyitems(items):
     if gone := [str(path) for path in rank if not path.is_file()]:
         raise pytest.UsageError(f"LONG in {__file__} names what is not there: {', '.join(gone)}")
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+class Scheduling(LoadFileScheduling):
+    """Gives each worker whole files, and the folders in `TOGETHER` whole."""
+
+    def _split_scope(self, nodeid):
+        file = super()._split_scope(nodeid)
+        folder = file.rpartition("/")[0]
+        return folder if folder.rpartition("/")[2] in TOGETHER else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """In place of `--dist loadfile`."""
+    if config.getoption("dist") == "loadfile":
+        return Scheduling(config, log)
+    return None
 
 
 @pytest.fixture(scope="session", autouse=True)

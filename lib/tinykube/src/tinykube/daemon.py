@@ -20,6 +20,7 @@ from tinykube.api import Api, Context
 from tinykube.config import Config, ConfigError, Folder
 from tinykube.control import Loop
 from tinykube.controllers.aggregation import Aggregator
+from tinykube.controllers.ephemeral import EphemeralVolumes
 from tinykube.controllers.garbage import Collector, NamespaceCleaner
 from tinykube.controllers.jobs.controller import JobController
 from tinykube.controllers.nodes.eviction import TaintEviction
@@ -198,6 +199,7 @@ class Daemon:
             Scheduler(registry),
             Aggregator(registry),
             Binder(registry, self._folder.volumes),
+            EphemeralVolumes(registry),
             Collector(registry),
             Establisher(registry),
             NamespaceCleaner(registry),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tinykube import kinds, objects
+from tinykube import kinds, objects, podspec
 
 if TYPE_CHECKING:
     from tinykube.objects import JSON
@@ -76,7 +76,9 @@ class NodeAuthorizer:
         """True if a pod on the node names the object."""
         bound = f'"nodeName":{objects.dump(node)}'
         for row in self._store.rows(kinds.PODS.key, asked.namespace):
-            if bound not in row.data or objects.dump(asked.name) not in row.data:
+            # The name of an ephemeral volume's claim is nowhere written.
+            named = '"ephemeral"' in row.data or objects.dump(asked.name) in row.data
+            if bound not in row.data or not named:
                 continue
             pod = objects.load(row.data)
             if pod["spec"].get("nodeName") == node and (resource, asked.name) in set(names(pod)):
@@ -90,8 +92,10 @@ def names(pod: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "serviceaccounts", spec.get("serviceAccountName") or "default"
     for secret in spec.get("imagePullSecrets") or ():
         yield "secrets", secret.get("name", "")
+    for claim in podspec.claimed(pod):
+        yield "persistentvolumeclaims", claim
     for volume in spec.get("volumes") or ():
-        yield from _of_volume(volume)
+        yield from _of_source(volume, "secretName")
         for source in (volume.get("projected") or {}).get("sources") or ():
             yield from _of_source(source, "name")
     for group in ("initContainers", "containers"):
@@ -101,12 +105,6 @@ def names(pod: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield from _of_references(found, "secretKeyRef", "configMapKeyRef")
             for source in container.get("envFrom") or ():
                 yield from _of_references(source, "secretRef", "configMapRef")
-
-
-def _of_volume(volume: JSON) -> Iterator[tuple[str, str]]:
-    yield from _of_source(volume, "secretName")
-    if claim := volume.get("persistentVolumeClaim"):
-        yield "persistentvolumeclaims", claim.get("claimName", "")
 
 
 def _of_source(source: JSON, secret: str) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sandbox import tree
-from tinykube import events, kinds, objects, quantity, rules
+from tinykube import events, kinds, objects, podspec, quantity, rules
 from tinykube.control import Loop
 from tinykube.objects import JSON
 from tinykube.options import Deletion
@@ -93,7 +93,7 @@ class Binder(Loop):
                 self.wake()
             elif (
                 change.resource == kinds.PODS.key
-                and '"persistentVolumeClaim"' in change.data
+                and _mounts_claims(change.data)
                 and (change.type == "DELETED" or objects.finished(change.after))
             ):
                 # A claim that waits to be deleted may be free now.
@@ -121,14 +121,10 @@ class Binder(Loop):
             return
         name = objects.name(claim)
         for row in self.store.rows(kinds.PODS.key, objects.namespace(claim)):
-            if '"persistentVolumeClaim"' not in row.data:
+            if not _mounts_claims(row.data):
                 continue
             pod = objects.load(row.data)
-            uses = any(
-                (volume.get("persistentVolumeClaim") or {}).get("claimName") == name
-                for volume in pod["spec"].get("volumes") or ()
-            )
-            if uses and not objects.finished(pod):
+            if name in podspec.claimed(pod) and not objects.finished(pod):
                 return
         self.registry.remove_finalizer(kinds.CLAIMS, claim, rules.CLAIM_FINALIZER)
 
@@ -332,6 +328,11 @@ class Binder(Loop):
         self, claim: JSON, type_: Literal["Normal", "Warning"], reason: str, message: str
     ) -> None:
         events.record(self.registry, claim, type_, reason, message, component=_COMPONENT)
+
+
+def _mounts_claims(data: str) -> bool:
+    """False if a pod, as its JSON text, cannot mount a claim."""
+    return '"persistentVolumeClaim"' in data or '"ephemeral"' in data
 
 
 def _ours(volume: JSON) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tinykube import names, podspec, schema
 from tinykube.kinds.resource import ALL_VERBS, Resource
-from tinykube.kinds.shapes import CONDITIONS, LABEL_SELECTOR, OBJECT_REFERENCE, RESOURCES
+from tinykube.kinds.shapes import CONDITIONS, OBJECT_REFERENCE
 from tinykube.schema import Fields, Many, Refused, Table
 
 _EVENT_SOURCE = Fields({"component": "str", "host": "str"})
@@ -130,21 +130,7 @@ CLAIMS = Resource(
     returns=True,
     shape=schema.kind(
         {
-            "spec": Fields(
-                {
-                    "accessModes": Many("str"),
-                    "resources": RESOURCES,
-                    "storageClassName": "str",
-                    "volumeMode": "str",
-                    "volumeName": "str",
-                    "selector": LABEL_SELECTOR,
-                    "dataSource": Refused("volumes cannot be filled from a source here"),
-                    "dataSourceRef": Refused("volumes cannot be filled from a source here"),
-                    "volumeAttributesClassName": Refused("volume attributes are not known here"),
-                },
-                optional=("storageClassName", "volumeMode"),
-                always=("resources",),
-            ),
+            "spec": podspec.CLAIM_SPEC,
             "status": Fields(
                 {
                     "phase": "str",

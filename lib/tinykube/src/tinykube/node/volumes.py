@@ -133,6 +133,8 @@ class Volumes:
     async def _prepare(self, name: str, volume: Mapping[str, Any]) -> Volume:
         if "persistentVolumeClaim" in volume:
             return await self._claim(volume["persistentVolumeClaim"])
+        if "ephemeral" in volume:
+            return await self._claim({"claimName": podspec.of_volume(self.pod, name)}, own=True)
         if "hostPath" in volume:
             return _host_path(volume["hostPath"], self.host)
         if "image" in volume:
@@ -144,7 +146,7 @@ class Volumes:
         if set(volume) & KINDS:
             return await self._fill(name, volume)
         if "emptyDir" in volume or set(volume) == {"name"}:
-            return self._empty(name, volume.get("emptyDir") or {})
+            return self._empty(name, volume)
         kinds = ", ".join(sorted(set(volume) - {"name"}))
         raise VolumeError(f'volume "{name}": this node has no volumes of kind {kinds}')
 
@@ -154,27 +156,21 @@ class Volumes:
         await asyncio.to_thread(projection.write, place, files)
         return Volume(place, read_only=True)
 
-    def _empty(self, name: str, source: Mapping[str, Any]) -> Volume:
+    def _empty(self, name: str, volume: Mapping[str, Any]) -> Volume:
         """An empty-dir: in memory where one container alone mounts all of it, once."""
-        size = quantity.bytes_of(source["sizeLimit"]) if source.get("sizeLimit") else None
-        if source.get("medium") == "Memory":
-            uses = [
-                mount
-                for _, container in podspec.containers(self.pod)
-                for mount in container.get("volumeMounts") or ()
-                if mount["name"] == name
-            ]
-            plain = all(not use.get("subPath") and not use.get("subPathExpr") for use in uses)
-            if len(uses) == 1 and plain and not uses[0].get("readOnly"):
-                return Volume(None, in_memory=True, size=size)
+        if podspec.in_memory(self.pod, volume):
+            limit = volume["emptyDir"].get("sizeLimit")
+            return Volume(None, in_memory=True, size=quantity.bytes_of(limit) if limit else None)
         place = self.folder / "volumes" / name
         place.mkdir(mode=0o755, parents=True, exist_ok=True)
         place.chmod(0o1777)
         return Volume(place)
 
-    async def _claim(self, source: Mapping[str, Any]) -> Volume:
+    async def _claim(self, source: Mapping[str, Any], *, own: bool = False) -> Volume:
         namespace, name = self.pod["metadata"]["namespace"], source["claimName"]
         claim = await self.client.get("PersistentVolumeClaim", namespace, name)
+        if own and not podspec.made_for(claim, self.pod):
+            raise VolumeError(f'persistentvolumeclaim "{name}" was not made for this pod')
         volume_name = claim["spec"].get("volumeName")
         if not volume_name or (claim.get("status") or {}).get("phase") != "Bound":
             raise VolumeError(f'persistentvolumeclaim "{name}" is not bound to a volume')

@@ -62,11 +62,15 @@ def _default_requests(container: JSON) -> None:
         resources.setdefault("requests", {}).setdefault(name, amount)
 
 
+def pulls_always(container: Mapping[str, Any]) -> bool:
+    """True if a container that says no pull policy has `Always`, for its image's tag."""
+    tag = (container.get("image") or "").rpartition("/")[2]
+    return "@" not in tag and (":" not in tag or tag.endswith(":latest"))
+
+
 def _default_container(container: JSON) -> None:
-    image = container.get("image") or ""
-    tag = image.rpartition("/")[2]
-    latest = "@" not in tag and (":" not in tag or tag.endswith(":latest"))
-    container.setdefault("imagePullPolicy", "Always" if latest else "IfNotPresent")
+    always = pulls_always(container)
+    container.setdefault("imagePullPolicy", "Always" if always else "IfNotPresent")
     container.setdefault("terminationMessagePath", "/dev/termination-log")
     container.setdefault("terminationMessagePolicy", "File")
     handlers.default(container)
@@ -84,6 +88,8 @@ def _default_volume(volume: JSON) -> None:
     for source in ("secret", "configMap", "downwardAPI", "projected"):
         if source in volume:
             volume[source].setdefault("defaultMode", 0o644)
+    if template := (volume.get("ephemeral") or {}).get("volumeClaimTemplate"):
+        template.setdefault("spec", {}).setdefault("volumeMode", "Filesystem")
     if "hostPath" in volume:
         volume["hostPath"].setdefault("type", "")
     for source in (volume.get("projected") or {}).get("sources") or ():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinykube import schema
-from tinykube.podspec import handlers, placement
+from tinykube.podspec import claims, handlers, placement
 from tinykube.schema import Fields, Many, Refused, Shape, Table
 
 _OWN_USER = "every container runs as the one user that tinykube itself runs as"
@@ -197,6 +197,7 @@ SOURCES: dict[str, Shape] = {
         },
         optional=("defaultMode",),
     ),
+    "ephemeral": claims.EPHEMERAL,
     "image": Fields({"reference": "str", "pullPolicy": "str"}),
     "hostPath": Fields({"path": "str", "type": "str"}, optional=("type",), always=("path",)),
 }
@@ -257,7 +258,7 @@ SHAPE = schema.kind(
                             **SOURCES,
                             **{
                                 name: Refused(_VOLUME)
-                                for name in ("csi", "ephemeral", "gitRepo", "iscsi", "nfs", "rbd")
+                                for name in ("csi", "gitRepo", "iscsi", "nfs", "rbd")
                             },
                         },
                         always=("name",),

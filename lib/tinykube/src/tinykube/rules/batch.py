@@ -75,6 +75,7 @@ class JobRules(Rules):
             yield from podspec.of_name(new, "Pod names and hostnames")
         if old is None or new["spec"] != old["spec"]:
             yield from podspec.warnings(new["spec"]["template"], "spec.template")
+            yield from podspec.unmet(new["spec"]["template"], "spec.template")
 
 
 def _label(job: JSON) -> None:

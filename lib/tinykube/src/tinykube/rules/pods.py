@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from tinykube import kinds, objects, podspec
+from tinykube import kinds, names, objects, podspec
 from tinykube.admission import priorities, ranges
 from tinykube.objects import JSON
 from tinykube.rbac import Attributes, Caller
 from tinykube.rules.base import Rules
-from tinykube.status import Cause, forbidden
+from tinykube.rules.volumes import ClaimRules
+from tinykube.status import Cause, forbidden, required, wrong
 
 if TYPE_CHECKING:
     from tinykube.registry import Registry
+
+
+_CLAIMS = ClaimRules()
 
 
 class PodRules(Rules):
@@ -29,7 +34,7 @@ class PodRules(Rules):
         """See Rules."""
         if old:
             return podspec.changed(new, old)
-        return podspec.validate(new)
+        return [*podspec.validate(new), *_templates(new)]
 
     def complete(self, registry: Registry, caller: Caller, new: JSON, old: JSON | None) -> None:
         """See Rules."""
@@ -64,6 +69,7 @@ class PodRules(Rules):
         if old is None:
             yield from podspec.of_name(new, "the Pod's hostname")
             yield from podspec.warnings(new)
+            yield from podspec.unmet(new)
 
     def admit(self, registry: Registry, caller: Caller, new: JSON, old: JSON | None) -> None:
         """See Rules."""
@@ -85,3 +91,18 @@ class PodRules(Rules):
                     "persistentvolumes may mount the machine's folders "
                     f"({asked.denial(caller)})",
                 )
+
+
+def _templates(pod: JSON) -> Iterator[Cause]:
+    """The faults of the claims that are to be made for a pod's ephemeral volumes."""
+    for path, volume in podspec.ephemeral(pod):
+        template = volume["ephemeral"].get("volumeClaimTemplate")
+        if not template:
+            yield required(path)
+        else:
+            claim = {"spec": template["spec"]}
+            for fault in (*_CLAIMS.validate(claim, None), *_CLAIMS.lacking(claim)):
+                yield dataclasses.replace(fault, field=f"{path}.{fault.field}")
+        name = podspec.of_volume(pod, volume["name"])
+        if fault_of_name := names.subdomain_fault(name):
+            yield wrong(f"{path.partition('.ephemeral')[0]}.name", name, fault_of_name)

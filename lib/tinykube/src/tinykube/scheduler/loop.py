@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tinykube import events, kinds, objects
+from tinykube import events, kinds, objects, podspec
 from tinykube.control import Loop
 from tinykube.objects import JSON
 from tinykube.options import Deletion
@@ -29,6 +29,10 @@ def sentence(nodes: int, reasons: Iterable[Sequence[str]]) -> str:
     counted = Counter(reason for several in reasons for reason in several)
     listed = ", ".join(sorted(f"{number} {reason}" for reason, number in counted.items()))
     return f"0/{nodes} nodes are available: {listed}."
+
+
+def _owns(pod: PodInfo, claim: JSON) -> bool:
+    return podspec.made_for(claim, {"metadata": {"uid": pod.uid}})
 
 
 class Scheduler(Loop):
@@ -221,8 +225,15 @@ class Scheduler(Loop):
         for name in pod.claims:
             said = f'persistentvolumeclaim "{name}"'
             claim = self.store.load(kinds.CLAIMS.key, pod.namespace, name)
+            if claim is None and name in pod.own_claims:
+                return (
+                    "waiting for ephemeral volume controller to create the "
+                    f'persistentvolumeclaim "{name}"'
+                )
             if claim is None:
                 return f"{said} not found"
+            if name in pod.own_claims and not _owns(pod, claim):
+                return f'PVC "{pod.namespace}/{name}" was not created for pod "{pod.name}"'
             if objects.terminating(claim):
                 return f"{said} is being deleted"
             volume, phase = claim["spec"].get("volumeName"), claim["status"].get("phase")

@@ -228,6 +228,7 @@ class PodInfo:
         nominated: the node that room is being made on for it.
         gated: True while it has scheduling gates, or another scheduler's name.
         claims: the names of the persistent volume claims that it mounts.
+        own_claims: those of them that are made for it.
     """
 
     uid: str
@@ -241,6 +242,7 @@ class PodInfo:
     gated: bool = False
     terminating: bool = False
     claims: tuple[str, ...] = ()
+    own_claims: frozenset[str] = frozenset()
 
     @property
     def social(self) -> bool:
@@ -283,10 +285,9 @@ def read(pod: Mapping[str, Any]) -> PodInfo:
         gated=bool(spec.get("schedulingGates"))
         or spec.get("schedulerName", "default-scheduler") != "default-scheduler",
         terminating=objects.terminating(pod),
-        claims=tuple(
-            volume["persistentVolumeClaim"]["claimName"]
-            for volume in spec.get("volumes") or ()
-            if "persistentVolumeClaim" in volume
+        claims=tuple(podspec.claimed(pod)),
+        own_claims=frozenset(
+            podspec.of_volume(pod, volume["name"]) for _, volume in podspec.ephemeral(pod)
         ),
     )
 

@@ -20,6 +20,7 @@ from toolkit_pipelines.events import RunCreated
 from toolkit_pipelines.installs import Group
 from toolkit_pipelines.paging import Pager
 from toolkit_pipelines.root import PipelineRoot
+from toolkit_pipelines.spec.model import Pipeline
 from toolkit_pipelines.store import Store, open_store
 from toolkit_pipelines.store.interface import Experiment, Run
 from toolkit_pipelines.watchers import Watchers
@@ -41,6 +42,7 @@ class Bench:
     locks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     forgotten: list[str] = field(default_factory=list)
     nowhere: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
     def waiting(self, run_id: str) -> dict[str, str]:
         return self.reasons
@@ -56,6 +58,9 @@ class Bench:
 
     async def missing(self, images: Sequence[str]) -> dict[str, str]:
         return {each: self.nowhere[each] for each in images if each in self.nowhere}
+
+    async def invalid(self, pipeline: Pipeline) -> dict[str, str]:
+        return {name: why for name, why in self.refused.items() if name in pipeline.components}
 
     def packages(self, image: str, groups: Sequence[Group]) -> tuple[str, ...]:
         """What the environment of an image and its first requirement holds."""

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from toolkit_jobs import (
+    Appraisal,
     Connection,
     GpuMode,
     GpuOptions,
@@ -194,6 +195,42 @@ async def test_what_refuses_a_dry_run_for_another_reason_says_nothing_of_images(
 ) -> None:
     api.fail = lambda request: refusal(code, "Forbidden", "exceeded quota")
     assert await jobs.missing(["a"]) == {}
+
+
+async def test_a_dry_run_tells_the_fields_that_change_nothing(api: Api, jobs: Jobs) -> None:
+    headers = [
+        (
+            "Warning",
+            '299 - "would violate PodSecurity \\"restricted\\": it has no effect here: x"',
+        ),
+        ("Warning", '299 - "spec.imagePullSecrets: has no effect here: no image is pulled"'),
+        ("Warning", '299 - "spec.containers[0].image: image \\"b\\" is not here"'),
+    ]
+    api.fail = lambda request: httpx2.Response(201, json={}, headers=headers)
+    found = await jobs.appraise(POD)
+    told = ("spec.imagePullSecrets: has no effect here: no image is pulled",)
+    assert found == Appraisal(ineffective=told)
+    (request,) = api.requests
+    assert (request.url.path, request.url.params["dryRun"]) == (PATH, "All")
+    made = json.loads(request.content)
+    assert made["metadata"]["generateName"] == "p-"
+    assert "name" not in made["metadata"]
+    assert made["spec"]["containers"][0]["image"] == "image"
+
+
+async def test_a_dry_run_tells_why_no_such_pod_can_be(api: Api, jobs: Jobs) -> None:
+    told = 'Pod "step-x7k" is invalid: spec.resourceClaims: Forbidden: there is no driver'
+    api.fail = lambda request: refusal(422, "Invalid", told)
+    found = await jobs.appraise(POD)
+    assert found == Appraisal(
+        invalid="spec.resourceClaims: Forbidden: there is no driver (Invalid)"
+    )
+
+
+@pytest.mark.parametrize("code", [403, 404, 503])
+async def test_what_may_pass_is_not_held_against_a_pod(api: Api, jobs: Jobs, code: int) -> None:
+    api.fail = lambda request: refusal(code, "Forbidden", "exceeded quota")
+    assert await jobs.appraise(POD) is None
 
 
 async def test_own_claims_are_listed(api: Api, jobs: Jobs) -> None:

@@ -42,6 +42,7 @@ from . import (
     timestamps,
     workspaces,
 )
+from .appraisals import Appraisals
 from .cache import Cache
 from .claims import ClaimError, Claims
 from .contents import Contents
@@ -103,7 +104,8 @@ class _Work:
 class _Run:
     """A run that is being driven.
 
-    `claimed` is how many slots are decided on while the cache is asked whether they are needed.
+    `claimed` is how many slots are decided on while the cache is asked whether they are needed,
+    `ineffective` what is known of its components' pods (see `appraisals`).
     """
 
     run_id: str
@@ -116,6 +118,7 @@ class _Run:
     work: dict[str, _Work] = field(default_factory=dict)
     again: float | None = None
     claimed: int = 0
+    ineffective: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Engine:
@@ -148,6 +151,7 @@ class Engine:
         reserved = Reserved(pods, options.reserved_labels, options.claims)
         self._requests = PodRequests(reserved, root, environments, options, self._workspaces)
         self._claims = Claims(pods, root, reserved)
+        self._appraisals = Appraisals(pods, options, root)
         self._environments = environments
         transfer = options.transfer
         exchange = transfer.exchange if transfer is not None else None
@@ -244,6 +248,10 @@ class Engine:
         if len(self._had) < _IMAGES_KEPT:
             self._had.update(each for each in asked if each not in missing)
         return missing
+
+    async def invalid(self, pipeline: Pipeline) -> dict[str, str]:
+        """Give why no pods of components can be; see `Workloads.invalid`."""
+        return await self._appraisals.invalid(pipeline)
 
     def packages(self, image: str, groups: Sequence[Group]) -> tuple[str, ...]:
         """Give the packages that a step would have now; see `Workloads.packages`."""
@@ -454,9 +462,13 @@ class Engine:
         run.claimed = sum(isinstance(e, events.TaskStarted) and e.pod != "" for e in planned)
         try:
             for event in planned:
-                looked_up = [event]
+                looked_up: list[Event] = [event]
                 if isinstance(event, events.TaskStarted) and event.pod:
-                    looked_up = await self._look_up(run, event)
+                    started, *cached = await self._look_up(run, event)
+                    assert isinstance(started, events.TaskStarted)  # noqa: S101 - it comes first
+                    if started.pod:
+                        started = await self._appraised(run, started)
+                    looked_up = [started, *cached]
                     run.claimed -= 1
                 for each in looked_up:
                     run.state.apply(each)
@@ -487,6 +499,17 @@ class Engine:
             origin_sequence=looked.execution.sequence,
         )
         return [dataclasses.replace(event, pod=""), cached]
+
+    async def _appraised(self, run: _Run, event: events.TaskStarted) -> events.TaskStarted:
+        """Note at the start of an attempt what of its pod would change nothing."""
+        assert run.pipeline is not None  # noqa: S101 - _step() loaded it
+        component = run.pipeline.component(event.task)
+        ineffective = run.ineffective.get(component.name)
+        if ineffective is None:
+            ineffective = await self._appraisals.ineffective(component)
+            if ineffective is not None:
+                run.ineffective[component.name] = ineffective
+        return dataclasses.replace(event, ineffective=ineffective) if ineffective else event
 
     def _step_of(self, run: _Run, task: TaskState) -> Step:
         assert run.pipeline is not None  # noqa: S101 - _step() loaded it

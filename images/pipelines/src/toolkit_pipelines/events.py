@@ -145,6 +145,8 @@ class TaskStarted(Event):
         iterations: how many items a loop has; None if it is none.
         iteration: the number of an iteration, from 0; None if it is none.
         acts: True if the service itself carries it out, without a pod.
+        ineffective: what its pod asks for and the cluster takes without giving it, each
+            `FIELD: has no effect here: WHY`.
     """
 
     kind: ClassVar[str] = "TaskStarted"
@@ -157,6 +159,7 @@ class TaskStarted(Event):
     iterations: int | None = None
     iteration: int | None = None
     acts: bool = False
+    ineffective: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,7 +336,7 @@ def decode(
     for name in ("inputs", "outputs"):
         if name in values:
             values[name] = values_from_json(values[name])
-    for name in ("dropped", "reopened", "packages"):
+    for name in ("dropped", "reopened", "packages", "ineffective"):
         if name in values:
             values[name] = tuple(values[name])
     try:

@@ -257,6 +257,8 @@ class Outbox(Delivery):
         tags = {"kfp.attempt": str(event.attempt), TAG_STATE: "RUNNING"}
         if event.pod:
             tags["kfp.pod"] = event.pod
+        if event.ineffective:
+            tags["kfp.warnings"] = "\n".join(event.ineffective)
         if event.attempt:
             # Its parameters are recorded, and cannot be changed.
             await self._goes_on(run)

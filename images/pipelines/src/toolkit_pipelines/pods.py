@@ -9,7 +9,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
-from toolkit_jobs import Listener, PodPhase, PodRequest, PodStatus, UnavailableError
+from toolkit_jobs import Appraisal, Listener, PodPhase, PodRequest, PodStatus, UnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,10 @@ class Pods(Protocol):
 
     async def missing(self, images: Sequence[str]) -> dict[str, str]:
         """Give which images no pod could have, and why, as far as that is known beforehand."""
+        ...
+
+    async def appraise(self, request: PodRequest) -> Appraisal | None:
+        """Ask what the API makes of a pod that is not made; None if it does not say."""
         ...
 
     async def get(self, name: str) -> PodStatus:

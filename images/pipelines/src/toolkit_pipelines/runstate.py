@@ -62,6 +62,7 @@ class TaskState:
         acts: whether the service itself carries it out.
         origin, origin_task: of one that was taken from the cache, the run and the path of the task
             that produced its outputs.
+        ineffective: what its pod asks for in vain (see `events.TaskStarted`).
         image, lock: what it ran in, once it has ended well (see `events.TaskSucceeded`).
         history: each phase with the time it began.
     """
@@ -84,6 +85,7 @@ class TaskState:
     acts: bool = False
     origin: str = ""
     origin_task: str = ""
+    ineffective: tuple[str, ...] = ()
     image: str = ""
     lock: str = ""
     history: tuple[tuple[TaskPhase, float], ...] = ()
@@ -216,6 +218,7 @@ class RunState:
             iterations=event.iterations,
             iteration=event.iteration,
             acts=event.acts,
+            ineffective=event.ineffective,
             history=(*history, (TaskPhase.RUNNING, event.time)),
         )
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol
 
 from .installs import Group
+from .spec.model import Pipeline
 
 
 class Workloads(Protocol):
@@ -34,6 +35,10 @@ class Workloads(Protocol):
 
     async def missing(self, images: Sequence[str]) -> Mapping[str, str]:
         """Give which images no step could have, and why, as far as that is known beforehand."""
+        ...
+
+    async def invalid(self, pipeline: Pipeline) -> Mapping[str, str]:
+        """Give why Kubernetes would never take pods of components, by name, as far as it says."""
         ...
 
     def packages(self, image: str, groups: Sequence[Group]) -> Sequence[str]:

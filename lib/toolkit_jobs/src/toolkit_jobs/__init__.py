@@ -10,7 +10,7 @@ from __future__ import annotations
 from .connection import Connection, ConnectionFileError
 from .errors import JobsError, RefusedError, UnavailableError
 from .gpus import GpuMode, GpuOptions, GpuRequest
-from .jobs import Jobs, Listener
+from .jobs import Appraisal, Jobs, Listener
 from .mounts import (
     ClaimMount,
     ConfigMapMount,
@@ -36,6 +36,7 @@ from .resources import Resources
 from .status import PodPhase, PodStatus
 
 __all__ = [
+    "Appraisal",
     "ClaimMount",
     "ConfigMapKey",
     "ConfigMapMount",

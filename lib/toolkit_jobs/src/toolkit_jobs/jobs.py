@@ -10,6 +10,7 @@ import contextlib
 import logging
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Self, TypeAlias
 
 import httpx2
@@ -34,6 +35,22 @@ _ASK_KUEUE: Final = 5.0
 """Seconds between looks at why Jobs wait."""
 _MOST_WORKLOADS: Final = "500"
 _IMAGE_WARNING: Final = re.compile(r"spec\.containers\[([0-9]+)\]\.image: (.*)", re.DOTALL)
+_NO_EFFECT: Final = re.compile(r"[^\s:]+: has no effect here: .*", re.DOTALL)
+"""How tinykube warns of a field that it takes and cannot give; Kubernetes gives what it takes."""
+_INVALID: Final = re.compile(r'\S+ "[^"]*" is invalid: ')
+
+
+@dataclass(frozen=True, slots=True)
+class Appraisal:
+    """What the API makes of a pod that is not made.
+
+    Attributes:
+        invalid: why no such pod can ever be; "" if nothing is known against it.
+        ineffective: the fields that would change nothing, each `FIELD: has no effect here: WHY`.
+    """
+
+    invalid: str = ""
+    ineffective: tuple[str, ...] = ()
 
 
 class Jobs:
@@ -172,6 +189,28 @@ class Jobs:
             return {}
         found = (_IMAGE_WARNING.fullmatch(each) for each in warned)
         return {images[int(each[1])]: each[2] for each in found if each}
+
+    async def appraise(self, request: PodRequest) -> Appraisal | None:
+        """Ask by a dry run what the API makes of a request; None if it does not say.
+
+        It does not while it is away, and where something that may pass (a quota, a policy) refuses
+        the pod. Its name does not matter, so that it may be the same for all.
+        """
+        made = manifests(request, self._options)[-1]
+        path = self._jobs_path if made["kind"] == "Job" else self._path
+        metadata = {**made["metadata"], "generateName": f"{made['metadata']['name']}-"}
+        del metadata["name"]
+        try:
+            warned = await self._api.warnings(path, {**made, "metadata": metadata})
+        except RefusedError as error:
+            if error.code == 422:
+                return Appraisal(invalid=_INVALID.sub("", str(error), count=1))
+            log.debug("what becomes of a pod is not known: %s", error)
+            return None
+        except UnavailableError as error:
+            log.debug("what becomes of a pod is not known: %s", error)
+            return None
+        return Appraisal(ineffective=tuple(filter(_NO_EFFECT.fullmatch, warned)))
 
     async def get(self, name: str) -> PodStatus:
         """Give one pod as the API has it now; phase GONE if there is none."""

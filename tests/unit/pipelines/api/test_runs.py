@@ -167,6 +167,54 @@ def test_an_image_is_looked_for_as_the_map_has_it(
     assert "'python:3.11' is 'mirror/python:3.11' by image_map: it is nowhere" in said
 
 
+def test_what_kubernetes_would_never_take_is_refused(
+    client: TestClient, pipeline: Spec, workloads: Bench
+) -> None:
+    workloads.refused = {"comp-add": "spec.resourceClaims: Forbidden: there is no driver"}
+    reply = client.post("/runs", json=body(pipeline))
+    assert reply.status_code == 400
+    said = reply.json()["message"]
+    assert "pipeline_spec.components.comp-add" in said
+    assert "spec.resourceClaims: Forbidden: there is no driver" in said
+
+
+def test_what_changes_nothing_is_told_with_the_run_and_its_tasks(
+    client: TestClient, pipeline: Spec, store: Store
+) -> None:
+    run_id = created(client, pipeline)["run_id"]
+    one, two = (f"spec.{name}: has no effect here: why" for name in ("a", "b"))
+
+    def started(task: str, **fields: Any) -> TaskStarted:
+        return TaskStarted(run_id=run_id, time=20.0, task=task, **fields)
+
+    store.runs.append(
+        run_id,
+        [
+            started("plain", pod="p0"),
+            started("add", pod="p1", ineffective=(one, two)),
+            started("loop", iterations=9),
+            *(started(f"loop/{n}", iteration=n) for n in range(9)),
+            *(started(f"loop/{n}/add", pod=f"l{n}", ineffective=(one,)) for n in range(9)),
+            *(started(f"more-{n}", pod=f"m{n}", ineffective=(two,)) for n in range(9)),
+        ],
+        1,
+    )
+    run = client.get(f"/runs/{run_id}").json()
+    named = "add, more-0, more-1, more-2, more-3 and 5 more"
+    assert run["warnings"] == [f"add, loop/add: {one}", f"{named}: {two}"]
+    # Where KFP's clients read it: a status that says OK.
+    told = "\n".join(f"warning: {each}" for each in run["warnings"])
+    assert run["state_history"][0]["error"] == {"code": 0, "message": told, "details": []}
+    assert "error" not in run["state_history"][1]
+    tasks = {each.get("pod_name"): each for each in run["run_details"]["task_details"]}
+    assert tasks["p1"]["warnings"] == [one, two]
+    message = f"warning: {one}\nwarning: {two}"
+    assert tasks["p1"]["state_history"][0]["error"]["message"] == message
+    assert "error" not in tasks["p1"]
+    assert "warnings" not in tasks["p0"]
+    assert "error" not in tasks["p0"]["state_history"][0]
+
+
 def test_an_experiment_that_is_not_there_or_archived(client: TestClient, pipeline: Spec) -> None:
     unknown = client.post("/runs", json=body(pipeline, experiment_id=str(uuid.uuid4())))
     assert unknown.status_code == 404

@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from toolkit_jobs import (
+    Appraisal,
     ClaimMount,
     Listener,
     PodPhase,
@@ -60,6 +61,8 @@ class FakePods:
         self.away = 0
         self.asked: list[tuple[str, ...]] = []
         self.refuse: Callable[[PodRequest], str] = lambda request: ""
+        self.appraised: list[PodRequest] = []
+        self.appraisal: Callable[[PodRequest], Appraisal | None] = lambda request: Appraisal()
         self._listeners: list[Listener] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -90,6 +93,13 @@ class FakePods:
         await self._call()
         self.asked.append(tuple(images))
         return {each: "it is nowhere" for each in images if each.startswith("nowhere")}
+
+    async def appraise(self, request: PodRequest) -> Appraisal | None:
+        await asyncio.sleep(0)
+        if self.away > 0:
+            return None
+        self.appraised.append(request)
+        return self.appraisal(request)
 
     async def get(self, name: str) -> PodStatus:
         await self._call()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from toolkit_jobs import (
+    Appraisal,
     ClaimMount,
     EmptyMount,
     GpuRequest,
@@ -270,6 +271,31 @@ async def test_images_are_asked_for_once_unless_they_are_missing(played: Service
         assert await engine.missing(["a", "nowhere"]) == {"nowhere": "it is nowhere"}
     assert await engine.missing(["a"]) == {}
     assert played.pods.asked == [("a", "nowhere"), ("nowhere",)]
+
+
+async def test_what_of_a_pod_changes_nothing_is_recorded_as_it_starts(played: Service) -> None:
+    told = "spec.imagePullSecrets: has no effect here: no image is pulled"
+    pods = pods_of(played)
+    pods.appraisal = lambda request: Appraisal(ineffective=(told,))
+    pods.behave = add_one
+    await played.start()
+    state = await played.wait(played.submit(CHAIN))
+    assert [state.tasks[path].ineffective for path in "abc"] == [(told,)] * 3
+    # One component: it is asked about once.
+    assert len(pods.appraised) == 1
+    again = await played.wait(played.submit(CHAIN))
+    assert again.tasks["a"].ineffective == (told,)
+    assert len(pods.appraised) == 1
+
+
+async def test_while_nobody_knows_a_step_starts_without(played: Service) -> None:
+    pods = pods_of(played)
+    pods.appraisal = lambda request: None
+    pods.behave = add_one
+    await played.start()
+    state = await played.wait(played.submit(CHAIN))
+    assert state.status.phase is RunPhase.SUCCEEDED
+    assert len(pods.appraised) == 3
 
 
 async def test_terminating_kills_the_pods(played: Service) -> None:

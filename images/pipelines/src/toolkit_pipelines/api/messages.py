@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from .. import events, naming, timestamps
 from ..events import RunPhase, Values
@@ -22,6 +22,9 @@ from ..store.interface import (
 from .errors import Code
 
 Message: TypeAlias = dict[str, Any]
+
+_NAMED: Final = 5
+"""How many tasks a warning names."""
 
 
 def _message(**fields: Any) -> Message:
@@ -86,8 +89,12 @@ def run(
     locks: Mapping[str, Sequence[str]] | None = None,
     forced: bool = False,
     reproduces: str = "",
+    warnings: Sequence[str] = (),
 ) -> Message:
     """Give a Run, with its spec, its task details and its locks if they are given.
+
+    `warnings` (see `warnings`) are also where KFP's clients find them: in the first entry of the
+    state history, as an `error` whose code is 0, OK.
 
     `forced` says that nothing is taken from the cache, `reproduces` is the run that it makes
     again. KFP's clients pass over both, over `spec_digest`, and over `locks`, the packages of
@@ -112,7 +119,8 @@ def run(
         caching="force" if forced else None,
         reproduces=reproduces,
         run_details={"task_details": list(tasks)} if tasks is not None else None,
-        state_history=[_status(phase, moment) for phase, moment in record.history],
+        warnings=list(warnings),
+        state_history=_history(record.history, warnings),
     )
 
 
@@ -166,8 +174,41 @@ def _trigger(trigger: Trigger) -> Message:
     return {}
 
 
-def _status(phase: RunPhase | TaskPhase, moment: float) -> Message:
-    return {"update_time": timestamps.format(moment), "state": phase.value}
+def _history(
+    history: Sequence[tuple[RunPhase | TaskPhase, float]], warnings: Sequence[str]
+) -> list[Message]:
+    found: list[Message] = [
+        {"update_time": timestamps.format(moment), "state": phase.value}
+        for phase, moment in history
+    ]
+    if found and warnings:
+        message = "\n".join(f"warning: {each}" for each in warnings)
+        found[0]["error"] = {"code": 0, "message": message, "details": []}
+    return found
+
+
+def warnings(state: RunState) -> list[str]:
+    """Give what tasks of a run ask for in vain, each once: `TASK, TASK: FIELD: …`."""
+    tasks: dict[str, dict[str, None]] = {}
+    for task in state.tasks.values():
+        for each in task.ineffective:
+            tasks.setdefault(each, {})[_outside_loops(task.path, state)] = None
+    return [f"{_some(list(paths))}: {each}" for each, paths in tasks.items()]
+
+
+def _outside_loops(path: str, state: RunState) -> str:
+    """Give a task's path without the numbers of iterations."""
+    parts = path.split("/")
+    return "/".join(
+        part
+        for count, part in enumerate(parts, 1)
+        if (found := state.tasks.get("/".join(parts[:count]))) is None or found.iteration is None
+    )
+
+
+def _some(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+    return f"{', '.join(paths[:_NAMED])}{more}"
 
 
 def tasks(
@@ -181,6 +222,8 @@ def tasks(
     An iteration of a loop is a task, with the loop as its parent and a number
     (`iteration_index`). A task that was skipped says why (`skip_reason`). A task whose pod cannot
     start yet (`waiting`, with the reason) is PENDING, and its `error` says why.
+
+    What a task asks of Kubernetes in vain is in `warnings`, and in its state history like a run's.
 
     A task that was taken from the cache is CACHED, has no pod, and names the task that produced
     its outputs (`cached_from`).
@@ -238,7 +281,8 @@ def _task(
         iteration_count=task.iterations,
         iteration_index=task.iteration,
         parent_task_id=naming.task_id(run_id, parent) if parent else None,
-        state_history=[_status(phase, moment) for phase, moment in task.history],
+        warnings=list(task.ineffective),
+        state_history=_history(task.history, task.ineffective),
         pod_name=task.pod,
         cached_from=_cached_from(task.origin, task.origin_task) if task.origin else None,
         child_tasks=[{"task_id": naming.task_id(run_id, each)} for each in children],
@@ -292,6 +336,7 @@ def change(event: events.Event) -> Message | None:
                 input_parameters=dict(event.inputs.parameters),
                 iteration_count=event.iterations,
                 iteration_index=event.iteration,
+                warnings=list(event.ineffective),
             )
         case events.TaskSucceeded():
             state = TaskPhase.SUCCEEDED

@@ -148,6 +148,7 @@ def whole(
         locks=state.locks,
         forced=state.created is not None and state.created.force,
         reproduces=state.created.reproduces if state.created is not None else "",
+        warnings=messages.warnings(state),
     )
 
 

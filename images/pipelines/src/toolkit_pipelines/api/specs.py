@@ -95,7 +95,9 @@ async def source(context: Context, data: Mapping[str, Any]) -> tuple[CheckedSpec
 
 
 async def _available(context: Context, checked: CheckedSpec) -> None:
-    """See that no step's image is known to be nowhere; one that comes from a parameter is not.
+    """See that there can be a pod for each step, as far as that is known beforehand.
+
+    That an image is nowhere is not known of one that comes from a parameter.
 
     An image is looked for as the map of images has it, and the message has both.
     """
@@ -111,6 +113,9 @@ async def _available(context: Context, checked: CheckedSpec) -> None:
         image = images[found]
         told = why if found == image else f"its image {image!r} is {found!r} by image_map: {why}"
         raise invalid(f"pipeline_spec.components.{places[image]}", told)
+    for name, why in (await context.workloads.invalid(checked.pipeline)).items():
+        told = f"Kubernetes does not take what it asks for: {why}"
+        raise invalid(f"pipeline_spec.components.{name}", told)
 
 
 def place(context: Context, checked: CheckedSpec, pipeline_root: str) -> None:

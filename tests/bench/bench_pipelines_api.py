@@ -19,13 +19,15 @@ from sandbox.images import ImageStore
 
 ROOT = Path(__file__).parents[2]
 _RUNS = 10_000
+_TASKS = 1000
 _REPEATS = 30
 _TOKEN = "bench-token-0123456789"
 
 _FILL = """
 import sys, uuid
 from pathlib import Path
-from toolkit_pipelines.events import RunCreated, RunEnded, RunPhase, TaskStarted, TaskSucceeded
+from toolkit_pipelines.events import (
+    Artifact, RunCreated, RunEnded, RunPhase, TaskStarted, TaskSucceeded, Values)
 from toolkit_pipelines.store import open_store
 from toolkit_pipelines.store.interface import Experiment, Run
 
@@ -44,11 +46,34 @@ for number in range(int(sys.argv[2])):
         TaskStarted(run_id=run_id, time=1.0, task="a", pod="a"),
         TaskSucceeded(run_id=run_id, time=2.0, task="a"),
         RunEnded(run_id=run_id, time=3.0, phase=RunPhase.SUCCEEDED)], 1)
-print(run_id)
+last = run_id
+
+def data(task):
+    uri = f"minio://mlpipeline/v2/artifacts/p/{run_id}/{task}/0/data"
+    return (Artifact("data", "system.Dataset", uri, {"rows": 1}, "sha256:" + "0" * 64),)
+
+run_id = str(uuid.uuid4())
+run = Run(run_id=run_id, experiment_id=experiment.experiment_id, spec="",
+          display_name="many tasks", created=1.0)
+created = RunCreated(run_id=run_id, time=1.0, spec="", display_name="many tasks",
+                     pipeline_name="p", experiment_id=experiment.experiment_id,
+                     experiment_name="Default")
+store.runs.create(run, created, b'{"pipelineInfo":{"name":"p"}}')
+events = []
+for number in range(int(sys.argv[3])):
+    task = f"t{number}"
+    inputs, outputs = {"data": data(f"t{number - 1}")}, {"data": data(task)}
+    events += [
+        TaskStarted(run_id=run_id, time=1.0, task=task, pod=task, inputs=Values({"x": 1}, inputs)),
+        TaskSucceeded(run_id=run_id, time=2.0, task=task, outputs=Values({"y": 2}, outputs)),
+    ]
+store.runs.append(run_id, events, 1)
+print(last, run_id)
 store.close()
 """
 
 _SERVE = """
+import gc
 import sys
 from pathlib import Path
 import uvicorn
@@ -58,6 +83,7 @@ from toolkit_pipelines.contents import Contents
 from toolkit_pipelines.paging import Pager
 from toolkit_pipelines.root import PipelineRoot
 from toolkit_pipelines.store import open_store
+from toolkit_pipelines.watchers import Watchers
 
 found = settings.load(Path(sys.argv[1]))
 
@@ -67,26 +93,32 @@ class Nothing:
 
 store = open_store(found.state / app.DATABASE)
 root = PipelineRoot(found.state)
-context = Context(store, Pager(store.database.key("p")), Nothing(), root, Contents(root))
+pager, watchers = Pager(store.database.key("p")), Watchers(store.runs.subscribe)
+context = Context(store, pager, Nothing(), watchers, root, Contents(root))
+gc.freeze()
 uvicorn.run(app.guarded(api.application(context), found), host=found.host, port=found.port,
             log_level="warning")
 """
 
 
 def run() -> Iterable[Figure]:
-    """Milliseconds of requests over HTTP with 10,000 runs kept, and the idle server's memory."""
+    """Milliseconds of requests over HTTP with 10,000 runs kept, and the idle server's memory.
+
+    Among the runs is one of 1,000 tasks, each with an artifact from the one before it.
+    """
     image = ImageStore().build(ROOT / "images" / "pipelines")
     python = image.path / "bin" / "python"
     with tempfile.TemporaryDirectory(prefix="bench-pipelines-") as name:
         folder = Path(name)
-        command = [python, "-c", _FILL, folder / "pipelines.db", str(_RUNS)]
-        last = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        command = [python, "-c", _FILL, folder / "pipelines.db", str(_RUNS), str(_TASKS)]
+        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        small, large = told.split()
         with _server(python, folder) as (port, process):
             yield Figure("pipelines API: idle memory", [proportional_memory(process.pid)], "MiB")
-            yield from _requests(port, last)
+            yield from _requests(port, small, large)
 
 
-def _requests(port: int, last: str) -> Iterable[Figure]:
+def _requests(port: int, small: str, large: str) -> Iterable[Figure]:
     def get(path: str) -> None:
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/apis/v2beta1{path}",
@@ -105,7 +137,8 @@ def _requests(port: int, last: str) -> Iterable[Figure]:
         ("page of 200 of them", "/runs?page_size=200"),
         ("by name", "/runs?page_size=20&sort_by=display_name"),
         ("filtered by a substring", f"/runs?page_size=20&filter={substring}"),
-        ("one run with its tasks", f"/runs/{last}"),
+        ("one run with its task", f"/runs/{small}"),
+        ("one run of 1,000 tasks", f"/runs/{large}"),
     ):
         yield Figure(f"pipelines API: {name}", _times(lambda p=path: get(p)), "ms", floor, "1 row")
 

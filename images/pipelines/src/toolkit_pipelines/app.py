@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import functools
+import gc
 import ipaddress
 import logging
 import os
@@ -439,6 +440,9 @@ async def _lead(
         elsewhere = connection.namespace if settings.kubeconfig is not None else ""
         async with Jobs(connection, pod_options(settings, elsewhere)) as jobs:
             parts = assemble(settings, store, jobs, objects)
+            # Whatever a request makes, the collector need not look at what was loaded for it.
+            gc.collect()
+            gc.freeze()
             server.app, server.watchers = parts.app, parts.watchers
             # What it forwarded is asked again, here.
             await standby.close()

@@ -6,6 +6,7 @@ impossible: its pod exists already, its folder has been claimed.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import uuid
@@ -29,7 +30,12 @@ def salt(run_id: str, task: str, attempt: int) -> str:
 
 def task_id(run_id: str, task: str) -> str:
     """Give the id of a task of a run (a uuid5)."""
-    return str(uuid.uuid5(uuid.UUID(run_id), task))
+    return str(uuid.uuid5(_namespace(run_id), task))
+
+
+@functools.lru_cache(maxsize=256)
+def _namespace(run_id: str) -> uuid.UUID:
+    return uuid.UUID(run_id)
 
 
 def maker(uri: str) -> str:

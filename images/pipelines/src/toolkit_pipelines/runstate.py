@@ -10,7 +10,7 @@ import dataclasses
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from . import events
 from .events import RunPhase, RunStatus, Values
@@ -160,16 +160,24 @@ class RunState:
                 if event.pod or event.acts:
                     self.running.add(event.task)
             case events.TaskSucceeded():
-                self._end(event, event.task, TaskPhase.SUCCEEDED, outputs=event.outputs)
-                self.tasks[event.task] = dataclasses.replace(
-                    self.tasks[event.task], image=event.image, lock=event.lock
+                self._end(
+                    event,
+                    event.task,
+                    TaskPhase.SUCCEEDED,
+                    outputs=event.outputs,
+                    image=event.image,
+                    lock=event.lock,
                 )
                 if event.packages:
                     self.locks[event.lock] = event.packages
             case events.TaskCached():
-                self._end(event, event.task, TaskPhase.CACHED, outputs=event.outputs)
-                self.tasks[event.task] = dataclasses.replace(
-                    self.tasks[event.task], origin=event.origin, origin_task=event.origin_task
+                self._end(
+                    event,
+                    event.task,
+                    TaskPhase.CACHED,
+                    outputs=event.outputs,
+                    origin=event.origin,
+                    origin_task=event.origin_task,
                 )
             case events.TaskFailed():
                 self._failed(event)
@@ -245,6 +253,7 @@ class RunState:
         reason: str = "",
         message: str = "",
         retry: float | None = None,
+        **known: Any,
     ) -> None:
         task = self.tasks.get(path)
         if task is None:
@@ -264,6 +273,7 @@ class RunState:
             message=message,
             retry=retry,
             history=(*task.history, (phase, event.time)),
+            **known,
         )
 
     def _drop(self, path: str) -> None:

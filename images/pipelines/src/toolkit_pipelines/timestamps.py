@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 
 LATEST = 253_402_300_799
 """The last second that can be written, at the end of the year 9999."""
@@ -10,6 +11,7 @@ LATEST = 253_402_300_799
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
+@functools.lru_cache(maxsize=4096)
 def format(seconds: float) -> str:  # noqa: A001 - read as timestamps.format
     """Give seconds since the epoch as `2026-11-24T16:03:00.123456Z`."""
     moment = _EPOCH + datetime.timedelta(seconds=seconds)

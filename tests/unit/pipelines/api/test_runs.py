@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import sqlalchemy
 from starlette.testclient import TestClient
 
 from toolkit_objects import ObjectStoreError
@@ -176,6 +177,38 @@ def test_what_kubernetes_would_never_take_is_refused(
     said = reply.json()["message"]
     assert "pipeline_spec.components.comp-add" in said
     assert "spec.resourceClaims: Forbidden: there is no driver" in said
+
+
+def test_a_run_is_read_by_as_many_statements_whatever_it_has(
+    client: TestClient, pipeline: Spec, store: Store
+) -> None:
+    counts = []
+    for size in (1, 300):
+        run_id = created(client, pipeline)["run_id"]
+        given = Artifact("data", "system.Dataset", f"minio://{run_id}/data")
+        appended = []
+        for number in range(size):
+            task = f"t{number}"
+            inputs, outputs = Values({"x": 1}, {"data": (given,)}), Values({}, {"data": (given,)})
+            appended += [
+                TaskStarted(run_id=run_id, time=20.0, task=task, pod=task, inputs=inputs),
+                TaskSucceeded(run_id=run_id, time=21.0, task=task, outputs=outputs),
+            ]
+        store.runs.append(run_id, appended, 1)
+        statements: list[str] = []
+
+        def executed(*told: Any, kept: list[str] = statements) -> None:
+            kept.append(told[2])
+
+        engine = store.database.engine
+        sqlalchemy.event.listen(engine, "before_cursor_execute", executed)
+        found = client.get(f"/runs/{run_id}").json()
+        client.get("/runs?page_size=200")
+        sqlalchemy.event.remove(engine, "before_cursor_execute", executed)
+        assert len(found["run_details"]["task_details"]) == size
+        counts.append(len([each for each in statements if each.startswith("SELECT")]))
+    # The run, its events, its artifacts and its spec; a page of runs, and how many there are.
+    assert counts == [6, 6]
 
 
 def test_what_changes_nothing_is_told_with_the_run_and_its_tasks(

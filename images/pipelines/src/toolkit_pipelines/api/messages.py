@@ -11,6 +11,7 @@ from ..events import RunPhase, Values
 from ..runstate import RunState, TaskPhase, TaskState
 from ..schedule import Trigger
 from ..store.interface import (
+    ArtifactKey,
     ArtifactRecord,
     Experiment,
     Pipeline,
@@ -23,12 +24,14 @@ from .errors import Code
 
 Message: TypeAlias = dict[str, Any]
 
+_NOTHING: Final[tuple[Any, ...]] = (None, "", {}, [])
 _NAMED: Final = 5
 """How many tasks a warning names."""
 
 
 def _message(**fields: Any) -> Message:
-    return {name: value for name, value in fields.items() if value not in (None, "", {}, [])}
+    # Most say something: that is seen first.
+    return {name: value for name, value in fields.items() if value or value not in _NOTHING}
 
 
 def _time(seconds: float | None) -> str | None:
@@ -214,7 +217,7 @@ def _some(paths: Sequence[str]) -> str:
 def tasks(
     run_id: str,
     state: RunState,
-    artifacts: Sequence[ArtifactRecord],
+    artifacts: Sequence[ArtifactKey],
     waiting: Mapping[str, str],
 ) -> list[Message]:
     """Give the PipelineTaskDetails of a run: every task that was reached.

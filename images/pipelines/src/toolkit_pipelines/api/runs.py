@@ -119,8 +119,13 @@ async def get(request: Request) -> Response:
     """GET /runs/{run_id}: with its spec and task details."""
     context, run_id = context_of(request), request.path_params["run_id"]
     waiting = context.workloads.waiting(run_id)
-    _, found = await blocking(lambda: whole(context, run_id, waiting, with_spec=True))
-    return MessageResponse(found)
+
+    def answer() -> Response:
+        # A run of many tasks is long to write, too: the engine's loop does not wait for it.
+        _, found = whole(context, run_id, waiting, with_spec=True)
+        return MessageResponse(found)
+
+    return await blocking(answer)
 
 
 def whole(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..events import Event, Json, RunPhase, Values
 from ..schedule import Trigger
@@ -195,6 +195,16 @@ class ArtifactRecord:
     metadata: Mapping[str, Json]
     created: float
     origin: str = ""
+
+
+class ArtifactKey(NamedTuple):
+    """How an artifact that a task of a run gave is known; see `ArtifactRecord`."""
+
+    artifact_id: int
+    task: str
+    output: str
+    position: int
+    uri: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Row, select
+from sqlalchemy import Row, Text, select, type_coerce
 
 from ..events import Event, RunPhase, decode
 from . import tables
 from .interface import (
     AlreadyExistsError,
+    ArtifactKey,
     ArtifactRecord,
     InUseError,
     NotFoundError,
@@ -78,19 +80,34 @@ def events_of(
     """
     table = tables.events
     rows = connection.execute(
-        select(table)
+        select(table.c.sequence, table.c.time, table.c.kind, type_coerce(table.c.body, Text))
         .where(table.c.run_id == run_id, table.c.sequence > after)
         .order_by(table.c.sequence)
         .limit(limit)
     ).all()
     if not rows:
         run_of(connection, run_id)
-    return tuple(map(event_of, rows))
+    # A run may have many, and each is small: they are read in one go.
+    bodies = json.loads(f"[{','.join(row[3] for row in rows)}]")
+    return tuple(
+        decode(kind, body, run_id=run_id, time=time, sequence=sequence)
+        for (sequence, time, kind, _), body in zip(rows, bodies, strict=True)
+    )
 
 
 def event_of(row: Row[Any]) -> Event:
     """Give the event that a row holds."""
     return decode(row.kind, row.body, run_id=row.run_id, time=row.time, sequence=row.sequence)
+
+
+def artifact_keys(connection: sqlalchemy.Connection, run_id: str) -> tuple[ArtifactKey, ...]:
+    """Give how the artifacts that a run's tasks made are known, in order."""
+    table = tables.artifacts
+    wanted = (table.c.artifact_id, table.c.task, table.c.output, table.c.position, table.c.uri)
+    rows = connection.execute(
+        select(*wanted).where(table.c.run_id == run_id).order_by(table.c.artifact_id)
+    ).all()
+    return tuple(ArtifactKey(*row) for row in rows)
 
 
 def artifacts_of(connection: sqlalchemy.Connection, run_id: str) -> tuple[ArtifactRecord, ...]:

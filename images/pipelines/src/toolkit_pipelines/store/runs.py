@@ -22,6 +22,7 @@ from ..paging import Position, Query
 from . import catalog, derived, queries, reading, tables
 from .database import Database, insert_new
 from .interface import (
+    ArtifactKey,
     ArtifactRecord,
     ConflictError,
     Execution,
@@ -48,7 +49,7 @@ class WholeRun:
 
     run: Run
     events: tuple[Event, ...]
-    artifacts: tuple[ArtifactRecord, ...]
+    artifacts: tuple[ArtifactKey, ...]
     spec: bytes
 
 
@@ -263,7 +264,7 @@ class Runs:
             return WholeRun(
                 run,
                 reading.events_of(connection, run_id),
-                reading.artifacts_of(connection, run_id),
+                reading.artifact_keys(connection, run_id),
                 reading.spec(connection, run.spec),
             )
 

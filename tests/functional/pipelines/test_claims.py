@@ -36,6 +36,15 @@ def read(folder: str) -> str:
 
 
 @dsl.component(base_image=IMAGE)
+def read_at_last(folder: str) -> str:
+    import os
+
+    if os.environ["KFP_RETRY_INDEX"] == "0":
+        raise RuntimeError("not yet")
+    return " ".join(sorted(name for name in os.listdir(folder) if not name.startswith(".")))
+
+
+@dsl.component(base_image=IMAGE)
 def hold(folder: str):
     import os
     import time
@@ -70,6 +79,12 @@ def share() -> str:
     one = write(folder=folder, word="one")
     two = write(folder=folder, word="two")
     return read(folder=folder).after(one, two).output
+
+
+@dsl.pipeline(name="failing", pipeline_config=SHARED)
+def fail_once() -> str:
+    folder = dsl.WORKSPACE_PATH_PLACEHOLDER
+    return read_at_last(folder=folder).after(write(folder=folder, word="one")).output
 
 
 @dsl.pipeline(name="importing", pipeline_config=SHARED)
@@ -169,6 +184,16 @@ def test_steps_share_a_workspace_that_goes_with_the_run(
     ended(service, started)
     assert output(service, started.run_id, "read") == "one two"
     wait(lambda: not claims(cluster), "the workspace is gone")
+
+
+def test_a_retried_run_fills_its_new_workspace_again(service: Service, cluster: Cluster) -> None:
+    started = run_of(service, fail_once)
+    ended(service, started, "FAILED")
+    wait(lambda: not claims(cluster), "the workspace is gone")
+    service.client().runs.run_service_retry_run(started.run_id)
+    ended(service, started)
+    assert output(service, started.run_id, "read-at-last") == "one"
+    wait(lambda: not claims(cluster), "the new one is gone as well")
 
 
 def test_an_importer_fills_the_workspace(service: Service, cluster: Cluster) -> None:

@@ -95,7 +95,9 @@ class Cache:
     def _fingerprint(self, step: Step, caching: Caching) -> str:
         component = step.component
         if caching.key:
-            return cachekey.given(step.pipeline.name, component, caching.key)
+            # What a step does in the workspace of its run is done there alone.
+            key = "\0".join((caching.key, *workspaces.claims(step)))
+            return cachekey.given(step.pipeline.name, component, key)
         container = component.body
         assert isinstance(container, Container)  # noqa: S101 - only these have pods
         inputs = step.task.inputs

@@ -429,7 +429,7 @@ class Engine:
         if plan.stops:
             await self._kill(run)
         if run.pipeline.workspace is not None and _ends(planned):
-            await self._workspaces.release(run.pipeline.name, run.run_id)
+            await self._workspaces.release(run.pipeline.name, run.run_id, run.state.retries)
         planned = await self._apply(run, planned)
         if recorded or planned:
             try:

@@ -2,7 +2,8 @@
 
 Pure. Steps that failed, were stopped or never came to run because of it are taken out of the run,
 so that the scheduler comes to them anew; what comes after them as well, such as an exit handler
-that has run already. The DAGs and loops around them go on where they were. All else stays.
+that has run already. The DAGs and loops around them go on where they were. All else stays, but for
+steps that used the run's workspace: that went as the run ended, with what they had left there.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 
 from .runstate import TASK_FAILED, TERMINATED, RunState, TaskPhase, TaskState
 from .spec.model import Dag, Pipeline, Task
+from .workspaceuse import uses
 
 _LOST = (TaskPhase.FAILED, TaskPhase.CANCELED)
 
@@ -50,11 +52,12 @@ class _Search:
             if found is None:
                 continue
             untouched = changed.isdisjoint(task.upstream)
-            if untouched and self._stays(task, found, prefix):
+            lost = self._lost(task, found)
+            if untouched and not lost and self._stays(task, found, prefix):
                 continue
             changed.add(name)
             body = self.pipeline.components[task.component].body
-            if untouched and isinstance(body, Dag) and _began(found):
+            if untouched and isinstance(body, Dag) and (lost or _began(found)):
                 self._reopen(found.path, task, body)
             else:
                 self.dropped.append(found.path)
@@ -68,16 +71,40 @@ class _Search:
         upstream = (self.state.tasks.get(prefix + name) for name in task.upstream)
         return any(each is not None and not each.phase.succeeded for each in upstream)
 
+    def _lost(self, task: Task, found: TaskState) -> bool:
+        """Tell whether a task that has succeeded, or one in it, had used the workspace."""
+        if self.pipeline.workspace is None or not found.phase.succeeded:
+            return False
+        component = self.pipeline.components[task.component]
+        body = component.body
+        if not isinstance(body, Dag):
+            return uses(component, found.inputs)
+        if task.iterator is None:
+            return self._lost_in(found.path, body)
+        return any(self._lost_in(inner, body) for inner in self._iterations(found.path))
+
+    def _lost_in(self, path: str, dag: Dag) -> bool:
+        """Tell the same of the tasks in a DAG that has succeeded."""
+        tasks = self.state.tasks
+        return any(
+            (found := tasks.get(f"{path}/{name}")) is not None and self._lost(task, found)
+            for name, task in dag.tasks.items()
+        )
+
+    def _iterations(self, path: str) -> list[str]:
+        """Give the paths of the iterations of a loop that were reached."""
+        group = self.state.children.get(path)
+        return [f"{path}/{number}" for number in range(group.reached if group is not None else 0)]
+
     def _reopen(self, path: str, task: Task, body: Dag) -> None:
         self.reopened.append(path)
         if task.iterator is None:
             self.dag(f"{path}/", body)
             return
-        group = self.state.children.get(path)
-        for number in range(group.reached if group is not None else 0):
-            inner = f"{path}/{number}"
+        for inner in self._iterations(path):
+            found = self.state.tasks[inner]
             # An iteration that has no input of its own would have none again.
-            if _began(self.state.tasks[inner]):
+            if _began(found) or (found.phase.succeeded and self._lost_in(inner, body)):
                 self.reopened.append(inner)
                 self.dag(f"{inner}/", body)
 

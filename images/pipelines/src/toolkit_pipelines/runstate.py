@@ -121,6 +121,7 @@ class RunState:
         outputs: the pipeline's outputs, once it ended.
         locks: the packages of environments that its steps ran in, by digest.
         begun: when the run was made, or last retried; seconds since the epoch.
+        retries: how often it has been retried.
     """
 
     created: events.RunCreated | None = None
@@ -132,6 +133,7 @@ class RunState:
     outputs: Values = field(default_factory=Values)
     locks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     begun: float = 0.0
+    retries: int = 0
 
     @property
     def sequence(self) -> int:
@@ -201,6 +203,7 @@ class RunState:
                     self._reopen(path, event.time)
                 self.outputs = Values()
                 self.begun = event.time
+                self.retries += 1
             case events.RunEnded():
                 self.outputs = event.outputs
         self.status = events.advance(self.status, event)
@@ -312,6 +315,7 @@ class RunState:
         self.tasks[path] = dataclasses.replace(
             task,
             phase=TaskPhase.RUNNING,
+            outputs=Values(),
             finished=None,
             reason="",
             message="",

@@ -2,23 +2,24 @@
 
 The claim is the run's: its name follows from the run's, and it bears the run's id. It is made
 when the first step needs it, once: that it has been made is written down beside the run's files,
-so that one that somebody deletes is not replaced by an empty one in the middle of a run. It is
-deleted before the run's end is recorded; an engine that is killed in between finds the run under
-way and does it again. While Kubernetes is away the run ends without that: the claim is deleted
-later, and one that an engine was killed over is found by its labels when the next one starts.
+so that one that somebody deletes is not replaced by an empty one in the middle of a run. A run
+that is retried has another one, of another name: what was in the first is lost, and `reset` has
+those steps run again that used it. It is deleted before the run's end is recorded; an engine that
+is killed in between finds the run under way and does it again. While Kubernetes is away the run
+ends without that: the claim is deleted later, and one that an engine was killed over is found by
+its labels when the next one starts.
 
-A step has the workspace if the path of it, or its placeholder, is in what the step gets or runs,
-or if it takes an artifact that is in there (KFP's rule). Importers copy artifacts into it in a
-pod.
+Who has it `workspaceuse` tells. Importers copy artifacts into it in a pod.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 from toolkit_jobs import RefusedError
@@ -28,11 +29,10 @@ from .claims import RESOURCE, ClaimError
 from .disposal import report
 from .documents import Kind, lasting
 from .environments import LAUNCHER
-from .events import Json, Values
+from .events import Values
 from .pods import Pods, persist
 from .resolution import Resolver
 from .root import PipelineRoot
-from .spec import placeholders
 from .spec.kubernetes import WORKSPACE_PATH
 from .spec.model import (
     ArtifactInput,
@@ -44,13 +44,13 @@ from .spec.model import (
     Workspace,
 )
 from .step import LABEL_RUN, Step
+from .workspaceuse import uses
 
 log = logging.getLogger(__name__)
 
 MOUNT: Final = WORKSPACE_PATH
 ARTIFACTS: Final = f"{MOUNT}/.artifacts"
 """Where artifacts are in it: below this, at the paths that they have elsewhere in a step."""
-_PLACEHOLDER: Final = "{{$" + placeholders.WORKSPACE + "}}"
 _INPUT: Final = "artifact"
 _PATIENCE: Final = 10.0
 """Seconds that the end of a run waits for its workspace to be deleted."""
@@ -59,41 +59,32 @@ RECORD: Final = "workspace.json"
 """The file in a run's folder that says that its workspace has been made."""
 
 
-def name(pipeline: str, run_id: str) -> str:
-    """Give the name of a run's workspace: KFP's, the run's and a suffix."""
-    return f"{naming.resource_name(pipeline, run_id)}{_SUFFIX}"
+def name(pipeline: str, run_id: str, retries: int = 0) -> str:
+    """Give the name of a run's workspace: KFP's, the run's and a suffix.
+
+    Args:
+        pipeline: the pipeline's name.
+        run_id: the run.
+        retries: how often the run has been retried.
+    """
+    number = f"-{retries}" if retries else ""
+    return f"{naming.resource_name(pipeline, run_id)}{number}{_SUFFIX}"
 
 
 def claims(step: Step) -> list[str]:
     """Give the names of the claims by which a step has its workspace."""
-    return [name(step.pipeline.name, step.created.run_id)] if needed(step) else []
+    return [_claim(step)] if needed(step) else []
+
+
+def _claim(step: Step) -> str:
+    return name(step.pipeline.name, step.created.run_id, step.state.retries)
 
 
 def needed(step: Step) -> bool:
     """Tell whether a step has the workspace of its run."""
     if step.pipeline.workspace is None:
         return False
-    if step.gives is not None:
-        return True
-    inputs, container = step.task.inputs, step.component.body
-    if any(each.in_workspace for listed in inputs.artifacts.values() for each in listed):
-        return True
-    assert isinstance(container, Container)  # noqa: S101 - only these have pods
-    texts = (*container.command, *container.args, *container.env.values())
-    return any(_PLACEHOLDER in text for text in texts) or any(
-        MOUNT in text for text in _texts(dict(inputs.parameters))
-    )
-
-
-def _texts(value: Json) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _texts(each)
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from _texts(each)
+    return step.gives is not None or uses(step.component, step.task.inputs)
 
 
 def importing(step: Step, image: str) -> Step:
@@ -143,6 +134,7 @@ class Workspaces:
     def __init__(self, pods: Pods, root: PipelineRoot) -> None:
         self._pods = pods
         self._root = root
+        # By claim.
         self._making: dict[str, asyncio.Task[None]] = {}
         self._releasing: dict[str, asyncio.Task[None]] = {}
 
@@ -158,11 +150,11 @@ class Workspaces:
         """
         run_id, workspace = step.created.run_id, step.pipeline.workspace
         assert workspace is not None  # noqa: S101 - needed() looked
-        claim = name(step.pipeline.name, run_id)
-        making = self._making.get(run_id)
+        claim = _claim(step)
+        making = self._making.get(claim)
         if making is None:
             coroutine = self._make(claim, run_id, workspace, step.files.run)
-            making = self._making[run_id] = asyncio.create_task(coroutine, name=f"claim-{claim}")
+            making = self._making[claim] = asyncio.create_task(coroutine, name=f"claim-{claim}")
             # Whoever waited for it may have been stopped.
             making.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
@@ -170,14 +162,20 @@ class Workspaces:
             await asyncio.shield(making)
         except ClaimError:
             # The next attempt tries again.
-            if self._making.get(run_id) is making:
-                del self._making[run_id]
+            if self._making.get(claim) is making:
+                del self._making[claim]
             raise
         return claim
 
     async def _make(self, claim: str, run_id: str, workspace: Workspace, folder: str) -> None:
         documents = self._root.documents
-        if await lasting(f"claim {claim}", lambda: documents.has(folder, Kind.WORKSPACE)):
+        try:
+            known = await lasting(f"claim {claim}", lambda: documents.read(folder, Kind.WORKSPACE))
+        except OSError as error:
+            raise ClaimError(
+                f"the record of the run's workspace cannot be read: {error}"
+            ) from error
+        if known is not None and json.loads(known)["claim"] == claim:
             return
         asked = workspace.claim
         resources = dict(asked.get("resources") or {})
@@ -200,20 +198,28 @@ class Workspaces:
         except OSError as error:
             raise ClaimError(f"the run's workspace cannot be recorded: {error}") from error
 
-    async def release(self, pipeline: str, run_id: str) -> None:
+    async def release(self, pipeline: str, run_id: str, retries: int = 0) -> None:
         """Delete the claim of a run's workspace; it goes on by itself if that takes long.
 
-        What still runs in it keeps it until it has ended.
+        What still runs in it keeps it until it has ended. With it goes what is left of those that
+        the run had before it was retried.
         """
-        releasing = self._releasing.get(run_id)
-        if releasing is None:
-            coroutine = self._release(name(pipeline, run_id), run_id)
-            releasing = self._releasing[run_id] = asyncio.create_task(
-                coroutine, name=f"release-{run_id}"
-            )
-            releasing.add_done_callback(lambda _: self._releasing.pop(run_id, None))
-            releasing.add_done_callback(report)
-        await asyncio.wait([releasing], timeout=_PATIENCE)
+        releases = []
+        for number in range(retries + 1):
+            claim = name(pipeline, run_id, number)
+            releasing = self._releasing.get(claim)
+            if releasing is None:
+                releasing = self._releasing[claim] = asyncio.create_task(
+                    self._release(claim, run_id), name=f"release-{claim}"
+                )
+                releasing.add_done_callback(functools.partial(self._released, claim))
+                releasing.add_done_callback(report)
+            releases.append(releasing)
+        await asyncio.wait(releases, timeout=_PATIENCE)
+
+    def _released(self, claim: str, releasing: asyncio.Task[None]) -> None:
+        del releasing
+        self._releasing.pop(claim, None)
 
     async def sweep(self, going: Callable[[str], bool]) -> None:
         """Delete the workspaces of runs that have ended, over which an engine was killed.
@@ -232,7 +238,7 @@ class Workspaces:
                 await self._release(claim, run_id)
 
     async def _release(self, claim: str, run_id: str) -> None:
-        making = self._making.pop(run_id, None)
+        making = self._making.pop(claim, None)
         if making is not None:
             # So that it cannot come about after it was looked for.
             await asyncio.wait([making])

@@ -569,17 +569,22 @@ def test_retry(client: TestClient, pipeline: Spec, store: Store) -> None:
     assert "is SUCCEEDED" in refused()
 
 
-def test_a_run_whose_workspace_is_gone_is_not_retried(
+def test_a_run_whose_workspace_is_gone_is_retried(
     client: TestClient, pipeline: Spec, store: Store
 ) -> None:
     workspace = {"kubernetes": {"pipelineConfig": {"workspace": {"size": "1Gi"}}}}
     both = {"pipeline_spec": pipeline, "platform_spec": {"platforms": workspace}}
     run_id = created(client, both)["run_id"]
+    inputs = Values({"a": "/kfp-workspace/file"})
+    task = {"run_id": run_id, "time": 20.0, "task": "add"}
+    store.runs.append(
+        run_id, [TaskStarted(**task, pod="p", inputs=inputs), TaskSucceeded(**task)], 1
+    )
     end(store, run_id, RunPhase.FAILED, "no")
-    reply = client.post(f"/runs/{run_id}:retry")
-    assert (reply.status_code, reply.json()["code"]) == (400, 9)
-    assert "start a new run" in reply.json()["message"]
-    assert client.get(f"/runs/{run_id}").json()["state"] == "FAILED"
+    assert client.post(f"/runs/{run_id}:retry").json() == {}
+    last = store.runs.events(run_id)[-1]
+    assert isinstance(last, RunRetried)
+    assert last.dropped == ("add",)
 
 
 def test_archive_and_delete(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 
 from toolkit_jobs import ClaimMount
-from toolkit_pipelines import naming, workspaces
-from toolkit_pipelines.events import RunPhase
+from toolkit_pipelines import naming, reset, spec, workspaces
+from toolkit_pipelines.events import RunPhase, RunRetried
 from toolkit_pipelines.imagemap import ImageMap
 from toolkit_pipelines.options import CacheOptions
 from toolkit_pipelines.runstate import TaskPhase
@@ -289,7 +292,7 @@ async def test_what_kubernetes_says_of_it_is_the_tasks_error(played: Service) ->
 async def test_a_claim_of_another_run_is_neither_used_nor_deleted(
     played: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workspaces, "name", lambda pipeline, run_id: "same")
+    monkeypatch.setattr(workspaces, "name", lambda *of: "same")
     played.pods.objects[CLAIMS, "same"] = {
         "uid": "1",
         "labels": {"toolkit.canonical.com/run": "another"},
@@ -373,3 +376,81 @@ async def test_what_is_elsewhere_cannot_be_copied(played: Service) -> None:
     failed = state.tasks["importer"]
     assert failed.reason == "CannotStart"
     assert "nothing is fetched from elsewhere" in failed.message
+
+
+async def test_a_retried_run_has_an_empty_one_and_what_was_in_the_first_is_made_again(
+    played: Service,
+) -> None:
+    pods = played.pods
+    assert isinstance(pods, PlayedPods)
+    played.options = replace(played.options, cache=CacheOptions())
+    document = package(
+        {
+            "early": task("plain"),
+            "fill": task("take", "early", x=constant(PATH)),
+            "beside": task("plain", "early"),
+            "loop": {
+                "componentRef": {"name": "body"},
+                "taskInfo": {"name": "loop"},
+                "parameterIterator": {
+                    "itemInput": "item",
+                    "items": {"raw": json.dumps([PATH, "elsewhere"])},
+                },
+            },
+            "last": task("args", "fill", "loop"),
+        }
+    )
+    document["pipeline_spec"]["components"]["body"] = {
+        "inputDefinitions": parameters(item="STRING"),
+        "dag": {
+            "tasks": {
+                "in": task("take", x={"componentInputParameter": "item"}),
+                "next": task("plain", "in"),
+                "own": task("plain"),
+            }
+        },
+    }
+    tried: Counter[str] = Counter()
+    fails = True
+
+    def behave(path: str, given: dict[str, Any]) -> dict[str, Any]:
+        tried[path] += 1
+        return {"exit_code": 1, "message": "no"} if fails and path == "last" else {}
+
+    pods.behave = behave
+    await played.start()
+    run_id = played.submit(document)
+    state = await played.wait(run_id)
+    assert state.status.phase is RunPhase.FAILED
+    assert state.tasks["last"].message == "no"
+    once = {
+        *("early", "fill", "beside", "last"),
+        *(f"loop/{n}/{name}" for n in (0, 1) for name in ("in", "next", "own")),
+    }
+    assert {path for path, count in tried.items() if count} <= once
+    fails = False
+    before = tried.copy()
+    again = reset.reset(spec.load(yaml.safe_dump(document)), state)
+    assert set(again.reopened) == {"loop", "loop/0"}
+    assert set(again.dropped) == {"fill", "last", "loop/0/in", "loop/0/next"}
+    event = RunRetried(run_id=run_id, time=9.0, dropped=again.dropped, reopened=again.reopened)
+    played.store.runs.append(run_id, [event], state.sequence)
+    state = await played.wait(run_id)
+    assert state.status.phase is RunPhase.SUCCEEDED, state.tasks
+    # What filled it is not taken from the cache, where its first execution is; what only follows
+    # and does not look into the workspace may be.
+    assert {"fill", "last", "loop/0/in"} <= (tried - before).keys() <= set(again.dropped)
+    first, second = claim_of(run_id), claim_of(run_id).replace("-kfp", "-1-kfp")
+    assert pods.made == pods.unmade == {first: 1, second: 1}
+    assert {state.tasks[path].attempt for path in ("fill", "last", "loop/0/in")} == {1}
+    assert state.tasks["loop"].phase is state.tasks["loop/0"].phase is TaskPhase.SUCCEEDED
+
+
+async def test_a_key_for_the_cache_does_not_lead_out_of_the_run(played: Service) -> None:
+    played.options = replace(played.options, cache=CacheOptions())
+    keyed = task("take", x=constant(PATH))
+    keyed["cachingOptions"] = {"enableCache": True, "cacheKey": "mine"}
+    await played.start()
+    for _ in range(2):
+        state = await played.wait(played.submit(package({"fill": keyed})))
+        assert state.tasks["fill"].phase is TaskPhase.SUCCEEDED

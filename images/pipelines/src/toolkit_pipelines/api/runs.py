@@ -186,20 +186,11 @@ async def terminate(request: Request) -> Response:
 
 
 async def retry(request: Request) -> Response:
-    """POST /runs/{run_id}:retry: what failed, or was stopped, is done again, and no more.
-
-    A run with a workspace is refused: what is not done again may have left its results in there.
-    """
+    """POST /runs/{run_id}:retry: what failed, was stopped or is lost is done again (`reset`)."""
     context, run_id = context_of(request), request.path_params["run_id"]
     row = await blocking(lambda: context.store.runs.run(run_id))
     body = await blocking(lambda: context.store.runs.spec(row.spec))
     pipeline = (await specs.from_store(context, body)).pipeline
-    if pipeline.workspace is not None:
-        raise ApiError(
-            Code.FAILED_PRECONDITION,
-            f"run {run_id} had a workspace, which went as it ended with what its steps left "
-            "there: start a new run",
-        )
 
     def event() -> tuple[Event, int]:
         found = context.store.runs.whole(run_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -326,7 +327,7 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
         return found if isinstance(found, str) else None
 
     def remark(self, token: Token) -> str:
-        """Tell how many steps wait for their pod to start, and the commonest reason.
+        """Tell how many steps wait for their pod to start, and what MLflow does not take.
 
         Of a unit that stands by, tell that it does.
 
@@ -336,7 +337,7 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
         self.stores.check(f"{self._listening()}/apis/v2beta1/artifact_store", token.value)
         if self._stands_by():
             return "stand-by: another unit leads the engine"
-        parts = (self._waiting(token), *self._left, self._unlimited)
+        parts = (*self._waiting(token), *self._left, self._unlimited)
         return "; ".join(part for part in parts if part)
 
     def _stands_by(self) -> bool:
@@ -345,16 +346,22 @@ class PipelinesCharm(ToolkitCharm[PipelinesOptions]):
         answer = probe.get(self._leads_url())
         return answer is not None and answer[0] == HTTPStatus.SERVICE_UNAVAILABLE
 
-    def _waiting(self, token: Token) -> str:
+    def _waiting(self, token: Token) -> Iterator[str]:
         answer = probe.get(f"{self._listening()}/apis/v2beta1/waiting", token=token.value)
         if answer is None or answer[0] != 200:
-            return ""
+            return
         found = json.loads(answer[1])
         steps, reasons = found.get("steps", 0), found.get("reasons") or []
-        if not steps or not reasons:
-            return ""
-        noun = "step waits" if steps == 1 else "steps wait"
-        return f"{steps} {noun}: {reasons[0]['reason']}"
+        if steps and reasons:
+            noun = "step waits" if steps == 1 else "steps wait"
+            yield f"{steps} {noun}: {reasons[0]['reason']}"
+        records = found.get("records") or {}
+        if refused := records.get("refused", 0):
+            noun = "record" if refused == 1 else "records"
+            yield f"MLflow refused {refused} {noun} for good today: {records.get('refusal')}"
+        if runs := records.get("runs", 0):
+            noun = "run" if runs == 1 else "runs"
+            yield f"records of {runs} {noun} wait for MLflow: {records.get('reason')}"
 
     def usage(self, token: Token, url: str) -> dict[str, str]:
         """Show how KFP's client uses the token."""

@@ -51,6 +51,9 @@ class FakeMLflow(httpx2.AsyncBaseTransport):
         self.down = False
         self.lose_answers = 0
         self.reject: set[str] = set()
+        # How many files it can have, while it cannot have more.
+        self.full: int | None = None
+        self.turned_away = 0
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         await asyncio.sleep(0)
@@ -70,6 +73,14 @@ class FakeMLflow(httpx2.AsyncBaseTransport):
 
     def answer(self, path: str, request: httpx2.Request, content: bytes) -> httpx2.Response:
         if path.startswith("mlflow-artifacts/artifacts/"):
+            if self.full is not None and len(self.files) >= self.full:
+                self.turned_away += 1
+                told = (
+                    "The artifacts are in a store: this server reaches them once it is set again"
+                )
+                return httpx2.Response(
+                    503, json={"error_code": "TEMPORARILY_UNAVAILABLE", "message": told}
+                )
             self.files[path.removeprefix("mlflow-artifacts/artifacts/")] = content
             return httpx2.Response(200, json={})
         if request.method == "PATCH":
@@ -185,6 +196,7 @@ class Bench:
         self.store = store
         self.root = root
         self.mlflow = FakeMLflow()
+        self.sender: Outbox | None = None
         self.task: asyncio.Task[None] | None = None
         self.experiment = str(uuid.uuid4())
         store.catalog.create_experiment(
@@ -193,7 +205,7 @@ class Bench:
 
     def start(self) -> None:
         client = MLflow("http://mlflow", lambda: "secret", self.mlflow)
-        sender = Outbox(
+        self.sender = sender = Outbox(
             self.store.runs,
             client,
             Contents(PipelineRoot(self.root)),
@@ -494,12 +506,42 @@ async def test_killed_again_and_again_it_records_all_once(bench: Bench, lifetime
     check_whole(bench)
 
 
-async def test_what_mlflow_refuses_for_ever_holds_up_nothing(bench: Bench) -> None:
+async def test_what_mlflow_refuses_for_ever_holds_up_nothing(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
     bench.mlflow.reject.add("mlflow/runs/log-batch")
     bench.start()
-    bench.whole_run()
+    run_id = bench.whole_run()
     await bench.delivered()
-    assert set(bench.mlflow.by_task()) == {"-", "outer", "outer/train"}
+    found = bench.mlflow.by_task()
+    assert set(found) == {"-", "outer", "outer/train"}
+    # Each part of a record is told for itself.
+    assert {each["info"]["status"] for each in found.values()} == {"FINISHED"}
+    assert bench.mlflow.files
+    refusals = bench.store.runs.refusals(0.0)
+    assert refusals.count == len(bench.store.runs.outbox(Recipient.NOBODY))
+    assert refusals.why.startswith(f"record {run_id}/")
+    assert refusals.why.endswith("INVALID_PARAMETER_VALUE: no")
+    assert refusals.why in caplog.text
+    assert bench.store.runs.refusals(time.time() + 1).count == 0
+
+
+async def test_a_store_that_goes_away_amid_a_record_loses_nothing(bench: Bench) -> None:
+    bench.mlflow.full = 1
+    bench.start()
+    bench.whole_run()
+    async with asyncio.timeout(60):
+        while not bench.mlflow.turned_away:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.005)
+    assert len(bench.mlflow.files) == 1
+    assert bench.store.runs.outbox(Recipient.MLFLOW, limit=1)
+    assert bench.sender is not None
+    assert bench.sender.delayed().runs == 1
+    assert "once it is set again" in bench.sender.delayed().why
+    bench.mlflow.full = None
+    await bench.delivered()
+    check_whole(bench)
+    assert bench.store.runs.refusals(0.0).count == 0
 
 
 async def test_a_run_deleted_in_mlflow_is_not_made_again(bench: Bench) -> None:

@@ -633,6 +633,16 @@ def test_charmcraft_declares_what_the_charm_uses(charm, meta):
     assert meta["requires"]["metadata"]["interface"] == "toolkit_metadata"
 
 
+def test_what_mlflow_does_not_take_is_in_the_status(context, running, service):
+    records = {"runs": 2, "reason": "503 away", "refused": 1, "refusal": "record r/3: 400 no"}
+    service.waiting = {"steps": 0, "reasons": [], "records": records}
+    after = context.run(context.on.update_status(), running)
+    assert after.unit_status == ops.ActiveStatus(
+        "MLflow refused 1 record for good today: record r/3: 400 no; "
+        "records of 2 runs wait for MLflow: 503 away"
+    )
+
+
 def test_steps_that_wait_are_in_the_status(context, running, service):
     reason = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
     service.waiting = {"steps": 3, "reasons": [{"steps": 2, "reason": reason}]}

@@ -101,10 +101,10 @@ class KeptArtifactRepository(ConfinedArtifactRepository):
             )
         return found
 
-    def _reached(self, folder: str) -> None:
+    def _reached(self, folder: str, code: int = INVALID_PARAMETER_VALUE) -> None:
         """See that all that a folder has can be reached."""
         if uri := self._marks.elsewhere(folder):
-            raise _out_of_reach(folder, uri)
+            raise _out_of_reach(folder, uri, code)
 
     def _size(self, below: str) -> int | None:
         """Give the size of an artifact in the store; None if it is not there."""
@@ -231,7 +231,8 @@ class KeptArtifactRepository(ConfinedArtifactRepository):
         # Of a link's file the client's own path comes, Windows' too.
         below = self._below(posixpath.join(artifact_path or "", re.split(r"[\\/]", name)[-1]))
         folder = posixpath.dirname(below)
-        self._reached(folder)
+        # Nothing is wrong with what is sent: who has it is to send it again, once that may help.
+        self._reached(folder, TEMPORARILY_UNAVAILABLE)
         if self._objects is not None:
             # Before anything is there: a killed server must not leave what nobody knows of.
             self._marks.mark(folder)
@@ -339,11 +340,11 @@ class LinkedArtifactRepository(
         return self._objects
 
 
-def _out_of_reach(below: str, uri: str) -> MlflowException:
+def _out_of_reach(below: str, uri: str, code: int = INVALID_PARAMETER_VALUE) -> MlflowException:
     return MlflowException(
         f"The artifacts of {below[:200]!r} are in the object store {uri}, which is not set: this "
         "server reaches them once it is set again",
-        error_code=INVALID_PARAMETER_VALUE,
+        error_code=code,
     )
 
 

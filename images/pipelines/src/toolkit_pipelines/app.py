@@ -32,6 +32,7 @@ from . import api, outbox, steps, webhook
 from .adoption import Adoption
 from .api.context import Context
 from .contents import Contents
+from .delivery import Delayed
 from .documents import Documents
 from .engine import Engine
 from .environments import EnvironmentOptions, Environments
@@ -187,6 +188,10 @@ def assemble(
         contents=contents,
         logs=StoreLogs(root, objects) if shared and objects is not None else None,
     )
+    recorder = None
+    if settings.metadata_url:
+        mlflow = MLflow(settings.metadata_url, _metadata_token(settings.metadata_token_file))
+        recorder = Outbox(store.runs, mlflow, contents)
     watchers = Watchers(store.runs.subscribe)
     context = Context(
         store=store,
@@ -199,12 +204,9 @@ def assemble(
         images=images,
         namespace=settings.namespace,
         healthy=engine.healthy,
+        delayed=recorder.delayed if recorder is not None else Delayed,
         recorded=bool(settings.metadata_url),
     )
-    recorder = None
-    if settings.metadata_url:
-        mlflow = MLflow(settings.metadata_url, _metadata_token(settings.metadata_token_file))
-        recorder = Outbox(store.runs, mlflow, contents)
     hook = None
     if settings.failure_webhook_file is not None:
         to = webhook.endpoint(settings.failure_webhook_file, settings.failure_webhook_key_file)

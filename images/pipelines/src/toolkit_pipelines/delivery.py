@@ -6,6 +6,7 @@ import abc
 import asyncio
 import logging
 import random
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
@@ -30,20 +31,29 @@ async def pause(seconds: float, wake: asyncio.Event) -> None:
         return
 
 
+@dataclass(frozen=True, slots=True)
+class Delayed:
+    """Runs whose records cannot be delivered just now: how many, and why for one of them."""
+
+    runs: int = 0
+    why: str = ""
+
+
 @dataclass(slots=True)
 class _Trouble:
     """A run whose records cannot be delivered just now."""
 
     until: float
     wait: float
+    why: str
 
 
 class Delivery(abc.ABC):
     """Delivers what waits for one recipient. `run` works until it is cancelled.
 
     A record is dropped once it is delivered, so that one may be delivered twice, if the service
-    ends in between. Records of one run are delivered in order, and those of other runs go on
-    while one's cannot be delivered.
+    ends in between; one that is refused for good is kept aside, for the operator. Records of one
+    run are delivered in order, and those of other runs go on while one's cannot be delivered.
 
     Args:
         store: where the records wait.
@@ -60,9 +70,17 @@ class Delivery(abc.ABC):
         self._trouble: dict[str, _Trouble] = {}
         self._wake = asyncio.Event()
 
+    def delayed(self) -> Delayed:
+        """Give what cannot be delivered just now; on the event loop."""
+        found = next(iter(self._trouble.values()), None)
+        return Delayed(len(self._trouble), found.why) if found is not None else Delayed()
+
     @abc.abstractmethod
-    async def deliver(self, entry: OutboxEntry) -> None:
+    async def deliver(self, entry: OutboxEntry) -> str:
         """Deliver one record, or give it up for good.
+
+        Returns:
+            "", or why it, or a part of it, will never be taken.
 
         Raises:
             UnreachableError: it is to be tried again.
@@ -115,8 +133,12 @@ class Delivery(abc.ABC):
         for run_id, listed in by_run.items():
             try:
                 for entry in listed:
-                    await self.deliver(entry)
-                    await asyncio.to_thread(self._store.delivered, [entry.entry_id])
+                    if why := await self.deliver(entry):
+                        await asyncio.to_thread(
+                            self._store.refused, entry.entry_id, why, time.time()
+                        )
+                    else:
+                        await asyncio.to_thread(self._store.delivered, [entry.entry_id])
             except UnreachableError as error:
                 self._later(run_id, error)
             else:
@@ -130,4 +152,4 @@ class Delivery(abc.ABC):
             log.warning("telling %s of run %s: %s; trying again", self._recipient, run_id, error)
         now = asyncio.get_running_loop().time()
         spread = random.uniform(0.75, 1.25)  # noqa: S311 - no secret
-        self._trouble[run_id] = _Trouble(now + wait * spread, wait)
+        self._trouble[run_id] = _Trouble(now + wait * spread, wait, str(error))

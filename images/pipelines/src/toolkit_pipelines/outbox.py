@@ -20,7 +20,7 @@ import hashlib
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -55,6 +55,7 @@ TAG_ARTIFACT: Final = "kfp.artifact"
 _MODEL: Final = "system.Model"
 _PAGES: Final = {"system.HTML": ".html", "system.Markdown": ".md"}
 _MAX_PAGE: Final = 8 * 1024 * 1024
+_MAX_REASON: Final = 4000
 _BACKOFF: Final = (0.5, 60.0)
 _RUNS_KEPT: Final = 256
 _STATUS: Final = {
@@ -84,10 +85,14 @@ def record(appended: Sequence[Event]) -> list[OutboxRecord]:
 
 @dataclass(slots=True)
 class _Mirror:
-    """What is known of a run's counterpart: the ids MLflow gave, by task path ("" is the run)."""
+    """What is known of a run's counterpart: the ids MLflow gave, by task path ("" is the run).
+
+    `refused` has what MLflow will never take of the record that is being told.
+    """
 
     created: events.RunCreated
     experiment: str = ""
+    refused: list[str] = field(default_factory=list)
     found: dict[str, Found] = field(default_factory=dict)
 
 
@@ -117,9 +122,10 @@ class Outbox(Delivery):
         """Close the connections."""
         await self._mlflow.close()
 
-    async def deliver(self, entry: OutboxEntry) -> None:
+    async def deliver(self, entry: OutboxEntry) -> str:
         """Tell MLflow one thing; see `Delivery.deliver`."""
         waiting = entry.record
+        refused: list[str] = []
         try:
             event = events.decode(
                 waiting.body["kind"],
@@ -129,14 +135,28 @@ class Outbox(Delivery):
                 sequence=waiting.body["sequence"],
             )
             mirror = await self._mirror(waiting.run_id, event)
+            mirror.refused = refused
             await self._tell(mirror, event)
         except RejectedError as error:
             # MLflow will not take it however often it is told; what comes after it may be taken.
-            log.error("MLflow refuses record %s: %s", waiting.key, error)
+            refused.append(str(error))
         except NotFoundError:
             log.info("run %s was deleted before it was recorded", waiting.run_id)
-        except ValueError:
+        except ValueError as error:
             log.exception("record %s cannot be read", waiting.key)
+            refused.append(f"it cannot be read: {error}")
+        if not refused:
+            return ""
+        why = f"record {waiting.key} ({waiting.body.get('kind')}): {'; '.join(refused)}"
+        log.error("MLflow refuses for good what there is to tell of a run: %s", why)
+        return why[:_MAX_REASON]
+
+    async def _part(self, mirror: _Mirror, telling: Awaitable[Any]) -> None:
+        """Tell a part of a record: if that alone is refused, the others are told all the same."""
+        try:
+            await telling
+        except RejectedError as error:
+            mirror.refused.append(str(error))
 
     async def _mirror(self, run_id: str, event: Event) -> _Mirror:
         mirror = self._mirrors.get(run_id)
@@ -264,8 +284,11 @@ class Outbox(Delivery):
             await self._goes_on(run)
             await self._mlflow.log(run.run_id, tags=tags)
         else:
-            await self._mlflow.log(run.run_id, params=_params(event.inputs.parameters), tags=tags)
-            await self._took(mirror, run, event.inputs)
+            await self._mlflow.log(run.run_id, tags=tags)
+            params = _params(event.inputs.parameters)
+            if params:
+                await self._part(mirror, self._mlflow.log(run.run_id, params=params))
+            await self._part(mirror, self._took(mirror, run, event.inputs))
 
     async def _took(self, mirror: _Mirror, run: Found, inputs: Values) -> None:
         """Record what a task took: models that are known here as such, all else as datasets."""
@@ -319,21 +342,20 @@ class Outbox(Delivery):
         root = await self._root_run(mirror)
         metrics = _metrics(event.outputs)
         if run.alive:
-            await self._mlflow.log(
-                run.run_id,
-                metrics=metrics,
-                tags=_outputs(event.outputs.parameters),
-                time=event.time,
+            values = _outputs(event.outputs.parameters)
+            await self._part(
+                mirror,
+                self._mlflow.log(run.run_id, metrics=metrics, tags=values, time=event.time),
             )
-            await self._artifacts(run, event.outputs)
+            await self._artifacts(mirror, run, event.outputs)
             # A nested pipeline passes on what its tasks made.
             if isinstance(event, events.TaskCached) or event.image:
-                await self._gave(mirror, run, event.task, event.outputs)
+                await self._part(mirror, self._gave(mirror, run, event.task, event.outputs))
         if root.alive and metrics:
             named = {key(f"{event.task}/{name}"): value for name, value in metrics.items()}
-            await self._mlflow.log(root.run_id, metrics=named, time=event.time)
+            await self._part(mirror, self._mlflow.log(root.run_id, metrics=named, time=event.time))
         if root.alive:
-            await self._pages(root, event.outputs, f"{event.task}/")
+            await self._pages(mirror, root, event.outputs, f"{event.task}/")
         await self._task_ended(mirror, event.task, "FINISHED", event.time, tags)
 
     async def _task_ended(
@@ -341,7 +363,7 @@ class Outbox(Delivery):
     ) -> None:
         run = await self._task_run(mirror, path, time)
         if run.alive:
-            await self._mlflow.log(run.run_id, tags=tags)
+            await self._part(mirror, self._mlflow.log(run.run_id, tags=tags))
             await self._mlflow.update(run.run_id, status, time)
 
     async def _run_ended(self, mirror: _Mirror, event: events.RunEnded) -> None:
@@ -350,14 +372,16 @@ class Outbox(Delivery):
             tags = {TAG_STATE: str(event.phase), **_outputs(event.outputs.parameters)}
             if event.message:
                 tags[TAG_ERROR] = event.message
-            await self._mlflow.log(
-                root.run_id, metrics=_metrics(event.outputs), tags=tags, time=event.time
+            metrics = _metrics(event.outputs)
+            await self._part(
+                mirror,
+                self._mlflow.log(root.run_id, metrics=metrics, tags=tags, time=event.time),
             )
-            await self._artifacts(root, event.outputs)
+            await self._artifacts(mirror, root, event.outputs)
             await self._mlflow.update(root.run_id, _STATUS[event.phase], event.time)
         self._mirrors.pop(event.run_id, None)
 
-    async def _artifacts(self, run: Found, outputs: Values) -> None:
+    async def _artifacts(self, mirror: _Mirror, run: Found, outputs: Values) -> None:
         if not outputs.artifacts:
             return
         listed = {
@@ -371,10 +395,12 @@ class Outbox(Delivery):
             for name, artifacts in outputs.artifacts.items()
         }
         content = json.dumps(listed, indent=2).encode()
-        await self._mlflow.upload(run.artifact_uri, "kfp/artifacts.json", content)
-        await self._pages(run, outputs, "")
+        await self._part(
+            mirror, self._mlflow.upload(run.artifact_uri, "kfp/artifacts.json", content)
+        )
+        await self._pages(mirror, run, outputs, "")
 
-    async def _pages(self, run: Found, outputs: Values, prefix: str) -> None:
+    async def _pages(self, mirror: _Mirror, run: Found, outputs: Values, prefix: str) -> None:
         for name, artifact in _each(outputs):
             suffix = _PAGES.get(artifact.type)
             if suffix is None:
@@ -382,7 +408,7 @@ class Outbox(Delivery):
             content = await asyncio.to_thread(self._content, artifact.uri)
             if content is not None:
                 path = f"kfp/{prefix}{name}{suffix}"
-                await self._mlflow.upload(run.artifact_uri, path, content)
+                await self._part(mirror, self._mlflow.upload(run.artifact_uri, path, content))
 
     def _content(self, uri: str) -> bytes | None:
         """Read a page; None if it is not there, is too large, or is not ours to read.

@@ -165,7 +165,7 @@ class Webhook(Delivery):
         """Close the connections."""
         await self._http.aclose()
 
-    async def deliver(self, entry: OutboxEntry) -> None:
+    async def deliver(self, entry: OutboxEntry) -> str:
         """Tell of one run; see `Delivery.deliver`."""
         try:
             await self._post(entry.record)
@@ -178,6 +178,7 @@ class Webhook(Delivery):
                 entry.record.run_id,
                 error,
             )
+        return ""
 
     async def _post(self, waiting: OutboxRecord) -> None:
         message_id = f"{waiting.run_id}-{waiting.body['sequence']}"

@@ -4,17 +4,42 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
 from starlette.testclient import TestClient
 
 from toolkit_objects import Location, ObjectStore
-from toolkit_pipelines import api
+from toolkit_pipelines import api, outbox
 from toolkit_pipelines.api.context import Context
+from toolkit_pipelines.delivery import Delayed
+from toolkit_pipelines.events import RunEnded, RunPhase
+from toolkit_pipelines.store import Store
+from toolkit_pipelines.store.interface import Recipient
 
-from ..conftest import Bench
+from ..conftest import Bench, NewRun
 
 
 def test_nothing_waits(client: TestClient) -> None:
-    assert client.get("/waiting").json() == {"steps": 0, "reasons": []}
+    records = {"runs": 0, "reason": "", "refused": 0, "refusal": ""}
+    assert client.get("/waiting").json() == {"steps": 0, "reasons": [], "records": records}
+
+
+def test_what_mlflow_does_not_take(
+    context: Context, store: Store, new_run: NewRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run()
+    monkeypatch.setattr(store.runs, "_recorder", outbox.record)
+    store.runs.append(
+        run.run_id, [RunEnded(run_id=run.run_id, time=5.0, phase=RunPhase.FAILED)], 1
+    )
+    (entry,) = store.runs.outbox(Recipient.MLFLOW)
+    store.runs.refused(entry.entry_id, "400: no", 6.0)
+    asked = dataclasses.replace(context, clock=lambda: 7.0, delayed=lambda: Delayed(3, "away"))
+    with TestClient(api.application(asked), base_url="http://test/apis/v2beta1") as client:
+        found = client.get("/waiting").json()["records"]
+    assert found == {"runs": 3, "reason": "away", "refused": 1, "refusal": "400: no"}
+    later = dataclasses.replace(context, clock=lambda: 5.0 + 24 * 3600 + 1)
+    with TestClient(api.application(later), base_url="http://test/apis/v2beta1") as client:
+        assert client.get("/waiting").json()["records"]["refused"] == 0
 
 
 def test_what_steps_wait_for(client: TestClient, workloads: Bench) -> None:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from toolkit_objects import ObjectStore
 
 from ..contents import Contents
+from ..delivery import Delayed
 from ..imagemap import ImageMap
 from ..paging import Pager
 from ..root import PipelineRoot
@@ -39,6 +40,7 @@ class Context:
         images: which images steps have in place of those that their pipelines name.
         namespace: the Kubernetes namespace that the service runs in; requests may name it.
         healthy: gives "" or why the engine is not at work.
+        delayed: gives what cannot be told to MLflow just now.
         recorded: whether a run is kept while something of it waits to be told to MLflow.
         clock: seconds since the epoch.
         parsing: bounds how many specs are parsed at a time; one may take a second of CPU.
@@ -54,6 +56,7 @@ class Context:
     images: ImageMap = field(default_factory=ImageMap)
     namespace: str = ""
     healthy: Callable[[], str] = lambda: ""
+    delayed: Callable[[], Delayed] = Delayed
     recorded: bool = False
     clock: Callable[[], float] = time.time
     parsing: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))

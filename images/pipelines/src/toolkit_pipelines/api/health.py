@@ -18,6 +18,7 @@ from .errors import ApiError, Code, invalid
 from .responses import MessageResponse
 
 _MOST_REASONS: Final = 20
+_DAY: Final = 24 * 3600.0
 _RESOURCES: Final = ("UNASSIGNED_RESOURCES", "VIEWERS")
 _VERBS: Final = ("UNASSIGNED_VERB", "CREATE", "GET", "DELETE")
 
@@ -48,10 +49,28 @@ async def leads(request: Request) -> Response:
 
 
 async def waiting(request: Request) -> Response:
-    """GET /waiting: how many steps wait for their pod to start, and why (not of KFP)."""
-    found = context_of(request).workloads.waiting_steps()
+    """GET /waiting: what waits, and why (not of KFP).
+
+    `steps` wait for their pod to start; `records` of `runs` cannot be told to MLflow just now, and
+    `refused` ones of the last day never will be.
+    """
+    context = context_of(request)
+    found = context.workloads.waiting_steps()
     reasons = [{"steps": count, "reason": reason} for reason, count in found.items()]
-    return MessageResponse({"steps": sum(found.values()), "reasons": reasons[:_MOST_REASONS]})
+    delayed = context.delayed()
+    refusals = await blocking(lambda: context.store.runs.refusals(context.clock() - _DAY))
+    return MessageResponse(
+        {
+            "steps": sum(found.values()),
+            "reasons": reasons[:_MOST_REASONS],
+            "records": {
+                "runs": delayed.runs,
+                "reason": delayed.why,
+                "refused": refusals.count,
+                "refusal": refusals.why,
+            },
+        }
+    )
 
 
 async def artifact_store(request: Request) -> Response:

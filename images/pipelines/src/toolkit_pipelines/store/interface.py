@@ -227,6 +227,8 @@ class Recipient(enum.StrEnum):
 
     MLFLOW = "MLflow"
     WEBHOOK = "webhook"
+    NOBODY = "refused"
+    """Those that were refused for good: kept for a while, for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +255,14 @@ class OutboxEntry:
     entry_id: int
     record: OutboxRecord
     created: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Records that were refused for good: how many, and why the newest was."""
+
+    count: int = 0
+    why: str = ""
 
 
 Recorder = Callable[[Sequence[Event]], Sequence[OutboxRecord]]
@@ -338,4 +348,8 @@ class EventStore(Protocol):
 
     def delivered(self, entry_ids: Sequence[int]) -> None:
         """Drop records that were delivered."""
+        ...
+
+    def refused(self, entry_id: int, why: str, now: float) -> None:
+        """Keep a record, with the reason, that its recipient will never take; for 30 days."""
         ...

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import sqlalchemy
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import delete, func, insert, or_, select, update
 
 from ..events import (
     Event,
@@ -32,10 +33,13 @@ from .interface import (
     OutboxRecord,
     Recipient,
     Recorder,
+    Refusals,
     Run,
     Storage,
 )
 from .listeners import Listeners
+
+_REFUSED_KEPT: Final = 30 * 24 * 3600.0
 
 
 def record_nothing(events: Sequence[Event]) -> Sequence[OutboxRecord]:
@@ -459,3 +463,35 @@ class Runs:
             connection.execute(
                 delete(tables.outbox).where(tables.outbox.c.entry_id.in_(entry_ids))
             )
+
+    def refused(self, entry_id: int, why: str, now: float) -> None:
+        """Keep a record that nobody takes; see `EventStore.refused`."""
+        table = tables.outbox
+        nobody = Recipient.NOBODY.value
+        with self._database.write() as connection:
+            row = connection.execute(
+                select(table.c.body).where(table.c.entry_id == entry_id)
+            ).one_or_none()
+            if row is not None:
+                connection.execute(
+                    update(table)
+                    .where(table.c.entry_id == entry_id)
+                    .values(recipient=nobody, body={**row.body, "refused": why, "at": now})
+                )
+            connection.execute(
+                delete(table).where(
+                    table.c.recipient == nobody, table.c.created < now - _REFUSED_KEPT
+                )
+            )
+
+    def refusals(self, since: float) -> Refusals:
+        """Give the records that were refused for good and are of things after a time."""
+        table = tables.outbox
+        those = (table.c.recipient == Recipient.NOBODY.value, table.c.created >= since)
+        with self._database.read() as connection:
+            count = connection.execute(select(func.count()).select_from(table).where(*those))
+            newest = connection.execute(
+                select(table.c.body).where(*those).order_by(table.c.entry_id.desc()).limit(1)
+            ).first()
+            why = str(newest.body.get("refused", "")) if newest is not None else ""
+            return Refusals(count.scalar_one(), why)

@@ -36,7 +36,7 @@ _ASK_KUEUE: Final = 5.0
 _MOST_WORKLOADS: Final = "500"
 _IMAGE_WARNING: Final = re.compile(r"spec\.containers\[([0-9]+)\]\.image: (.*)", re.DOTALL)
 _NO_EFFECT: Final = re.compile(r"[^\s:]+: has no effect here: .*", re.DOTALL)
-"""How a control plane tells that it takes a field and cannot give it; Kubernetes gives them all."""
+"""How a control plane tells that it takes a field and cannot give it; Kubernetes gives all."""
 _INVALID: Final = re.compile(r'\S+ "[^"]*" is invalid: ')
 
 

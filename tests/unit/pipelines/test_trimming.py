@@ -163,3 +163,27 @@ async def test_nothing_goes_while_sizes_are_not_known(
     await bound.trim()
     assert left(folder) == [".cache", "a", "b", "c"]
     assert "Input/output error" in caplog.text
+
+
+@pytest.mark.parametrize("blocks", [0, 1000])
+async def test_what_a_build_left_that_was_cut_goes_once_nothing_can_be_at_work(
+    folder: Path, blocks: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 1_000_000.0
+    ages = {"old": 7201, "young": 7199, "building": 9000, "used": 9000}
+    for key, age in ages.items():
+        (folder / f".build-{key}" / "site").mkdir(parents=True)
+        os.utime(folder / f".build-{key}", (now - age, now - age))
+    bound = Trimming(
+        folder,
+        blocks * BLOCK,
+        keep_cache=False,
+        building=lambda: ("building",),
+        clock=lambda: now,
+    )
+    bound.use("pod", "used")
+    with caplog.at_level(logging.INFO):
+        await bound.trim()
+    stay = [".build-building", ".build-used", ".build-young", ".cache", "a", "b", "c"]
+    assert left(folder) == stay
+    assert "build of environment old that was cut" in caplog.text

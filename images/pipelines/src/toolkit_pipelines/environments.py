@@ -30,7 +30,7 @@ from . import confined, naming, provenance
 from .disposal import report
 from .installs import Group
 from .pods import Ends, Pods, persist
-from .trimming import CACHE, Trimming
+from .trimming import BUILD, CACHE, Trimming
 
 log = logging.getLogger(__name__)
 
@@ -224,7 +224,7 @@ class Environments:
 
     async def _build(self, key: str, image: str, groups: Sequence[Group]) -> str:
         name = f"{_PREFIX}{key}"
-        below = f"{self._owner}/.build-{key}"
+        below = f"{self._owner}/{BUILD}{key}"
         folder = self._options.folder / below
         pod = await persist(f"pod {name}", lambda: self._pods.get(name))
         if _ended(pod) and not await asyncio.to_thread(_recorded, folder):
@@ -295,6 +295,8 @@ class Environments:
         try:
             result = self._read(folder / _RECORD)
         except OSError as error:
+            # Its pod has ended, and the next build would begin anew in any case.
+            shutil.rmtree(folder, ignore_errors=True)
             why = f"{pod.reason or pod.phase} {pod.message}".strip()
             raise BuildError(
                 f"could not install {wanted}: the build ended without a record ({why})"

@@ -3,6 +3,8 @@
 Those that were used longest ago go first. One is chosen and renamed on the event loop, in one go,
 so that no step begins to use it in between; its files are deleted in a thread, and with the next
 start if the service is killed meanwhile.
+
+What a build has left that was cut goes as well, bound or none, if nobody has asked for it since.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import contextlib
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +24,10 @@ log = logging.getLogger(__name__)
 
 CACHE: Final = ".cache"
 """What builds have downloaded, beside the environments."""
+BUILD: Final = ".build-"
+"""What begins the name of a folder that is being built, before the key of its environment."""
+_ABANDONED: Final = 2 * 3600.0
+"""Seconds after which nothing can be at work in such a folder: twice what a build may take."""
 _GONE: Final = ".gone-"
 _BLOCK: Final = 4096
 _MEBIBYTE: Final = 1024 * 1024
@@ -47,6 +54,7 @@ class Trimming:
         limit: the bound in bytes; 0 for none.
         keep_cache: whether the cache of downloads stays in any case.
         building: gives the keys of what is being built.
+        clock: seconds since the epoch, as files have their times.
     """
 
     def __init__(
@@ -56,11 +64,13 @@ class Trimming:
         *,
         keep_cache: bool,
         building: Callable[[], Collection[str]],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._folder = folder
         self._limit = limit
         self._keep_cache = keep_cache
         self._building = building
+        self._clock = clock
         self._users: dict[str, str] = {}
         self._sizes: dict[tuple[str, int], int] = {}
         self._lock = asyncio.Lock()
@@ -79,10 +89,15 @@ class Trimming:
             await asyncio.to_thread(self._clear)
 
     async def trim(self) -> None:
-        """Remove environments until the rest is within the bound, or in use."""
-        if not self._limit:
-            return
+        """Remove environments until the rest is within the bound, or in use.
+
+        Before that, what builds have left that were cut.
+        """
         async with self._lock:
+            if self._abandon(await asyncio.to_thread(self._cut)):
+                await asyncio.to_thread(self._clear)
+            if not self._limit:
+                return
             try:
                 found = await asyncio.to_thread(self._measure)
             except OSError as error:
@@ -91,6 +106,33 @@ class Trimming:
             chosen = self._choose(found)
             if chosen:
                 await asyncio.to_thread(self._clear)
+
+    def _cut(self) -> list[str]:
+        """Give the keys of builds in whose folders nothing can be at work; blocking."""
+        found = []
+        for each in _listed(self._folder):
+            # One that ends just now gets another name.
+            with contextlib.suppress(FileNotFoundError):
+                changed = each.stat(follow_symlinks=False).st_mtime
+                if each.name.startswith(BUILD) and changed < self._clock() - _ABANDONED:
+                    found.append(each.name.removeprefix(BUILD))
+        return found
+
+    def _abandon(self, keys: Sequence[str]) -> bool:
+        """Put builds aside that nobody waits for; give whether there was any."""
+        kept = {*self._users.values(), *self._building()}
+        gone = [key for key in keys if key not in kept and self._put_aside(f"{BUILD}{key}")]
+        for key in gone:
+            log.info("removed what is left of a build of environment %s that was cut", key)
+        return bool(gone)
+
+    def _put_aside(self, name: str) -> bool:
+        try:
+            self._path(name).rename(self._path(f"{_GONE}{name.lstrip('.')}"))
+        except OSError as error:
+            log.warning("%s cannot be removed: %s", self._path(name), error)
+            return False
+        return True
 
     def _choose(self, found: Sequence[_Entry]) -> list[_Entry]:
         """Put aside what is to go; give it."""
@@ -107,10 +149,7 @@ class Trimming:
         for each in going:
             if left <= self._limit:
                 break
-            try:
-                self._path(each.name).rename(self._path(f"{_GONE}{each.name.lstrip('.')}"))
-            except OSError as error:
-                log.warning("%s cannot be removed: %s", self._path(each.name), error)
+            if not self._put_aside(each.name):
                 continue
             chosen.append(each)
             left -= each.size

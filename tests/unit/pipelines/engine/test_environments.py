@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from toolkit_jobs import ClaimMount, PodPhase, PodRequest, PodStatus
-from toolkit_pipelines.environments import EnvironmentOptions, Environments
+from toolkit_pipelines.environments import BuildError, EnvironmentOptions, Environments
 from toolkit_pipelines.installs import Group
 from toolkit_pipelines.root import PipelineRoot
 
@@ -247,3 +247,15 @@ async def test_an_empty_folder_stands_for_no_environment(volume: Volume) -> None
     (volume.folder / "default" / environments.key(IMAGE, GROUPS)).mkdir(parents=True)
     place = await asyncio.wait_for(environments.ensure(IMAGE, GROUPS), 60)
     assert (volume.folder / place / "result.json").exists()
+
+
+async def test_a_build_that_records_nothing_leaves_nothing(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(mounted: int) -> None:
+        raise OSError("killed")
+
+    monkeypatch.setattr(volume.pods, "_build", cut)
+    with pytest.raises(BuildError, match="ended without a record"):
+        await volume.environments().ensure(IMAGE, GROUPS)
+    assert [each.name for each in (volume.folder / "default").iterdir()] == [".cache"]

@@ -1,14 +1,9 @@
 """The engine: carries out what the scheduler decides, and records what becomes of it.
 
 Each run that has not ended has a driver, a task on the event loop: it takes in what happened
-(events that the API appended, pods that ended), asks the scheduler, appends the decisions, then
-acts on them. An attempt is recorded before its pod is made, and its pod is deleted only after its
-end is recorded, so at every moment the records and the pods together tell how to go on:
-
-- recorded, no pod, and no launcher has claimed its folder: make the pod (its name is fixed);
-- recorded, and a pod is there: follow it;
-- recorded, and a result in its folder: that is how it ended, whatever became of its pod;
-- recorded, no pod, claimed but without a result: it was lost, and does not run again by itself.
+(events that the API appended, attempts that ended), asks the scheduler, appends the decisions,
+then acts on them. An attempt is recorded before its pod is made (see `attempts`), and its pod is
+deleted only after its end is recorded.
 
 What is taken from the cache is recorded as started, without a pod, and as ended, together. What
 the engine itself carries out, without a pod, is recorded as started before it acts (see `claims`).
@@ -43,23 +38,21 @@ from . import (
     workspaces,
 )
 from .appraisals import Appraisals
+from .attempts import Attempts, Work
 from .cache import Cache
-from .claims import ClaimError, Claims
+from .claims import Claims
 from .contents import Contents
 from .disposal import Disposal, report
-from .documents import lasting
-from .environments import BuildError, Environments
+from .environments import Environments
 from .events import Event, RunPhase
 from .installs import Group
 from .logs import Logs, VolumeLogs
 from .options import EngineOptions
 from .podrequests import PodRequests
 from .pods import Pods, persist
-from .provenance import Provenance
 from .reserved import Reserved
-from .root import Attempt, OutputError, PipelineRoot
+from .root import Attempt, PipelineRoot
 from .runstate import TaskPhase, TaskState
-from .spec import SpecError
 from .spec.model import Pipeline
 from .step import LABEL_RUN, Step
 from .steps.routes import StartingError
@@ -73,31 +66,6 @@ _IMAGES_KEPT: Final = 1000
 _STORE_PAUSE: Final = 1.0
 """Seconds until the store is tried again after it failed (a full disk, say)."""
 _LONGEST_REST: Final = 30.0
-_HOPELESS: Final = frozenset({"InvalidImageName", "ErrImageNeverPull"})
-_PULLING: Final = frozenset(
-    {"ErrImagePull", "ImagePullBackOff", "CreateContainerConfigError", "CreateContainerError"}
-)
-
-
-@dataclass(slots=True)
-class _Work:
-    """One attempt under way.
-
-    `end` is the event that ends it, once that is known and until it is recorded; `spent` is how
-    many attempts there were before the run was retried.
-    """
-
-    path: str
-    attempt: int
-    pod: str
-    files: Attempt
-    step: Step
-    spent: int = 0
-    task: asyncio.Task[None] | None = None
-    status: PodStatus | None = None
-    waiting_since: float | None = None
-    waiting: tuple[str, str] = ("", "")
-    end: Event | None = None
 
 
 @dataclass(slots=True)
@@ -115,7 +83,7 @@ class _Run:
     pipeline: Pipeline | None = None
     place: str = ""
     constants: Mapping[str, str] = field(default_factory=dict)
-    work: dict[str, _Work] = field(default_factory=dict)
+    work: dict[str, Work] = field(default_factory=dict)
     again: float | None = None
     claimed: int = 0
     ineffective: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -149,8 +117,14 @@ class Engine:
         self._options = options
         self._workspaces = Workspaces(pods, root)
         reserved = Reserved(pods, options.reserved_labels, options.claims)
-        self._requests = PodRequests(reserved, root, environments, options, self._workspaces)
-        self._claims = Claims(pods, root, reserved)
+        self._attempts = Attempts(
+            pods,
+            root,
+            PodRequests(reserved, root, environments, options, self._workspaces),
+            Claims(pods, root, reserved),
+            options.pull_patience,
+            clock,
+        )
         self._appraisals = Appraisals(pods, options, root)
         self._environments = environments
         transfer = options.transfer
@@ -159,7 +133,6 @@ class Engine:
         self._clock = clock
         self._runs: dict[str, _Run] = {}
         self._drivers: dict[str, asyncio.Task[None]] = {}
-        self._by_pod: dict[str, tuple[_Run, str]] = {}
         self._starved: OrderedDict[str, None] = OrderedDict()
         self._specs: OrderedDict[str, Pipeline] = OrderedDict()
         self._background: set[asyncio.Task[None]] = set()
@@ -223,12 +196,9 @@ class Engine:
         Raises:
             StartingError: its run has not been taken up yet, after a restart.
         """
-        known = self._by_pod.get(pod)
-        if known is not None and known[0].run_id == run_id:
-            work = known[0].work.get(known[1])
-            if work is not None and work.pod == pod:
-                return work.files
-        run = self._runs.get(run_id)
+        work, run = self._attempts.within(pod), self._runs.get(run_id)
+        if work is not None and run is not None and run.work.get(work.path) is work:
+            return work.files
         if run is None:
             starting = not self.at_work.is_set()
         else:
@@ -290,6 +260,7 @@ class Engine:
             unsubscribe()
             tasks = [*self._drivers.values(), *self._disposal.tasks(), *self._background]
             tasks += [*self._workspaces.tasks(), *self._environments.tasks()]
+            tasks += self._attempts.tasks()
             for run in self._runs.values():
                 tasks += [work.task for work in run.work.values() if work.task is not None]
             for task in tasks:
@@ -589,90 +560,18 @@ class Engine:
         assert isinstance(event, events.TaskSucceeded | events.TaskFailed)  # noqa: S101 - _conclude()
         return event.task
 
-    # -- one attempt
+    # -- attempts
 
     def _begin(self, run: _Run, path: str) -> None:
-        task = run.state.tasks[path]
-        # The run's state may be read anew meanwhile: it has what it needs from here on.
-        step = self._step_of(run, task)
+        # The run's state may be read anew meanwhile.
+        step = self._step_of(run, run.state.tasks[path])
         spent = run.state.spent.get(path, 0)
-        work = _Work(path, task.attempt, task.pod, step.files, step, spent)
-        run.work[path] = work
-        if work.pod:
-            self._by_pod[work.pod] = (run, path)
-        self._set(run, work, self._attempt(run, work) if work.pod else self._act(run, work))
-
-    def _set(self, run: _Run, work: _Work, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Put a task to work on an attempt; if it breaks, the attempt fails rather than hangs."""
-        work.task = asyncio.create_task(coroutine, name=f"attempt-{work.pod}")
-
-        def done(task: asyncio.Task[None]) -> None:
-            if not task.cancelled() and (error := task.exception()) is not None:
-                log.error("pod %s", work.pod, exc_info=error)
-                failure = self._failure(run, work, "InternalError", f"{error!r}")
-                self._conclude(run, work, failure)
-
-        work.task.add_done_callback(done)
-
-    async def _attempt(self, run: _Run, work: _Work) -> None:
-        """See an attempt to its end, from wherever it stands."""
-        away = functools.partial(_away, work)
-        try:
-            pod = (await self._pods.pods()).get(work.pod)
-            if pod is None and await lasting(
-                f"pod {work.pod}", lambda: self._root.claimed(work.files)
-            ):
-                # It has run, perhaps under an engine that was killed. Its pod may still be on
-                # its way into the list: ask for it by name.
-                pod = await persist(f"pod {work.pod}", lambda: self._pods.get(work.pod), away)
-            if pod is None:
-                request = await self._requests.make(work.step)
-                pod = await persist(f"pod {work.pod}", lambda: self._pods.start(request), away)
-            # What the watch told meanwhile is newer.
-            pod = work.status or pod
-            if pod.phase.ended:
-                await self._finish(run, work, pod)
-            else:
-                self._wait(run, work, pod)
-        except BuildError as error:
-            self._conclude(run, work, self._failure(run, work, "InstallFailed", str(error)))
-        except RefusedError as error:
-            message = f"the cluster does not take the step's pod: {error}"
-            self._conclude(run, work, self._failure(run, work, "PodRefused", message))
-        except ClaimError as error:
-            self._conclude(run, work, self._failure(run, work, "ClaimRefused", str(error)))
-        except (SpecError, OSError) as error:
-            self._conclude(run, work, self._failure(run, work, "CannotStart", str(error)))
-
-    async def _act(self, run: _Run, work: _Work) -> None:
-        """Carry out what has no pod; again, if an engine was killed on the way."""
-        try:
-            outputs = await self._claims.carry_out(work.step)
-        except ClaimError as error:
-            self._conclude(run, work, self._failure(run, work, "ClaimRefused", str(error)))
-        except (SpecError, OSError) as error:
-            self._conclude(run, work, self._failure(run, work, "CannotStart", str(error)))
-        else:
-            self._conclude(run, work, self._success(run, work, outputs, self._clock()))
+        run.work[path] = self._attempts.begin(step, spent, run.wake.set)
 
     def _heard(self, pod: PodStatus) -> None:
         """Take in a change of a pod."""
-        known = self._by_pod.get(pod.name)
-        if known is None:
+        if not self._attempts.heard(pod):
             self._stray(pod)
-            return
-        run, path = known
-        work = run.work.get(path)
-        if work is None or work.end is not None:
-            return
-        work.status = pod
-        if work.task is not None and not work.task.done():
-            # Being started, or its end is being looked into; either looks at the status at last.
-            return
-        if pod.phase.ended:
-            self._set(run, work, self._finish(run, work, pod))
-        else:
-            self._wait(run, work, pod)
 
     def _stray(self, pod: PodStatus) -> None:
         """Clean up after a pod whose attempt has ended: an engine was killed in between."""
@@ -710,111 +609,16 @@ class Engine:
                 log.warning("run %s: %s; trying again", run_id, error)
                 await asyncio.sleep(_STORE_PAUSE)
 
-    async def _finish(self, run: _Run, work: _Work, pod: PodStatus) -> None:
-        """Find out how a pod that has ended did."""
-        work.waiting = ("", "")
-        try:
-            result = await lasting(
-                f"pod {work.pod}", lambda: self._root.result(work.files, work.step.component)
-            )
-        except OutputError as error:
-            self._conclude(run, work, self._failure(run, work, "OutputError", str(error)))
-            return
-        if result is not None and result.exit_code == 0:
-            # Its record is its last act: what became of the pod after it changes nothing, and a
-            # step that has done its work must not do it again.
-            outputs = result.outputs if work.step.gives is None else work.step.gives
-            ended = pod.finished or self._clock()
-            packages = result.packages
-            ran = await lasting(
-                f"pod {work.pod}", lambda: self._requests.provenance(work.step, packages)
-            )
-            self._conclude(run, work, self._success(run, work, outputs, ended, ran))
-            return
-        reason, message = _blame(pod, result.message if result is not None else "")
-        self._conclude(run, work, self._failure(run, work, reason, message))
-
-    def _wait(self, run: _Run, work: _Work, pod: PodStatus) -> None:
-        """Note why a pod has not started, and give up on an image that cannot be had."""
-        if pod.phase is not PodPhase.PENDING or not pod.reason:
-            work.waiting, work.waiting_since = ("", ""), None
-            return
-        work.waiting = (pod.reason, pod.message)
-        patience = self._options.pull_patience
-        if pod.reason in _PULLING:
-            now = asyncio.get_running_loop().time()
-            if work.waiting_since is None:
-                work.waiting_since = now
-                self._spawn(self._lose_patience(run, work, pod, patience))
-            if now - work.waiting_since < patience:
-                return
-        elif pod.reason not in _HOPELESS:
-            return
-        message = f"the image cannot be had: {pod.message or pod.reason}"
-        self._conclude(run, work, self._failure(run, work, pod.reason, message))
-
-    async def _lose_patience(
-        self, run: _Run, work: _Work, pod: PodStatus, patience: float
-    ) -> None:
-        await asyncio.sleep(patience)
-        if work.end is None and work.waiting_since is not None:
-            self._wait(run, work, work.status or pod)
-
-    @staticmethod
-    def _success(
-        run: _Run,
-        work: _Work,
-        outputs: events.Values,
-        ended: float,
-        ran: Provenance = Provenance(),  # noqa: B008 - an immutable value
-    ) -> Event:
-        return events.TaskSucceeded(
-            run_id=run.run_id,
-            time=ended,
-            task=work.path,
-            attempt=work.attempt,
-            outputs=outputs,
-            fingerprint=work.step.task.fingerprint,
-            image=ran.image,
-            lock=provenance.lock(ran.packages),
-            packages=ran.packages,
-        )
-
-    def _failure(self, run: _Run, work: _Work, reason: str, message: str) -> Event:
-        assert run.pipeline is not None  # noqa: S101 - _step() loaded it
-        now = self._clock()
-        given, attempt = run.pipeline.task(work.path), work.attempt - work.spent
-        return events.TaskFailed(
-            run_id=run.run_id,
-            time=now,
-            task=work.path,
-            attempt=work.attempt,
-            reason=reason,
-            message=message,
-            retry=scheduler.next_attempt(given, attempt, now),
-        )
-
-    def _conclude(self, run: _Run, work: _Work, end: Event) -> None:
-        if work.end is None:
-            work.end = end
-            run.wake.set()
-
     # -- afterwards
 
     async def _kill(self, run: _Run) -> None:
         """Stop all pods of a run at once."""
-        for work in run.work.values():
-            if work.task is not None:
-                work.task.cancel()
-        await asyncio.gather(
-            *(work.task for work in run.work.values() if work.task is not None),
-            return_exceptions=True,
-        )
+        await self._attempts.stop(run.work.values())
         running = [task for path in run.state.running if (task := run.state.tasks[path]).pod]
 
         def away(path: str, why: str) -> None:
             if path in run.work:
-                _away(run.work[path], why)
+                run.work[path].away(why)
 
         await asyncio.gather(
             *(
@@ -827,10 +631,10 @@ class Engine:
             )
         )
 
-    def _dispose(self, work: _Work) -> None:
+    def _dispose(self, work: Work) -> None:
         """Let go of an attempt and clean up after its pod."""
+        self._attempts.release(work)
         if work.pod:
-            self._by_pod.pop(work.pod, None)
             self._disposal.begin(work.pod, work.files)
 
     def _files(self, run_id: str, path: str, attempt: int) -> tuple[Attempt, str]:
@@ -846,11 +650,6 @@ class Engine:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         task.add_done_callback(report)
-
-
-def _away(work: _Work, why: str) -> None:
-    """Note that an attempt waits for Kubernetes itself."""
-    work.waiting = ("KubernetesUnavailable", why)
 
 
 def _ends(planned: Sequence[Event]) -> bool:
@@ -870,24 +669,3 @@ def _ended_attempt(state: runstate.RunState, pipeline: str, pod: str) -> tuple[s
             if naming.pod_name(pipeline, run_id, path, attempt) == pod:
                 return path, attempt
     return None
-
-
-def _blame(pod: PodStatus, message: str) -> tuple[str, str]:
-    """Give the reason and the sentence for an attempt that did not end well."""
-    if pod.phase is PodPhase.GONE:
-        return "Lost", "the step's pod was deleted before the step ended"
-    match pod.reason:
-        case "OOMKilled":
-            return "OOMKilled", "the step used more memory than its limit allows"
-        case "DeadlineExceeded":
-            return "DeadlineExceeded", pod.message or "the step took longer than it may"
-        case "Lost" | "NodeLost" | "Evicted":
-            return pod.reason, pod.message or "the step's container was lost"
-        case "InitContainerFailed":
-            return pod.reason, pod.message
-    if message:
-        return "Error", message
-    if pod.phase is PodPhase.SUCCEEDED:
-        return "Error", "the step ended without recording its result"
-    code = f" with exit code {pod.exit_code}" if pod.exit_code is not None else ""
-    return "Error", pod.message or f"the step ended{code} and recorded nothing"

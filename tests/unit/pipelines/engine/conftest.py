@@ -225,6 +225,11 @@ class PlayedPods(FakePods):
             )
 
 
+def add_one(path: str, given: dict[str, Any]) -> dict[str, Any]:
+    value = given["executor_input"]["inputs"]["parameterValues"]["x"]
+    return {"parameters": {"Output": value + 1}}
+
+
 class ProcessPods(FakePods):
     """Pods as plain processes of this machine, with the real launcher."""
 
@@ -405,6 +410,11 @@ class Service:
         if self._task is not None:
             await self.kill()
         await self.pods.close()
+
+
+def pods_of(service: Service) -> PlayedPods:
+    assert isinstance(service.pods, PlayedPods)
+    return service.pods
 
 
 @pytest.fixture

@@ -55,6 +55,22 @@ def pipeline(
     }
 
 
+CHAIN = pipeline(
+    {
+        "a": task("comp", x=constant(1)),
+        "b": task("comp", x=output("a")),
+        "c": task("comp", x=output("b")),
+    },
+    {
+        "comp": {
+            "executorLabel": "exec",
+            "inputDefinitions": parameters(x="NUMBER_INTEGER"),
+            "outputDefinitions": parameters(Output="NUMBER_INTEGER"),
+        }
+    },
+)
+"""Three tasks in a row; each takes a number and gives one."""
+
 ARTIFACT = {"artifactType": {"schemaTitle": "system.Model"}}
 ARTIFACTS = {
     "make": {"executorLabel": "exec", "outputDefinitions": {"artifacts": {"out": ARTIFACT}}},

@@ -20,7 +20,7 @@ from toolkit_pipelines.options import CacheOptions
 from toolkit_pipelines.runstate import RunState, TaskPhase
 from toolkit_pipelines.store.interface import StoreError
 
-from .conftest import PlayedPods, Service
+from .conftest import Service, pods_of
 from .specs import constant, container, output, parameters, pipeline, task
 
 CACHED, SUCCEEDED = TaskPhase.CACHED, TaskPhase.SUCCEEDED
@@ -78,11 +78,6 @@ def caching(played: Service) -> Service:
     pods_of(played).behave = behave
     played.options = replace(played.options, cache=CacheOptions())
     return played
-
-
-def pods_of(service: Service) -> PlayedPods:
-    assert isinstance(service.pods, PlayedPods)
-    return service.pods
 
 
 async def ran(service: Service, spec: dict[str, Any], x: int = 8, **more: Any) -> RunState:

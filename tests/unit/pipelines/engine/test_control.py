@@ -15,7 +15,7 @@ from toolkit_pipelines import engine, reset, spec
 from toolkit_pipelines.events import RunPhase, RunRetried, TaskStarted
 from toolkit_pipelines.runstate import TaskPhase
 
-from .conftest import PlayedPods, Service
+from .conftest import Service, pods_of
 from .specs import constant, output, parameters, pipeline, task
 
 COMPONENTS: dict[str, Any] = {
@@ -93,11 +93,6 @@ RETRIED = pipeline(
     },
     COMPONENTS,
 )
-
-
-def pods_of(service: Service) -> PlayedPods:
-    assert isinstance(service.pods, PlayedPods)
-    return service.pods
 
 
 def doubled(path: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,39 +25,13 @@ from toolkit_pipelines.environments import EnvironmentOptions, Environments
 from toolkit_pipelines.events import RunPhase
 from toolkit_pipelines.imagemap import ImageMap
 from toolkit_pipelines.options import Transfer
-from toolkit_pipelines.root import Attempt, PipelineRoot
 from toolkit_pipelines.runstate import TaskPhase
 from toolkit_pipelines.steps import Exchange, StepTokens
 from toolkit_pipelines.steps.routes import StartingError
 from toolkit_pipelines.store.interface import StoreError
 
-from .conftest import PlayedPods, Service
-from .specs import constant, container, output, parameters, pipeline, task
-
-CHAIN = pipeline(
-    {
-        "a": task("comp", x=constant(1)),
-        "b": task("comp", x=output("a")),
-        "c": task("comp", x=output("b")),
-    },
-    {
-        "comp": {
-            "executorLabel": "exec",
-            "inputDefinitions": parameters(x="NUMBER_INTEGER"),
-            "outputDefinitions": parameters(Output="NUMBER_INTEGER"),
-        }
-    },
-)
-
-
-def pods_of(service: Service) -> PlayedPods:
-    assert isinstance(service.pods, PlayedPods)
-    return service.pods
-
-
-def add_one(path: str, given: dict[str, Any]) -> dict[str, Any]:
-    value = given["executor_input"]["inputs"]["parameterValues"]["x"]
-    return {"parameters": {"Output": value + 1}}
+from .conftest import Service, add_one, pods_of
+from .specs import CHAIN, constant, container, output, parameters, pipeline, task
 
 
 async def test_values_flow_from_task_to_task(played: Service) -> None:
@@ -96,85 +68,6 @@ async def test_a_failed_task_ends_the_run_and_skips_the_rest(played: Service) ->
     assert [name for name, count in played.pods.started.items() if count] == [state.tasks["a"].pod]
 
 
-@pytest.mark.parametrize(
-    ("status", "reason", "words"),
-    [
-        (PodStatus("", PodPhase.FAILED, reason="OOMKilled"), "OOMKilled", "memory"),
-        (PodStatus("", PodPhase.FAILED, reason="Error", exit_code=9), "Error", "exit code 9"),
-        (PodStatus("", PodPhase.SUCCEEDED), "Error", "without recording"),
-        (PodStatus("", PodPhase.FAILED, reason="Lost"), "Lost", "lost"),
-    ],
-)
-async def test_an_end_without_a_record_is_a_failure(
-    played: Service, status: PodStatus, reason: str, words: str
-) -> None:
-    pods_of(played).behave = lambda path, given: status
-    await played.start()
-    state = await played.wait(played.submit(CHAIN))
-    assert state.tasks["a"].reason == reason
-    assert words in state.tasks["a"].message
-
-
-@pytest.mark.parametrize("reason", ["Lost", "OOMKilled", "DeadlineExceeded", "Error"])
-async def test_what_was_recorded_counts_though_the_pod_was_killed_after_it(
-    played: Service, reason: str
-) -> None:
-    def behave(path: str, given: dict[str, Any]) -> PodStatus:
-        record = {"exit_code": 0, "message": "", "artifacts": {}, **add_one(path, given)}
-        Path(given["folder"], "result.json").write_text(json.dumps(record))
-        return PodStatus("", PodPhase.FAILED, reason=reason, exit_code=137)
-
-    pods_of(played).behave = behave
-    await played.start()
-    state = await played.wait(played.submit(CHAIN))
-    assert state.status.phase is RunPhase.SUCCEEDED, state.tasks
-    assert set(played.pods.started.values()) == {1}
-
-
-async def test_outputs_must_be_what_the_component_declares(played: Service) -> None:
-    pods_of(played).behave = lambda path, given: {"parameters": {"Output": "two"}}
-    await played.start()
-    state = await played.wait(played.submit(CHAIN))
-    assert state.tasks["a"].reason == "OutputError"
-    assert "'two'" in state.tasks["a"].message
-
-
-async def test_a_task_cannot_claim_an_artifact_of_another_run(played: Service) -> None:
-    spec = pipeline(
-        {"a": task("comp")},
-        {
-            "comp": {
-                "executorLabel": "exec",
-                "outputDefinitions": {
-                    "artifacts": {"out": {"artifactType": {"schemaTitle": "system.Model"}}}
-                },
-            }
-        },
-    )
-    forged = {"name": "out", "uri": f"{played.root.uri}/test-pipeline/other/a/x", "metadata": {}}
-    pods_of(played).behave = lambda path, given: {"artifacts": {"out": [forged]}}
-    await played.start()
-    state = await played.wait(played.submit(spec))
-    assert state.tasks["a"].reason == "OutputError"
-    assert "another run" in state.tasks["a"].message
-
-
-async def test_a_link_in_place_of_the_record_is_not_followed(
-    played: Service, tmp_path: Any
-) -> None:
-    secret = tmp_path / "secret.json"
-    secret.write_text('{"exit_code": 0, "message": "", "parameters": {}, "artifacts": {}}')
-
-    def behave(path: str, given: dict[str, Any]) -> Any:
-        (tmp_path / given["folder"] / "result.json").symlink_to(secret)
-        return PodStatus("", PodPhase.SUCCEEDED)
-
-    pods_of(played).behave = behave
-    await played.start()
-    state = await played.wait(played.submit(CHAIN))
-    assert state.tasks["a"].reason == "OutputError"
-
-
 async def test_a_step_has_the_image_that_the_map_says(played: Service) -> None:
     """What the pipeline's author wrote is looked up once its placeholders are filled in."""
     images = {"hub/*": "mirror/*", "mirror/a:1": "never", "step": "never"}
@@ -205,34 +98,6 @@ async def test_a_step_has_the_image_that_the_map_says(played: Service) -> None:
     assert mounted == {"step"}
 
 
-async def test_what_ran_is_recorded_though_the_map_has_changed_meanwhile(played: Service) -> None:
-    running, go = asyncio.Event(), asyncio.Event()
-
-    async def gate(path: str) -> None:
-        running.set()
-        await go.wait()
-
-    pods_of(played).gate = gate
-    played.options = replace(played.options, images=ImageMap.read({"*": "before/*"}))
-    await played.start()
-    run_id = played.submit(pipeline({"a": task("comp")}))
-    await asyncio.wait_for(running.wait(), 60)
-    await played.kill()
-    played.options = replace(played.options, images=ImageMap.read({"*": "after/*"}))
-    await played.start()
-    go.set()
-    state = await played.wait(run_id)
-    assert state.tasks["a"].image == "before/python:3.11"
-
-
-async def test_a_refused_pod_fails_its_task(played: Service) -> None:
-    played.pods.refuse = lambda request: "spec.containers[0].image: invalid"
-    await played.start()
-    state = await played.wait(played.submit(CHAIN))
-    assert state.tasks["a"].reason == "PodRefused"
-    assert "image: invalid" in state.tasks["a"].message
-
-
 async def test_an_api_that_is_away_delays_and_nothing_more(played: Service) -> None:
     pods_of(played).behave = add_one
     played.pods.away = 3
@@ -240,29 +105,6 @@ async def test_an_api_that_is_away_delays_and_nothing_more(played: Service) -> N
     state = await played.wait(played.submit(CHAIN))
     assert state.status.phase is RunPhase.SUCCEEDED
     assert set(played.pods.started.values()) == {1}
-
-
-async def test_what_waits_for_kubernetes_says_so(played: Service) -> None:
-    pods, forever = pods_of(played), asyncio.Event()
-
-    async def gate(path: str) -> None:
-        await forever.wait()
-
-    pods.gate = gate
-    engine = await played.start()
-    run_id = played.submit(CHAIN)
-    pods.away = 1_000_000
-    wanted = "KubernetesUnavailable: the API is away"
-    await played.until(lambda: list(engine.waiting(run_id).values()) == [wanted])
-    pods.away = 0
-    await played.until(lambda: bool(pods.started) and not engine.waiting(run_id))
-    pods.away = 1_000_000
-    played.terminate(run_id)
-    await played.until(lambda: list(engine.waiting(run_id).values()) == [wanted])
-    assert played.state(run_id).status.phase is RunPhase.CANCELING
-    pods.away = 0
-    assert (await played.wait(run_id)).status.phase is RunPhase.CANCELED
-    assert not engine.waiting(run_id)
 
 
 async def test_images_are_asked_for_once_unless_they_are_missing(played: Service) -> None:
@@ -343,39 +185,6 @@ async def test_killed_between_any_two_events_nothing_runs_twice(played: Service)
     await played.until(lambda: not played.pods.statuses)
 
 
-async def test_an_attempt_that_was_lost_fails_and_does_not_run_again(played: Service) -> None:
-    forever = asyncio.Event()
-
-    async def gate(path: str) -> None:
-        await forever.wait()
-
-    pods_of(played).gate = gate
-    await played.start()
-    run_id = played.submit(CHAIN)
-    await played.until(
-        lambda: any(p.phase is PodPhase.RUNNING for p in played.pods.statuses.values())
-    )
-    await played.kill()
-    played.pods.statuses.clear()
-    await played.start()
-    state = await played.wait(run_id)
-    assert state.tasks["a"].reason == "Lost"
-    assert set(played.pods.started.values()) == {1}
-
-
-async def test_a_result_found_after_its_pod_is_gone_counts(played: Service) -> None:
-    pods_of(played).behave = add_one
-    await played.start()
-    run_id = played.submit(CHAIN)
-    await played.until(lambda: "b" in played.state(run_id).tasks)
-    await played.kill()
-    await played.until(lambda: all(p.phase.ended for p in played.pods.statuses.values()))
-    played.pods.statuses.clear()
-    await played.start()
-    assert (await played.wait(run_id)).status.phase is RunPhase.SUCCEEDED
-    assert set(played.pods.started.values()) == {1}
-
-
 async def test_parallelism_is_bounded_for_a_run_and_for_all(played: Service) -> None:
     wide = pipeline({f"t{number}": task("comp") for number in range(12)})
     running: set[str] = set()
@@ -401,38 +210,6 @@ async def test_parallelism_is_bounded_for_a_run_and_for_all(played: Service) -> 
     for run_id in runs:
         assert (await played.wait(run_id)).status.phase is RunPhase.SUCCEEDED
     assert most == 3
-
-
-async def test_why_a_pod_waits_is_told(played: Service) -> None:
-    pods = pods_of(played)
-    message = "0/1 nodes are available: 1 Insufficient cpu."
-
-    async def gate(path: str) -> None:
-        name = next(iter(pods.statuses))
-        status = pods.statuses[name]
-        pods.publish(
-            replace(status, phase=PodPhase.PENDING, reason="Unschedulable", message=message)
-        )
-        await asyncio.Event().wait()
-
-    pods.gate = gate
-    engine = await played.start()
-    run_id = played.submit(CHAIN)
-    await played.until(lambda: bool(engine.waiting(run_id)))
-    assert engine.waiting(run_id) == {"a": f"Unschedulable: {message}"}
-    assert played.state(run_id).tasks["a"].phase is TaskPhase.RUNNING
-
-
-@pytest.mark.parametrize("reason", ["InvalidImageName", "ErrImagePull"])
-async def test_an_image_that_cannot_be_had_fails_the_task(played: Service, reason: str) -> None:
-    pods_of(played).behave = lambda path, given: PodStatus(
-        "", PodPhase.PENDING, reason=reason, message="no such image"
-    )
-    played.options = replace(played.options, pull_patience=0.05)
-    await played.start()
-    state = await played.wait(played.submit(CHAIN))
-    assert state.tasks["a"].reason == reason
-    assert "no such image" in state.tasks["a"].message
 
 
 async def test_a_step_gets_its_own_folder_and_its_run_read_only(played: Service) -> None:
@@ -598,50 +375,6 @@ async def test_a_foreign_pipeline_root_is_refused(played: Service) -> None:
     assert state.status.phase is RunPhase.FAILED
     assert "gs://elsewhere/x" in state.status.message
     assert not played.pods.started
-
-
-async def test_an_attempt_goes_on_though_its_run_is_read_anew(
-    played: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    comp = {
-        "executorLabel": "exec",
-        "inputDefinitions": parameters(x="NUMBER_INTEGER"),
-        "outputDefinitions": parameters(Output="NUMBER_INTEGER"),
-    }
-    spec = pipeline(
-        {"quick": task("comp", x=constant(1)), "slow": task("comp", x=constant(2))}, {"comp": comp}
-    )
-    pods_of(played).behave = add_one
-    begun, go, failed = threading.Event(), threading.Event(), threading.Event()
-    claimed, append = PipelineRoot.claimed, played.store.runs.append
-
-    def held(root: PipelineRoot, attempt: Attempt) -> bool:
-        if attempt.task.endswith("/slow"):
-            begun.set()
-            assert go.wait(10)
-        return claimed(root, attempt)
-
-    def fails_once(run_id: str, found: Any, sequence: int) -> Any:
-        ends = any(isinstance(each, events.TaskSucceeded) for each in found)
-        if ends and begun.is_set() and not failed.is_set():
-            failed.set()
-            raise StoreError("the disk is full")
-        return append(run_id, found, sequence)
-
-    monkeypatch.setattr(PipelineRoot, "claimed", held)
-    monkeypatch.setattr(played.store.runs, "append", fails_once)
-    await played.start()
-    run_id = played.submit(spec)
-    # The engine has let go of what it knows of the run, and waits until it reads it again.
-    await asyncio.to_thread(failed.wait, 10)
-    assert failed.is_set()
-    go.set()
-    state = await played.wait(run_id)
-    assert {path: each.phase for path, each in state.tasks.items()} == {
-        "quick": TaskPhase.SUCCEEDED,
-        "slow": TaskPhase.SUCCEEDED,
-    }
-    assert set(played.pods.started.values()) == {1}
 
 
 @pytest.mark.parametrize("lost", ["all", "ends"])

@@ -13,7 +13,7 @@ from toolkit_pipelines.events import RunPhase, RunRetried
 from toolkit_pipelines.options import CacheOptions
 from toolkit_pipelines.runstate import TaskPhase
 
-from .conftest import PlayedPods, Service
+from .conftest import Service, pods_of
 from .specs import constant, output, parameters, pipeline, task
 
 COMPONENTS: dict[str, Any] = {
@@ -50,11 +50,6 @@ SPEC = pipeline(
     },
     COMPONENTS,
 )
-
-
-def pods_of(service: Service) -> PlayedPods:
-    assert isinstance(service.pods, PlayedPods)
-    return service.pods
 
 
 class Steps:

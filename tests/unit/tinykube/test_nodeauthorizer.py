@@ -4,6 +4,8 @@ from tinykube import kinds, nodeauthorizer
 from tinykube.nodeauthorizer import NodeAuthorizer
 from tinykube.rbac import Attributes, Caller
 
+CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+
 
 @pytest.fixture
 def allowed(store, create, pod):
@@ -12,6 +14,7 @@ def allowed(store, create, pod):
         {"name": "a", "secret": {"secretName": "mounted"}},
         {"name": "b", "projected": {"sources": [{"configMap": {"name": "projected"}}]}},
         {"name": "c", "persistentVolumeClaim": {"claimName": "claim"}},
+        {"name": "own", "ephemeral": {"volumeClaimTemplate": {"spec": CLAIM}}},
     ]
     here = pod("here", nodeName="mine", volumes=volumes)
     here["spec"]["containers"][0] |= {
@@ -39,6 +42,7 @@ def allowed(store, create, pod):
         ("get", "configmaps", "all"),
         ("get", "configmaps", "kube-root-ca.crt"),
         ("get", "persistentvolumeclaims", "claim"),
+        ("get", "persistentvolumeclaims", "here-own"),
         ("create", "serviceaccounts/token", "default"),
         ("get", "pods", "here"),
         ("patch", "pods/status", "here"),
@@ -72,6 +76,7 @@ def test_what_a_node_may(allowed, verb, resource, name):
         ("patch", "nodes/status", "other"),
         ("list", "nodes", ""),
         ("get", "roles", "x"),
+        ("get", "persistentvolumeclaims", "there-own"),
     ],
 )
 def test_what_it_may_not(allowed, verb, resource, name):

@@ -228,3 +228,27 @@ async def test_left_over_folders_are_swept_at_the_start(settle, binder, tmp_path
     binder.load()
     await settle()
     assert list((tmp_path / "volumes").iterdir()) == []
+
+
+async def test_the_claim_of_a_pods_own_volume_stays_while_the_pod_runs(
+    create, settle, load, registry
+):
+    spec = claim()["spec"]
+    create(
+        kinds.PODS,
+        {
+            "metadata": {"name": "p"},
+            "spec": {
+                "containers": [{"name": "c", "image": "busybox"}],
+                "volumes": [{"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": spec}}}],
+            },
+        },
+    )
+    create(kinds.CLAIMS, claim("p-v"))
+    await settle()
+    registry.delete(kinds.CLAIMS, "default", "p-v", Deletion())
+    await settle()
+    assert load(kinds.CLAIMS, "p-v")["metadata"]["deletionTimestamp"]
+    registry.delete(kinds.PODS, "default", "p", Deletion(grace=0))
+    await settle()
+    assert load(kinds.CLAIMS, "p-v") is None

@@ -143,6 +143,26 @@ async def test_optional_ones_may_be_missing(tmp_path: Path, api: Api) -> None:
     assert names(mounts(made, {"name": "s", "mountPath": "/s"})[0].source) == []
 
 
+async def test_a_volume_of_the_pods_own(tmp_path: Path, api: Api) -> None:
+    (tmp_path / "disk").mkdir()
+    claim: JSON = {
+        "metadata": {"name": "p-v"},
+        "spec": {"volumeName": "pv"},
+        "status": {"phase": "Bound"},
+    }
+    api.objects["PersistentVolumeClaim", "p-v"] = claim
+    api.objects["PersistentVolume", "pv"] = {
+        "spec": {"hostPath": {"path": str(tmp_path / "disk")}}
+    }
+    made = make(tmp_path, api, {"name": "v", "ephemeral": {}})
+    with pytest.raises(VolumeError, match='"p-v" was not made for this pod'):
+        await made.prepare()
+    claim["metadata"]["ownerReferences"] = [{"uid": "u", "controller": True}]
+    await made.prepare()
+    (whole,) = mounts(made, {"name": "v", "mountPath": "/d"})
+    assert (whole.source, whole.read_only) == (tmp_path / "disk", False)
+
+
 async def test_a_claim(tmp_path: Path, api: Api) -> None:
     (tmp_path / "disk").mkdir()
     claim: JSON = {"spec": {}, "status": {"phase": "Pending"}}

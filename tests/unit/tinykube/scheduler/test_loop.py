@@ -124,6 +124,30 @@ def test_a_pod_waits_until_its_claims_are_bound(
     assert where("one") == "node"
 
 
+def test_a_pod_waits_for_the_claim_of_its_own_volume(create, pod, node, settle, why, registry):
+    node()
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    volume = {"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": spec}}}
+    create(kinds.PODS, pod(volumes=[volume]))
+    settle()
+    waiting = 'waiting for ephemeral volume controller to create the persistentvolumeclaim "one-v"'
+    assert f"0/1 nodes are available: {waiting}." in why("one")
+    create(kinds.CLAIMS, {"metadata": {"name": "one-v"}, "spec": spec})
+    settle()
+    assert 'PVC "default/one-v" was not created for pod "one"' in why("one")
+
+    def own(current):
+        uid = registry.store.load(kinds.PODS.key, "default", "one")["metadata"]["uid"]
+        current["metadata"]["ownerReferences"] = [
+            {"apiVersion": "v1", "kind": "Pod", "name": "one", "uid": uid, "controller": True}
+        ]
+        return True
+
+    registry.modify(kinds.CLAIMS, "default", "one-v", own)
+    settle()
+    assert "unbound immediate PersistentVolumeClaims" in why("one")
+
+
 def test_a_claim_that_is_being_deleted_is_for_no_new_pod(create, pod, node, settle, why, registry):
     node()
     spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}

@@ -13,6 +13,7 @@ import pytest
 from minijuju import archive, execution, runtime
 from minijuju.charm import Charm
 from minijuju.hooks import tools
+from sandbox.limits import LimitKeeper
 from sandbox.process import Identity
 from sandbox.spec import Image
 
@@ -51,6 +52,7 @@ hooks/line) head -c 1000000 /dev/zero | tr '\\0' x ;;
 hooks/bytes) printf 'caf\\303\\251 \\377\\n' ;;
 hooks/state) echo kept >>.unit-state.db; cat .unit-state.db ;;
 hooks/storage) echo from the charm >/srv/data/file; ls /var/lib/juju/storage/many ;;
+hooks/many) (for each in $(seq 200); do sleep 60073 & done); sleep 60073 ;;
 hooks/fork) while :; do sh -c 'sleep 60072 & sleep 60072'; done ;;
 esac
 """
@@ -604,3 +606,58 @@ async def test_hooks_alone_will_do(pods, spec, hooks, tmp_path):
     assert pod.running()
     assert await hook(pod, hooks, "install") == (0, {"stdout": ["installed"], "stderr": []})
     assert await hook(pod, hooks, "start") == (0, {"stdout": [], "stderr": []})
+
+
+async def test_a_hook_with_too_many_processes_is_killed_with_them(pods, spec, hooks):
+    pod = pods(replace(spec, processes=64))
+    await pod.start()
+    with pytest.raises(execution.CrowdedError, match="has reached 64 processes"):
+        await hook(pod, hooks, "many")
+    assert processes("sleep", "60073") == []
+    # So many may others have.
+    pod.set_processes(4096)
+    task = asyncio.create_task(hook(pod, hooks, "many"))
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while len(processes("sleep", "60073")) < 201:  # noqa: ASYNC110 - they tell nobody
+                await asyncio.sleep(0.05)
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    assert task.cancelled()
+
+
+async def test_a_workload_with_too_many_processes_is_killed_and_told_of(
+    folder, spec, pebble_binary
+):
+    told, keeper = [], LimitKeeper()
+    watching = asyncio.create_task(keeper.run())
+    pod = runtime.UnitRuntime(
+        folder,
+        replace(spec, processes=64),
+        binary=pebble_binary,
+        limits=keeper,
+        tell=told.append,
+    )
+    try:
+        await pod.start()
+        first = await ready(pod, "web", "bare")
+        many = "for each in $(seq 200); do sleep 60074 & done"
+        # As a service of Pebble's would: what `juju ssh` runs there is Pebble's own child.
+        argv, env = pod.ssh_argv("web", ["sh", "-c", f"({many}); sleep 60074"])
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            env=env,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        again = await ready(pod, "web")
+        await asyncio.wait_for(process.wait(), PATIENCE)
+        assert again["web"] != first["web"]
+        assert len(told) == 1
+        assert told[0].startswith("the container web has reached 64 processes and threads")
+    finally:
+        watching.cancel()
+        await asyncio.wait([watching])
+        await pod.remove()

@@ -144,6 +144,13 @@ elif name == "left":
     print(sorted(os.listdir("/tmp")), sorted(os.listdir("/dev/shm")))
 elif name == "hang":
     subprocess.run(["sleep", "60442"])
+elif name == "many":
+    for _ in range(200):
+        try:
+            subprocess.Popen(["sleep", "60443"])
+        except BlockingIOError:
+            break
+    signal.pause()
 elif name == "folder":
     os.mkdir("/dev/left")
 elif name == "shared":
@@ -342,6 +349,17 @@ async def test_cancelling_kills_a_hook_with_all_its_children(pod):
             await task
         await until(lambda: not processes("60442"))
         assert ended(interpreter)
+    assert (await pod.run("fail", warm=True))[0] == 7
+
+
+async def test_a_hook_with_too_many_processes_is_killed_with_them(pod):
+    pod.runtime.set_processes(64)
+    await pod.run("say", warm=True)
+    interpreter = pod.interpreter
+    with pytest.raises(execution.CrowdedError, match="has reached 64 processes"):
+        await pod.run("many", warm=True)
+    assert ended(interpreter)
+    assert not processes("60443")
     assert (await pod.run("fail", warm=True))[0] == 7
 
 

@@ -68,6 +68,25 @@ async def test_the_deadline_holds_for_an_adopted_container(
     assert await ended(adopted) == (137, "DeadlineExceeded")
 
 
+async def test_one_with_too_many_processes_is_killed(runner: Runner, keeper: LimitKeeper) -> None:
+    script = "(for each in $(seq 200); do sleep 1000 & done); sleep 1000"
+    container = runner.start("sh", "-c", script, limits=Limits(processes=64))
+    keeper.add(container)
+
+    assert await ended(container) == (137, "TooManyProcesses")
+
+
+async def test_one_with_fewer_processes_than_allowed_is_not(
+    runner: Runner, keeper: LimitKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "_SPARSE", 0.05)
+    script = "for each in $(seq 30); do sleep 1000 & done; sleep 0.5"
+    container = runner.start("sh", "-c", script, limits=Limits(processes=64))
+    keeper.add(container)
+
+    assert await ended(container) == (0, "Completed")
+
+
 async def test_one_without_limits_is_left_alone(runner: Runner, keeper: LimitKeeper) -> None:
     container = runner.start("sh", "-c", "exit 3")
     keeper.add(container)

@@ -142,6 +142,9 @@ class FakeRuntime:
     def set_hosts(self, hosts):
         self.hosts = dict(hosts)
 
+    def set_processes(self, most):
+        self.processes = most
+
     def handler(self, path):
         return "dispatch"
 

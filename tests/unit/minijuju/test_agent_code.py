@@ -1,5 +1,7 @@
 import asyncio
 
+from minijuju import execution
+
 
 async def test_the_environment(world):
     charm = world.make_charm("app", storage={"data": {"type": "filesystem", "location": "/d"}})
@@ -109,3 +111,21 @@ async def test_a_commit_that_is_refused_fails_the_hook(world):
     await world.deploy(charm=charm)
     await world.until(lambda: world.status("app/0", "agent")[0] == "error")
     assert world.bag(0, "app") is None
+
+
+async def test_a_hook_with_too_many_processes_says_so(world):
+    async def many(run):
+        if len(world.hooks("app/0")) == 1:
+            raise execution.CrowdedError(world.runtimes["app/0"].processes)
+
+    world.on("app", "install", many)
+    settings = {"automatically-retry-hooks": "false", "unit-processes": "100"}
+    await world.call("model_config", model="m", set=settings, reset=[])
+    await world.deploy()
+    await world.until(lambda: world.status("app/0", "agent")[0] == "error")
+    log = world.controller.house.log(world.uuid).read()
+    (text,) = [line["message"] for line in log if "failed" in line["message"]]
+    assert "unit app/0 has reached 100 processes and threads in a container" in text
+    assert "juju model-config unit-processes=N allows more" in text
+    await world.call("resolved", model="m", units=["app/0"])
+    await world.settle()

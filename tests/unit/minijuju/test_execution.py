@@ -65,3 +65,28 @@ async def test_a_line_without_end_comes_in_pieces(monkeypatch):
 
 async def test_exact_output_is_not_touched():
     assert "".join(await read(execution._pieces, b"a\n", b"\nb")) == "a\n\nb"
+
+
+async def test_a_crowd_is_killed_and_told_of(monkeypatch):
+    seen, killed = [], asyncio.Event()
+
+    def crowded(roots, most):
+        seen.append((roots(), most))
+        return len(seen) == 2
+
+    monkeypatch.setattr(execution, "LOOK", 0.001)
+    monkeypatch.setattr(execution.limits, "crowded", crowded)
+    with execution.Crowd(42, 100, killed.set) as crowd:
+        crowd.check()
+        await asyncio.wait_for(killed.wait(), 10)
+    assert seen == [([42], 100)] * 2
+    with pytest.raises(execution.CrowdedError, match="reached 100 processes and threads"):
+        crowd.check()
+
+
+async def test_who_may_have_any_number_is_not_looked_at(monkeypatch):
+    monkeypatch.setattr(execution, "LOOK", 0)
+    monkeypatch.delattr(execution.limits, "crowded")
+    with execution.Crowd(42, None, lambda: None) as crowd:
+        await asyncio.sleep(0.01)
+    crowd.check()

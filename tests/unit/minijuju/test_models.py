@@ -77,3 +77,13 @@ def test_a_models_units_share_the_machines_network_unless_it_says_otherwise(stat
     assert models.named(state, "dev").isolated
     with pytest.raises(BadRequestError, match="unit-network: expected shared or isolated"):
         models.set_config(state, model, {"unit-network": "private"}, [])
+
+
+def test_how_many_processes_a_unit_may_have(state):
+    model = models.add(state, "dev", {})
+    assert model.processes == 4096
+    models.set_config(state, model, {"unit-processes": 500}, [])
+    assert models.named(state, "dev").processes == 500
+    for value in ("63", "many", "-1", "1e4"):
+        with pytest.raises(BadRequestError, match="unit-processes: expected a number of at least"):
+            models.set_config(state, model, {"unit-processes": value}, [])

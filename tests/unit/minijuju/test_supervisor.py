@@ -8,7 +8,7 @@ import pytest
 
 from minijuju import pebble_api, supervisor
 from sandbox.errors import SandboxError
-from sandbox.spec import Exit, Spec
+from sandbox.spec import Exit, Limits, Spec
 
 
 class Fake:
@@ -76,8 +76,14 @@ def fake(monkeypatch):
 async def watched(fake, tmp_path):
     """A supervisor that is let go of at the end."""
     made = supervisor.Supervisor(
-        "web", tmp_path, Spec(("pebble",)), lambda event: None, http=("127.0.0.1", 1)
+        "web",
+        tmp_path,
+        Spec(("pebble",), limits=Limits(processes=100)),
+        lambda event: None,
+        http=("127.0.0.1", 1),
+        tell=(told := []).append,
     )
+    made.told = told
     yield made
     await made.detach()
 
@@ -245,3 +251,16 @@ def test_a_short_log_is_left_alone(tmp_path):
     supervisor.rotate(tmp_path / "pebble.log", limit=100)
     supervisor.rotate(tmp_path / "none.log", limit=100)
     assert (tmp_path / "pebble.log").stat().st_size == 100
+
+
+async def test_one_with_too_many_processes_is_told_of_and_may_be_given_more(watched, fake):
+    await watched.start()
+    watched.set_processes(200)
+    fake.started[0].kill("TooManyProcesses")
+    await until(lambda: len(fake.started) == 2)
+    assert len(watched.told) == 1
+    assert watched.told[0].startswith("the container web has reached 100 processes and threads")
+    assert fake.started[1].spec.limits.processes == 200
+    fake.started[1].kill()
+    await until(lambda: len(fake.started) == 3)
+    assert len(watched.told) == 1

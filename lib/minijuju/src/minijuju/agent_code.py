@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from minijuju import models, tasks, units
+from minijuju import execution, models, tasks, units
 from minijuju.agent_pod import ERRORS, UnitPod, causes
 from minijuju.errors import JujuError
 from minijuju.hooks import environment
@@ -144,6 +144,7 @@ class CharmCode:
             context.log("WARNING", "operation", f"hooks start cold: {reason}")
 
         env = environment.variables(context)
+        runtime.set_processes(context.model.processes)
         try:
             if task is not None and task.kind == "exec":
                 async with asyncio.timeout(task.timeout):
@@ -160,6 +161,9 @@ class CharmCode:
                 )
         except TimeoutError:
             return Outcome(124, error="command timed out")
+        except execution.CrowdedError as error:
+            hint = "juju model-config unit-processes=N allows more"
+            return Outcome(137, error=f"unit {self.unit} {error} ({hint})")
         except ERRORS as error:
             return Outcome(126, error="; ".join(causes(error)))
         return Outcome(code, kept["stdout"], kept["stderr"])

@@ -181,6 +181,7 @@ class UnitPod:
             address=unit.address,
             service_address=application.address,
             generation=pod.version,
+            processes=model.processes,
             memory={
                 name: limit
                 for name in charm.containers

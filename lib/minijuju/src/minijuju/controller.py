@@ -141,8 +141,16 @@ class Controller:
         self._hosts: dict[str, dict[str, tuple[str, ...]]] = {}
 
     def _unit_runtime(self, folder: Path, spec: UnitSpec) -> Runtime:
+        def tell(text: str) -> None:
+            self.house.log(spec.model_uuid).write(spec.unit, "ERROR", "minijuju.pod", text)
+
         return UnitRuntime(
-            folder, spec, images=self.images, limits=self.limits, changed=self._changed.set
+            folder,
+            spec,
+            images=self.images,
+            limits=self.limits,
+            changed=self._changed.set,
+            tell=tell,
         )
 
     # Life.

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from sandbox import bubblewrap, container, entrance, root
+from sandbox import bubblewrap, container, entrance, gate, limits, root
 from sandbox.errors import SandboxError
 from sandbox.process import Identity
 from sandbox.spec import Spec
@@ -29,8 +29,64 @@ MARK = "MINIJUJU_RUN"
 """By this variable a bubblewrap is known that outlived its controller; it holds `directory`."""
 REAP_TIMEOUT = 10.0
 
+LOOK = 0.25
+"""Seconds between two looks at how many processes a command has."""
+
 LINE_BYTES = 64 * 1024
 """A longer line is passed on in pieces."""
+
+
+class CrowdedError(Exception):
+    """A command was killed for its processes: they were as many as they may be."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"has reached {most} processes and threads in a container, as many as it may have;"
+            " what ran was killed"
+        )
+
+
+class Crowd:
+    """Kills a command once its processes are as many as they may be; a context around its run.
+
+    The kernel lets it make no more (`sandbox.gate`), but tells nobody.
+
+    Args:
+        pid: the process of which all that it starts descends.
+        most: how many there may be, threads counted; None: any number.
+        kill: ends them all.
+    """
+
+    def __init__(self, pid: int, most: int | None, kill: Callable[[], None]) -> None:
+        self._pid = pid
+        self._most = most
+        self._kill = kill
+        self._reached = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> Crowd:
+        if self._most is not None:
+            self._again()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer:
+            self._timer.cancel()
+
+    def check(self) -> None:
+        """Raise CrowdedError if it was killed."""
+        if self._reached and self._most is not None:
+            raise CrowdedError(self._most)
+
+    def _again(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(LOOK, self._look)
+
+    def _look(self) -> None:
+        if self._most is not None and limits.crowded(lambda: [self._pid], self._most):
+            self._reached = True
+            self._kill()
+        else:
+            self._again()
 
 
 def arguments(
@@ -74,38 +130,90 @@ async def run(
 
     Raises:
         SandboxError: A mount of the spec cannot be made.
+        CrowdedError: It was killed, as it had too many processes.
     """
-    options = await asyncio.to_thread(arguments, spec, directory)
+    process = await start(
+        spec,
+        directory,
+        spec.command,
+        stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout  # noqa: S101 - a pipe
+    assert process.stderr  # noqa: S101 - a pipe
+    try:
+        with Crowd(process.pid, spec.limits.processes, lambda: kill(process)) as crowd:
+            async with asyncio.TaskGroup() as group:
+                read = _pieces if exact else lines
+                group.create_task(read(process.stdout, "stdout", on_output))
+                group.create_task(read(process.stderr, "stderr", on_output))
+                if process.stdin:
+                    group.create_task(_feed(process.stdin, stdin))
+                code = await process.wait()
+            crowd.check()
+    finally:
+        if process.returncode is None:
+            kill(process)
+            await process.wait()
+    return code if code >= 0 else 128 - code
+
+
+async def start(
+    spec: Spec,
+    directory: Path,
+    command: Sequence[str],
+    *,
+    first: bool = False,
+    descriptors: Sequence[int] = (),
+    stdin: int = asyncio.subprocess.DEVNULL,
+    stdout: int,
+    stderr: int,
+) -> asyncio.subprocess.Process:
+    """Start a command in a container; what it descends of is bubblewrap, which this returns.
+
+    Args:
+        spec: the container.
+        directory: see `arguments`.
+        first: see `arguments`.
+        command: what runs in it.
+        descriptors: what it inherits besides its streams.
+        stdin: as `asyncio.create_subprocess_exec` takes it.
+        stdout: likewise.
+        stderr: likewise.
+
+    Raises:
+        SandboxError: a mount of the spec cannot be made.
+    """
+    options = await asyncio.to_thread(arguments, spec, directory, first=first)
     inside = await asyncio.to_thread(entrance.prefix, spec.network)
-    with in_memory(options) as descriptor:
+    with in_memory(options) as descriptor, gate.Gate(spec.limits.processes) as before:
         process = await asyncio.create_subprocess_exec(
-            *(*inside, str(bubblewrap.find()), "--args", str(descriptor), "--", *spec.command),
-            stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            pass_fds=(descriptor,),
+            *(*inside, str(bubblewrap.find()), "--args", str(descriptor)),
+            *(*before.options, "--", *command),
+            pass_fds=(descriptor, *before.descriptors, *descriptors),
             start_new_session=True,
             cwd="/",
             # Bubblewrap's own environment; what runs inside does not see it.
             env={MARK: str(directory)},
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
         )
-    assert process.stdout  # noqa: S101 - a pipe
-    assert process.stderr  # noqa: S101 - a pipe
-    try:
-        async with asyncio.TaskGroup() as group:
-            read = _pieces if exact else lines
-            group.create_task(read(process.stdout, "stdout", on_output))
-            group.create_task(read(process.stderr, "stderr", on_output))
-            if process.stdin:
-                group.create_task(_feed(process.stdin, stdin))
-            code = await process.wait()
-    finally:
-        if process.returncode is None:
-            # Bubblewrap dies, and takes the PID namespace with it.
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGKILL)
+        try:
+            before.begun()
+            await before.lifted()
+        except BaseException:
+            kill(process)
             await process.wait()
-    return code if code >= 0 else 128 - code
+            raise
+    return process
+
+
+def kill(process: asyncio.subprocess.Process) -> None:
+    """Kill bubblewrap, and with it the PID namespace, of which it is the owner."""
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGKILL)
 
 
 def marked(top: Path) -> list[Identity]:

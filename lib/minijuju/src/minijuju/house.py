@@ -49,6 +49,9 @@ class Runtime(Protocol):
     def set_hosts(self, hosts: Mapping[str, tuple[str, ...]]) -> None:
         """Other names by address."""
 
+    def set_processes(self, most: int) -> None:
+        """How many processes each container may have that starts from now on."""
+
     def handler(self, path: str) -> str:
         """The charm's program for a hook or an action; empty if it has none."""
 

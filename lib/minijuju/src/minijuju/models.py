@@ -37,11 +37,15 @@ DEFAULTS: dict[str, Any] = {
     "max-status-history-age": "336h",
     "type": "kubernetes",
     "unit-network": "shared",
+    "unit-processes": "4096",
     "update-status-hook-interval": "5m",
 }
 """Every key of a model's configuration that something reads, with its default."""
 
 _NETWORK = "unit-network"
+_PROCESSES = "unit-processes"
+LEAST_PROCESSES = 64
+"""Fewer would not let a hook of ordinary libraries run."""
 _CHOICES = {_NETWORK: ("shared", "isolated")}
 FIXED = ("agent-version", "type")
 _DURATIONS = tuple(
@@ -68,6 +72,11 @@ class Model:
     def isolated(self) -> bool:
         """Whether every unit has a network of its own."""
         return bool(self.setting(_NETWORK) == "isolated")
+
+    @property
+    def processes(self) -> int:
+        """How many processes and threads each container of a unit may have."""
+        return int(self.setting(_PROCESSES))
 
     def seconds(self, key: str) -> float:
         """A setting that is a duration."""
@@ -193,6 +202,10 @@ def check_config(config: Mapping[str, Any]) -> dict[str, Any]:
             raise BadRequestError(f"{key}: expected a string, got {value!r}")
         if key in _DURATIONS:
             duration(str(value), key)
+        if key == _PROCESSES and (not str(value).isdecimal() or int(value) < LEAST_PROCESSES):
+            raise BadRequestError(
+                f"{key}: expected a number of at least {LEAST_PROCESSES}, got {value!r}"
+            )
         if str(value) not in (choices := _CHOICES.get(key, (str(value),))):
             raise BadRequestError(f"{key}: expected {' or '.join(choices)}, got {value!r}")
         checked[key] = str(value)

@@ -91,6 +91,7 @@ class UnitSpec:
         generation: Raised by the controller for a new pod (refresh): everything but storage is
             begun anew, even for an identical charm.
         memory: What the workload containers may take, in bytes, by their names.
+        processes: How many processes and threads each container may have; None: any number.
         hosts: Names by address, for /etc/hosts.
         cluster: None without Kubernetes.
         network: Its own, shared by its containers; None is the machine's.
@@ -109,6 +110,7 @@ class UnitSpec:
     service_address: str
     generation: int = 0
     memory: Mapping[str, int] = field(default_factory=dict)
+    processes: int | None = None
     hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     cluster: ClusterAccess | None = None
     network: Network | None = None
@@ -148,6 +150,7 @@ class UnitRuntime:
         images: Where charms' environments are.
         limits: Who holds the workload containers to their memory; None: nobody.
         changed: Called when `ready` gives another answer than before.
+        tell: Takes what the unit's log is to say.
     """
 
     def __init__(
@@ -160,9 +163,11 @@ class UnitRuntime:
         images: ImageStore | None = None,
         limits: LimitKeeper | None = None,
         changed: Callable[[], None] = lambda: None,
+        tell: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.folder = folder.absolute()
         self.spec = spec
+        self._tell = tell
         self._changed = changed
         self._binary = binary
         self._commands = commands
@@ -246,6 +251,14 @@ class UnitRuntime:
         self._hosts = dict(hosts)
         for watched in self._supervisors.values():
             watched.set_hosts(self._own_hosts())
+
+    def set_processes(self, most: int) -> None:
+        """Let the containers that start from now on have so many processes and threads."""
+        if most == self.spec.processes:
+            return
+        self.spec = replace(self.spec, processes=most)
+        for watched in self._supervisors.values():
+            watched.set_processes(most)
 
     async def dispatch(
         self,
@@ -531,6 +544,7 @@ class UnitRuntime:
             mounts=mounts,
             hosts=self._own_hosts(),
             hostname=self.spec.pod,
+            limits=Limits(processes=self.spec.processes),
             network=self.spec.network,
         )
 
@@ -556,6 +570,7 @@ class UnitRuntime:
             http=(self.spec.address, FIRST_HTTP_PORT + index),
             limits=self._limits,
             changed=self._changed,
+            tell=self._tell,
         )
 
     def _stranger(self, name: str) -> supervisor.Supervisor:
@@ -603,7 +618,7 @@ class UnitRuntime:
             mounts=(*mounts, *self._cluster_mounts()),
             hosts=self._own_hosts(),
             hostname=spec.pod,
-            limits=Limits(memory=spec.memory.get(name)),
+            limits=Limits(memory=spec.memory.get(name), processes=spec.processes),
             output=folder / "pebble.log",
             network=spec.network,
         )

@@ -36,7 +36,7 @@ class Supervisor:
 
     Attributes:
         ready: whether the last probe found its checks of level `ready` passing; `changed` is
-            called when that is another.
+            called when that is another. `tell` takes what the unit's log is to say.
     """
 
     def __init__(
@@ -49,8 +49,10 @@ class Supervisor:
         http: tuple[str, int],
         limits: LimitKeeper | None = None,
         changed: Callable[[], None] = lambda: None,
+        tell: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.name = name
+        self._tell = tell
         self.folder = folder
         self.spec = spec
         self.http = http
@@ -115,6 +117,10 @@ class Supervisor:
         if self.container and self.container.running():
             self.container.set_hosts(dict(hosts))
 
+    def set_processes(self, most: int) -> None:
+        """Let the container have so many processes and threads from its next start on."""
+        self.spec = replace(self.spec, limits=replace(self.spec.limits, processes=most))
+
     async def _start_container(self) -> None:
         run = self.folder / "run"
         old = await asyncio.to_thread(Container.adopt, run)
@@ -168,6 +174,14 @@ class Supervisor:
         return True
 
     def _report(self, ended: Exit) -> None:
+        if ended.reason == "TooManyProcesses":
+            assert self.container  # noqa: S101 - it has ended
+            most = self.container.spec.limits.processes
+            self._tell(
+                f"the container {self.name} has reached {most} processes and threads, as many as"
+                " it may have; its Pebble was killed and is started again (juju model-config"
+                " unit-processes)"
+            )
         logger.warning(
             "%s: Pebble ended (%s, exit code %s); starting it again in %.1f s",
             self.name,

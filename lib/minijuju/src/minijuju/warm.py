@@ -12,7 +12,6 @@ starting warm never fails it: `NotWarmError` says why, and that nothing has run.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import json
 import logging
@@ -25,7 +24,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from minijuju import dispatch, execution
-from sandbox import bubblewrap, entrance, root, zygote
+from sandbox import root, zygote
 from sandbox.spec import Spec
 
 logger = logging.getLogger(__name__)
@@ -133,6 +132,7 @@ class WarmCharm:
 
         Raises:
             NotWarmError: nothing has run.
+            CrowdedError: it was killed, as it had too many processes.
         """
         if self._idle:
             self._idle.cancel()
@@ -155,9 +155,7 @@ class WarmCharm:
         process, self._process = self._process, None
         if process is not None:
             if process.returncode is None:
-                # Bubblewrap dies, and takes the PID namespace with it.
-                with contextlib.suppress(ProcessLookupError):
-                    process.send_signal(signal.SIGKILL)
+                execution.kill(process)
             await process.wait()
         if self._socket.fileno() >= 0:
             self._socket.close()
@@ -170,8 +168,6 @@ class WarmCharm:
         self._ending = asyncio.get_running_loop().create_task(self.close())
 
     async def _start(self, directory: Path) -> None:
-        options = await asyncio.to_thread(execution.arguments, self.spec, directory, first=True)
-        inside = await asyncio.to_thread(entrance.prefix, self.spec.network)
         program = os.memfd_create("zygote", os.MFD_CLOEXEC)
         try:
             os.write(program, _program())
@@ -184,18 +180,15 @@ class WarmCharm:
             words = f"/dev/fd/{program} {shlex.quote(json.dumps(setup))}"
             lines = dispatch.launcher(self._text, words)
             assert lines is not None  # noqa: S101 - `start` has looked
-            with execution.in_memory(options) as descriptor:
-                self._process = await asyncio.create_subprocess_exec(
-                    *(*inside, str(bubblewrap.find()), "--args", str(descriptor)),
-                    *("--", "/bin/sh", "-c", lines, self.spec.command[0]),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=self._log,
-                    stderr=self._log,
-                    pass_fds=(descriptor, program, self._inner.fileno()),
-                    start_new_session=True,
-                    cwd="/",
-                    env={execution.MARK: str(directory)},
-                )
+            self._process = await execution.start(
+                self.spec,
+                directory,
+                ("/bin/sh", "-c", lines, self.spec.command[0]),
+                first=True,
+                descriptors=(program, self._inner.fileno()),
+                stdout=self._log,
+                stderr=self._log,
+            )
         finally:
             os.close(program)
         # Or its end would not be seen.
@@ -214,6 +207,8 @@ class WarmCharm:
     async def _run(self, environment: Mapping[str, str], on_output: execution.OnOutput) -> int:
         request = os.memfd_create("request", os.MFD_CLOEXEC)
         theirs = [request, os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)]
+        process = self._process
+        assert process is not None  # noqa: S101 - `start` has set it
         transports: list[asyncio.BaseTransport] = []
         reading: list[asyncio.Task[None]] = []
         try:
@@ -234,7 +229,10 @@ class WarmCharm:
             finally:
                 for descriptor in theirs:
                     os.close(descriptor)
-            code = await self._code()
+            most = self.spec.limits.processes
+            with execution.Crowd(process.pid, most, lambda: execution.kill(process)) as crowd:
+                code = await self._code()
+            crowd.check()
             # Nothing that could write is left.
             await asyncio.gather(*reading)
             return code

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from sandbox import bubblewrap, cgroup, entrance, record, root, skeleton, tree, warm
+from sandbox import bubblewrap, cgroup, entrance, gate, record, root, skeleton, tree, warm
 from sandbox.errors import NoSpaceError, SandboxError
 from sandbox.process import readable
 from sandbox.record import Process
@@ -358,22 +358,30 @@ def _run_bubblewrap(
         with os.fdopen(os.dup(descriptor), "wb") as stream:
             stream.write(options + b"\0")
         os.lseek(descriptor, 0, os.SEEK_SET)
-        return subprocess.Popen(
-            [
-                *entrance.prefix(spec.network),
-                *(bubblewrap.find(), "--args", str(descriptor), "--json-status-fd", str(status)),
-                *("--", *spec.command),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            pass_fds=(descriptor, status),
-            start_new_session=True,
-            cwd="/",
-            env={},
-            # The container's, whatever its owner's is.
-            umask=0o022,
-        )
+        with gate.Gate(spec.limits.processes) as before:
+            started = subprocess.Popen(
+                [
+                    *entrance.prefix(spec.network),
+                    *(bubblewrap.find(), "--args", str(descriptor)),
+                    *("--json-status-fd", str(status), *before.options, "--", *spec.command),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(descriptor, status, *before.descriptors),
+                start_new_session=True,
+                cwd="/",
+                env={},
+                # The container's, whatever its owner's is.
+                umask=0o022,
+            )
+            try:
+                before.lift()
+            except BaseException:
+                started.kill()
+                started.wait()
+                raise
+            return started
     finally:
         os.close(descriptor)
 

@@ -14,6 +14,7 @@ import contextlib
 import ctypes
 import json
 import os
+import resource
 import signal
 import socket
 from typing import Any
@@ -246,6 +247,9 @@ def _become(request: dict[str, Any], output: int, reply: int, begun: int) -> Non
         socket.sethostname(request["hostname"])
         os.umask(0o022)
         _build_root(request["steps"])
+        if request["processes"] is not None:
+            # In the new user namespace: it counts what is in there.
+            resource.setrlimit(resource.RLIMIT_NPROC, (request["processes"],) * 2)
         _give_up_privileges()
         os.chdir(request["cwd"])
         _prctl(_PR_SET_NAME, os.fsencode(os.path.basename(request["command"][0]))[:15])

@@ -12,6 +12,7 @@ import errno
 import fcntl
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -128,6 +129,8 @@ def _command(request: dict[str, Any], control: socket.socket) -> NoReturn:
             os.setsid()
         os.umask(0o022)
         os.chdir(request["cwd"])
+        if request["processes"] is not None:
+            resource.setrlimit(resource.RLIMIT_NPROC, (request["processes"],) * 2)
         _give_up_privileges()
         _die_with_parent()
         os.execvpe(command[0], command, request["environment"])  # noqa: S606 - its very purpose

@@ -21,7 +21,7 @@ import termios
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sandbox import cgroup, entry, record, root
+from sandbox import cgroup, entry, gate, record, root
 from sandbox.container import Container
 from sandbox.errors import SandboxError
 from sandbox.process import readable
@@ -172,6 +172,7 @@ async def execute(
         "environment": environment,
         "cwd": container.spec.cwd,
         "terminal": terminal,
+        "processes": gate.bound(container.spec.limits.processes),
         "cgroup": str(cgroup.of(container.directory) or ""),
     }
     # By file: the environment may hold secrets.

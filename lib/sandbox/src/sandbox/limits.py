@@ -1,8 +1,12 @@
-"""Keep running containers within their memory and their time.
+"""Keep running containers within their memory, their time and their number of processes.
 
 Where cgroups can be had, the kernel bounds memory. Everywhere, the processes of a container are
 looked at now and then, and more often when it nears its limit: a container over it is killed,
 `OOMKilled`. A look costs a few file reads for each process of the container.
+
+What bounds the number of processes is the kernel too (`sandbox.gate`), but it tells nobody, and
+not for the machine's root: so one that has reached it is killed, `TooManyProcesses`. Who has
+thousands is seen without looking at anyone while the whole machine has fewer.
 """
 
 from __future__ import annotations
@@ -11,11 +15,13 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox import cgroup, execution, record
 from sandbox.container import Container
+from sandbox.spec import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -23,16 +29,26 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 # Seconds between two looks: far from the limit, and near it.
 _SLOW, _FAST = 0.5, 0.02
 _NEAR = 0.5
+_SPARSE = 2.0
+"""Seconds between two looks at the number of processes alone."""
+_LOAD = Path("/proc/loadavg")
+# What runs into its limit over and over is a little below it most of the time.
+_FULL = 0.95
 
 
 def processes(container: Container) -> list[int]:
-    """The host's pids of all processes of a container.
+    """The host's pids of all processes of a container."""
+    return tree(*_roots(container))
+
+
+def _roots(container: Container) -> list[int]:
+    """The processes of which all others in a container descend.
 
     Commands that were executed in it are no descendants of its PID 1, but of helpers of ours.
     """
     helpers = execution.pids(container.directory)
     executed = [child for helper in helpers for child in record.children(helper)]
-    return tree(container.pid, *executed)
+    return [container.pid, *executed]
 
 
 def tree(*roots: int) -> list[int]:
@@ -44,6 +60,21 @@ def tree(*roots: int) -> list[int]:
         found.append(current)
         todo += record.children(current)
     return found
+
+
+def crowded(roots: Callable[[], list[int]], most: int) -> bool:
+    """Whether processes and their descendants are as many, with their threads, as they may be.
+
+    Args:
+        roots: gives the first of them; not asked while the whole machine has fewer threads.
+        most: how many there may be.
+    """
+    # Such as "0.20 0.18 0.12 1/280 11206": the threads that run, and all there are.
+    everywhere = int(_LOAD.read_text().split()[3].partition("/")[2])
+    if everywhere < most * _FULL:
+        return False
+    stats = (record.read_stat(pid) for pid in tree(*roots()))
+    return sum(stat.threads for stat in stats if stat is not None) >= most * _FULL
 
 
 def resident(pids: list[int]) -> int:
@@ -91,7 +122,7 @@ class LimitKeeper:
     def add(self, container: Container) -> None:
         """Watch a container until it has ended; one without limits needs no watching."""
         limits = container.spec.limits
-        if limits.memory is None and limits.deadline is None:
+        if limits == Limits():
             return
         if limits.memory is not None and self._above is not None and container.running():
             cgroup.confine(container.directory, container.pid, limits.memory, self._above)
@@ -144,4 +175,9 @@ class LimitKeeper:
                 container.kill("OOMKilled")
                 return _SLOW
             pause = min(pause, _FAST if used > limits.memory * _NEAR else _SLOW)
+        if limits.processes is not None:
+            if crowded(lambda: _roots(container), limits.processes):
+                container.kill("TooManyProcesses")
+                return _SLOW
+            pause = min(pause, _SPARSE)
         return pause

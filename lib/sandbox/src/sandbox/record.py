@@ -69,6 +69,7 @@ class Stat:
     name: str
     state: str
     parent: int
+    threads: int
     start: int
     resident: int
 
@@ -87,7 +88,8 @@ def read_stat(pid: int) -> Stat | None:
     # The name stands in parentheses and may hold anything, parentheses as well.
     name = text[text.index("(") + 1 : text.rindex(")")]
     fields = text[text.rindex(")") + 2 :].split()
-    return Stat(name, fields[0], int(fields[1]), int(fields[19]), int(fields[21]))
+    numbers = [int(fields[index]) for index in (1, 17, 19, 21)]
+    return Stat(name, fields[0], *numbers)
 
 
 def read_ticks(pid: int) -> int:

@@ -56,11 +56,13 @@ class Limits:
 
     Attributes:
         memory: bytes of resident memory over the whole process tree.
+        processes: processes and threads at once, over the whole process tree.
         deadline: seconds from the start until the container is killed.
     """
 
     memory: int | None = None
     deadline: float | None = None
+    processes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class Spec:
         read_only_root: True if nothing but the mounts may be written to.
         hosts: names by address, written to the container's `/etc/hosts`.
         hostname: the container's host name.
-        limits: bounds on memory and time.
+        limits: bounds on memory, time and processes.
         output: the file that standard output and error are appended to.
         warm: True if a Python command may start as a fork of a warm interpreter.
         network: the network that it has, or None for the host's.
@@ -123,8 +125,8 @@ class Exit:
 
     Attributes:
         code: the exit code as a shell would report it (128 + signal for a killed one).
-        reason: `Completed`, `Error`, `OOMKilled`, `DeadlineExceeded`, or `Lost` when nothing on
-            disk tells how it ended (the machine was restarted, say).
+        reason: `Completed`, `Error`, `OOMKilled`, `DeadlineExceeded`, `TooManyProcesses`, or
+            `Lost` when nothing on disk tells how it ended (the machine was restarted, say).
         finished: seconds since the epoch.
     """
 

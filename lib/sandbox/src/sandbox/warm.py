@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sandbox import bubblewrap, enclosure, record, root, zygote
+from sandbox import bubblewrap, enclosure, gate, record, root, zygote
 from sandbox.errors import SandboxError
 from sandbox.record import Process
 from sandbox.spec import Image, Spec
@@ -104,6 +104,7 @@ def start(
         "hostname": spec.hostname,
         "user": spec.user,
         "group": spec.group,
+        "processes": gate.bound(spec.limits.processes),
         "steps": [_step(step) for step in steps],
     }
     try:

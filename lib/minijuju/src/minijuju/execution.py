@@ -185,8 +185,10 @@ async def start(
     Raises:
         SandboxError: a mount of the spec cannot be made.
     """
-    options = await asyncio.to_thread(arguments, spec, directory, first=first)
-    inside = await asyncio.to_thread(entrance.prefix, spec.network)
+    # Here and not in a thread: a millisecond of small steps, before each of which a thread would
+    # wait for the interpreter's lock while others' hooks are served.
+    options = arguments(spec, directory, first=first)
+    inside = await asyncio.to_thread(entrance.prefix, spec.network) if spec.network else []
     with in_memory(options) as descriptor, gate.Gate(spec.limits.processes) as before:
         process = await asyncio.create_subprocess_exec(
             *(*inside, str(bubblewrap.find()), "--args", str(descriptor)),

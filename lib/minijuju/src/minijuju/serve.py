@@ -24,6 +24,11 @@ async def serve(data: Path) -> None:
 
     SIGTERM and SIGINT let the pods run on; the method `shutdown` stops them.
     """
+    if sys.version_info < (3, 12):
+        # As later versions do by themselves: no thread for each process that is waited for.
+        watcher = asyncio.PidfdChildWatcher()
+        watcher.attach_loop(asyncio.get_running_loop())
+        asyncio.set_child_watcher(watcher)
     controller = Controller(data)
     done = controller.over
     api = facade.Facade(controller, done)

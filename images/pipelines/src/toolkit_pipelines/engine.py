@@ -405,7 +405,11 @@ class Engine:
         if recorded or planned:
             try:
                 await asyncio.to_thread(
-                    self._store.append, run.run_id, [*recorded, *planned], sequence
+                    self._store.append,
+                    run.run_id,
+                    [*recorded, *planned],
+                    sequence,
+                    lasting=_lasting(finished, planned),
                 )
             except StoreError:
                 for work in finished:
@@ -650,6 +654,20 @@ class Engine:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         task.add_done_callback(report)
+
+
+def _lasting(finished: Sequence[Work], planned: Sequence[Event]) -> bool:
+    """Tell whether a machine that loses its power must not lose what is recorded.
+
+    How a pod ended is in its folder, and what is decided would be decided again, with pods of the
+    same names. Not so what the engine carries out itself; and a run's end has consequences.
+    """
+    cached = {event.task for event in planned if isinstance(event, events.TaskCached)}
+    return any(not work.pod for work in finished) or any(
+        isinstance(event, events.RunEnded)
+        or (isinstance(event, events.TaskStarted) and not event.pod and event.task not in cached)
+        for event in planned
+    )
 
 
 def _ends(planned: Sequence[Event]) -> bool:

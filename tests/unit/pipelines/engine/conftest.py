@@ -38,6 +38,7 @@ from toolkit_pipelines.options import EngineOptions, Tracking
 from toolkit_pipelines.root import PipelineRoot
 from toolkit_pipelines.store import Store, open_store
 from toolkit_pipelines.store.interface import Experiment, Run
+from toolkit_pipelines.store.runs import Runs
 
 CLAIMS = "persistentvolumeclaims"
 LAUNCHER = Path(__file__).parents[4] / "images" / "step" / "data" / "share" / "toolkit-launcher"
@@ -458,3 +459,17 @@ async def processes(
     service = Service(store, root, pods, tmp_path / "environments", options)
     yield service
     await service.close()
+
+
+@pytest.fixture
+def appended(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], bool]]:
+    """What is appended from now on: the kinds of the events, and whether they are to last."""
+    found: list[tuple[list[str], bool]] = []
+    append = Runs.append
+
+    def spy(self: Runs, run_id: str, given: Any, sequence: int, *, lasting: bool = True) -> Any:
+        found.append(([event.kind for event in given], lasting))
+        return append(self, run_id, given, sequence, lasting=lasting)
+
+    monkeypatch.setattr(Runs, "append", spy)
+    return found

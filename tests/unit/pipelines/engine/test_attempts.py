@@ -242,12 +242,12 @@ async def test_an_attempt_goes_on_though_its_run_is_read_anew(
             assert go.wait(10)
         return claimed(root, attempt)
 
-    def fails_once(run_id: str, found: Any, sequence: int) -> Any:
+    def fails_once(run_id: str, found: Any, sequence: int, **how: Any) -> Any:
         ends = any(isinstance(each, events.TaskSucceeded) for each in found)
         if ends and begun.is_set() and not failed.is_set():
             failed.set()
             raise StoreError("the disk is full")
-        return append(run_id, found, sequence)
+        return append(run_id, found, sequence, **how)
 
     monkeypatch.setattr(PipelineRoot, "claimed", held)
     monkeypatch.setattr(played.store.runs, "append", fails_once)

@@ -90,6 +90,14 @@ async def test_a_claim_is_made_with_what_the_task_says_and_without_a_pod(played:
     assert not played.pods.started
 
 
+async def test_what_the_engine_carries_out_is_on_the_disk_before(
+    played: Service, appended: list[tuple[list[str], bool]]
+) -> None:
+    await played.start()
+    await played.wait(played.submit(creating(pvc_name="a")))
+    assert appended == [(["TaskStarted"], True), (["TaskSucceeded", "RunEnded"], True)]
+
+
 async def test_no_class_is_another_thing_than_the_empty_one(played: Service) -> None:
     await played.start()
     await played.wait(played.submit(creating(pvc_name="a")))

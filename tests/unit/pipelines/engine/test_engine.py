@@ -47,6 +47,20 @@ async def test_values_flow_from_task_to_task(played: Service) -> None:
     assert all(isinstance(t.outputs.parameters["Output"], int) for t in state.tasks.values())
 
 
+async def test_what_would_be_found_out_again_does_not_wait_for_the_disk(
+    played: Service, appended: list[tuple[list[str], bool]]
+) -> None:
+    pods_of(played).behave = add_one
+    await played.start()
+    await played.wait(played.submit(CHAIN))
+    assert appended == [
+        (["TaskStarted"], False),
+        (["TaskSucceeded", "TaskStarted"], False),
+        (["TaskSucceeded", "TaskStarted"], False),
+        (["TaskSucceeded", "RunEnded"], True),
+    ]
+
+
 async def test_pods_are_deleted_and_their_logs_kept(played: Service) -> None:
     pods_of(played).behave = add_one
     engine = await played.start()
@@ -385,13 +399,13 @@ async def test_an_answer_of_the_store_that_is_lost(
     pods_of(played).behave = add_one
     append, told = played.store.runs.append, set()
 
-    def commits_and_breaks(run_id: str, found: Any, sequence: int) -> Any:
+    def commits_and_breaks(run_id: str, found: Any, sequence: int, **how: Any) -> Any:
         ends = any(isinstance(each, events.TaskSucceeded) for each in found)
         breaks = sequence not in told and (ends or lost == "all")
         if breaks:
             # Before the end is there to be seen by who waits for it.
             told.add(sequence)
-        recorded = append(run_id, found, sequence)
+        recorded = append(run_id, found, sequence, **how)
         if breaks:
             raise StoreError("the connection was lost")
         return recorded

@@ -65,6 +65,13 @@ def test_durable_and_strict(store: Store) -> None:
     assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
 
 
+@pytest.mark.parametrize("opening", ["sqlite"], indirect=True)
+def test_what_need_not_last_does_not_wait_for_the_disk(store: Store) -> None:
+    for lasting, mode in ((True, 2), (False, 1), (True, 2)):
+        with store.database.write(lasting=lasting) as connection:
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == mode
+
+
 def test_artifacts_of_before_the_cache_are_known_by_their_makers(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     maker, user = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))

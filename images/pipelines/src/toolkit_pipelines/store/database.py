@@ -54,14 +54,24 @@ class Database:
             yield connection
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[sqlalchemy.Connection]:
+    def write(self, *, lasting: bool = True) -> Iterator[sqlalchemy.Connection]:
         """Give a connection whose changes are committed together, or not at all on an error.
+
+        Args:
+            lasting: whether the disk has them at the end. Else a machine that loses its power may
+                lose them, with all such changes since the last lasting ones, and never some in
+                the middle; whatever dies without it, nothing is lost. SQLite alone knows the
+                difference.
 
         Raises:
             DatabaseError: as for `read`; nothing was changed. Or the connection was lost while it
                 was being committed: then it may have been, and all is to be read anew.
         """
-        with translated(), self._writer.connect() as connection, connection.begin():
+        with (
+            translated(),
+            self._writer.connect() as connection,
+            connection.execution_options(toolkit_lasting=lasting).begin(),
+        ):
             yield connection
 
     def key(self, name: str) -> bytes:

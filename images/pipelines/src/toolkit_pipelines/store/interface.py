@@ -3,7 +3,7 @@
 `toolkit_pipelines.store.open_store` gives a `Store`, whose `runs` is an `EventStore`. All methods
 are blocking, short (milliseconds) and safe to call from any thread; on an event loop call them
 through `asyncio.to_thread`. What a method changes is durable and visible to every reader when it
-returns.
+returns, unless it says otherwise.
 """
 
 from __future__ import annotations
@@ -273,11 +273,22 @@ class EventStore(Protocol):
     """What the engine uses of the store."""
 
     def append(
-        self, run_id: str, events: Sequence[Event], expected_sequence: int
+        self,
+        run_id: str,
+        events: Sequence[Event],
+        expected_sequence: int,
+        *,
+        lasting: bool = True,
     ) -> tuple[Event, ...]:
         """Record events at the end of a run's list, all or none, and give them numbered.
 
         The run's derived columns and the outbox change in the same transaction.
+
+        Args:
+            run_id: the run.
+            events: what happened.
+            expected_sequence: how many events it has.
+            lasting: False for what would be found out again: see `Database.write`.
 
         Raises:
             ConflictError: the run does not have exactly `expected_sequence` events, or a task was

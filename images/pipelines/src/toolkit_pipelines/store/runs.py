@@ -131,10 +131,15 @@ class Runs:
     # Events
 
     def append(
-        self, run_id: str, events: Sequence[Event], expected_sequence: int
+        self,
+        run_id: str,
+        events: Sequence[Event],
+        expected_sequence: int,
+        *,
+        lasting: bool = True,
     ) -> tuple[Event, ...]:
         """Record events; see `EventStore.append`."""
-        with self._database.write() as connection:
+        with self._database.write(lasting=lasting) as connection:
             recorded = self._append(connection, run_id, events, expected_sequence)
         self._listeners.tell(run_id)
         return recorded

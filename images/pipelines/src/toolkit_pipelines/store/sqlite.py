@@ -64,8 +64,14 @@ def _configure(connection: sqlite3.Connection, record: object) -> None:
 
 
 def _begin(connection: sqlalchemy.Connection) -> None:
-    writes = connection.get_execution_options().get("toolkit_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    options = connection.get_execution_options()
+    if options.get("toolkit_writes", False):
+        # A disk takes some milliseconds to have what it was given.
+        mode = "FULL" if options.get("toolkit_lasting", True) else "NORMAL"
+        connection.exec_driver_sql(f"PRAGMA synchronous={mode}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.exec_driver_sql("BEGIN")
 
 
 def _check(database: Database, path: Path) -> None:

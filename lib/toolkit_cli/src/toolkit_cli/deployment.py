@@ -232,8 +232,10 @@ class Deployment:
             )
             lines: list[str] = []
             limit = threading.Timer(COMMAND_LIMIT, process.kill)
-            limit.start()
+            # An interrupt may come before it can be cancelled: it holds up nobody's end.
+            limit.daemon = True
             try:
+                limit.start()
                 for line in process.stdout or ():
                     lines.append(line.rstrip())
                     report.note(name, line.strip())

@@ -9,7 +9,9 @@ values are left out. Components that ask for the same are asked about once.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import itertools
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -54,9 +56,9 @@ class Appraisals:
     async def invalid(self, pipeline: Pipeline) -> dict[str, str]:
         """Give why no pod can ever be made for components of a pipeline, by their names."""
         found: dict[str, str] = {}
-        for number, (name, request) in enumerate(self._requests(pipeline).items()):
-            if number >= _MOST_ASKED:
-                break
+        # There may be thousands of components.
+        requests = await asyncio.to_thread(self._requests, pipeline)
+        for name, request in itertools.islice(requests.items(), _MOST_ASKED):
             appraisal = await self._ask(request)
             if appraisal is not None and appraisal.invalid:
                 found[name] = appraisal.invalid

@@ -144,7 +144,8 @@ class Firings:
         occasion = Occasion(
             # A second run of the same instant could not be added.
             run_id=str(uuid.uuid5(uuid.UUID(record.recurring_run_id), str(instant))),
-            now=now,
+            # Not the moment of the look at what is due: the run before it may have ended since.
+            now=max(now, self._clock()),
             scheduled=float(instant),
             index=index,
         )

@@ -171,7 +171,12 @@ def test_uris_elsewhere_are_the_components_own_business(root: PipelineRoot) -> N
 
 
 def test_no_record_is_no_result(root: PipelineRoot) -> None:
-    assert root.result(root.attempt("", "p", RUN, "t", 0), COMPONENT) is None
+    attempt = root.attempt("", "p", RUN, "t", 0)
+    assert root.result(attempt, COMPONENT) is None
+    folder = root.folder / attempt.folder
+    folder.mkdir(parents=True)
+    (folder / "result.json").touch()
+    assert root.result(attempt, COMPONENT) is None
 
 
 def test_forget_deletes_one_run_and_follows_no_link(root: PipelineRoot, tmp_path: Path) -> None:

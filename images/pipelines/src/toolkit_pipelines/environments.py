@@ -294,7 +294,7 @@ class Environments:
         wanted = " ".join(each for group in groups for each in group.requirements)
         try:
             result = self._read(folder / _RECORD)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             # Its pod has ended, and the next build would begin anew in any case.
             shutil.rmtree(folder, ignore_errors=True)
             why = f"{pod.reason or pod.phase} {pod.message}".strip()
@@ -336,4 +336,5 @@ def _ended(pod: PodStatus) -> bool:
 
 
 def _recorded(folder: Path) -> bool:
-    return os.path.lexists(folder / _RECORD)
+    # An empty one is what a loss of power may leave of it.
+    return os.path.lexists(folder / _RECORD) and os.lstat(folder / _RECORD).st_size > 0

@@ -250,7 +250,8 @@ class PipelineRoot:
         """
         try:
             content = self.documents.read(attempt.folder, Kind.RESULT)
-            if content is None:
+            if not content:
+                # An empty one is what a loss of power may leave of it.
                 return None
             data = json.loads(content)
             code, message = int(data["exit_code"]), str(data["message"])

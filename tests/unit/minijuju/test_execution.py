@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from minijuju import execution
-from sandbox.spec import Spec
+from sandbox import bubblewrap
+from sandbox.spec import Limits, Spec
 
 
 @pytest.mark.parametrize("interactive", [False, True])
@@ -90,3 +91,57 @@ async def test_who_may_have_any_number_is_not_looked_at(monkeypatch):
     with execution.Crowd(42, None, lambda: None) as crowd:
         await asyncio.sleep(0.01)
     crowd.check()
+
+
+class Started:
+    """A process that was started, as far as a start looks at it."""
+
+    def __init__(self, words, options):
+        self.words = words
+        self.options = options
+        self.ended = []
+
+    def send_signal(self, number):
+        self.ended.append(number)
+
+    async def wait(self):
+        assert self.ended
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The processes that are started, in place of real ones."""
+    found = []
+
+    async def start(*words, **options):
+        found.append(Started(words, options))
+        return found[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+    return found
+
+
+NOWHERE = {"stdout": asyncio.subprocess.DEVNULL, "stderr": asyncio.subprocess.DEVNULL}
+
+
+async def test_a_command_on_the_machines_network_waits_for_no_thread(
+    tmp_path, started, monkeypatch
+):
+    monkeypatch.delattr(asyncio, "to_thread")
+    await execution.start(Spec(("true",)), tmp_path, ("true", "--now"), **NOWHERE)
+    (process,) = started
+    assert process.words[0] == str(bubblewrap.find())
+    assert process.words[-3:] == ("--", "true", "--now")
+    assert process.options["start_new_session"]
+    assert not process.ended
+
+
+async def test_one_whose_gate_is_not_opened_is_killed(tmp_path, started, monkeypatch):
+    async def stuck(self):
+        raise PermissionError(1, "not yours")
+
+    monkeypatch.setattr(execution.gate.Gate, "lifted", stuck)
+    spec = Spec(("true",), limits=Limits(processes=100))
+    with pytest.raises(PermissionError):
+        await execution.start(spec, tmp_path, spec.command, **NOWHERE)
+    assert started[0].ended

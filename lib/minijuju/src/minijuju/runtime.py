@@ -314,7 +314,7 @@ class UnitRuntime:
         directory = self.folder / "charm-container"
         try:
             if self._warm:
-                await asyncio.to_thread(root.renew, spec, directory)
+                root.renew(spec, directory)
             # From here to its run nothing is waited for: one that is idle ends at any moment.
             same = self._warm and replace(self._warm.spec, hosts=base.hosts) == base
             if self._warm and not (same and self._warm.alive):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from minijuju import (
@@ -53,15 +53,20 @@ def unit_statuses(state: State, model: str, unit: str) -> tuple[Status, Status]:
     return statuses.displayed(workload, agent)
 
 
-def application_status(state: State, application: Application) -> Status:
-    """What the leader set, else the gravest of the units'; with no units, unknown."""
+def application_status(
+    state: State, application: Application, workloads: Iterable[Status] | None = None
+) -> Status:
+    """What the leader set, else the gravest of the units'; with no units, unknown.
+
+    `workloads` are the units', if they have been read already.
+    """
     chosen = statuses.get(state, application.model, application.name, "application")
     if chosen is not None:
         return chosen
-    return statuses.derived(
-        unit_statuses(state, application.model, unit.name)[0]
-        for unit in units.every(state, application.model, application.name)
-    )
+    if workloads is None:
+        members = units.every(state, application.model, application.name)
+        workloads = [unit_statuses(state, unit.model, unit.name)[0] for unit in members]
+    return statuses.derived(workloads)
 
 
 def model_status(model: models.Model) -> dict[str, Any]:
@@ -231,6 +236,9 @@ def _application(
                     }
                 )
     charm = load_charm(application.charm.path)
+    members = units.every(state, application.model, name)
+    told = {unit.name: unit_statuses(state, unit.model, unit.name) for unit in members}
+    gravest = application_status(state, application, [workload for workload, _ in told.values()])
     shown = {
         "charm": application.charm.url if application.charm.local else application.charm.name,
         "charm-origin": "local" if application.charm.local else "charmhub",
@@ -241,13 +249,10 @@ def _application(
         "provider-id": application.name,
         "address": application.address,
         "exposed": application.exposed,
-        "application-status": _shown(application_status(state, application)),
+        "application-status": _shown(gravest),
         "relations": ends,
         "endpoint-bindings": {"": "alpha", **dict.fromkeys(charm.endpoints, "alpha")},
-        "units": {
-            unit.name: _unit(state, application, unit)
-            for unit in units.every(state, application.model, name)
-        },
+        "units": {unit.name: _unit(application, unit, *told[unit.name]) for unit in members},
     }
     if application.charm.channel:
         shown["charm-channel"] = application.charm.channel
@@ -258,8 +263,9 @@ def _application(
     return shown
 
 
-def _unit(state: State, application: Application, unit: units.Unit) -> dict[str, Any]:
-    workload, agent = unit_statuses(state, unit.model, unit.name)
+def _unit(
+    application: Application, unit: units.Unit, workload: Status, agent: Status
+) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "workload-status": _shown(workload),
         "juju-status": {**_shown(agent), "version": VERSION},

@@ -126,11 +126,13 @@ def test_an_interrupt_leaves_nothing_running(tmp_path, at):
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert process.stderr
+    told = ""
     for line in process.stderr:
+        told += line
         if at in line:
             break
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=180)
-    assert process.returncode == 130
+    told += process.communicate(timeout=180)[1]
+    assert process.returncode == 130, told
     assert "interrupted" in told
     assert ours(other) == []

@@ -73,6 +73,32 @@ async def test_remove_relation(world):
     assert world.controller.state.rows("SELECT * FROM relation") == []
 
 
+async def test_a_relation_cannot_be_made_anew_before_its_last_hooks(world):
+    gone = asyncio.Event()
+
+    async def broken(run):
+        await gone.wait()
+
+    provider, requirer = world.make_pair()
+    world.on("r", "in-relation-broken", broken)
+    await world.deploy("p", provider)
+    await world.deploy("r", requirer)
+    ends = ["r:in", "p:out"]
+    await world.call("integrate", model="m", endpoints=ends)
+    await world.settle()
+    with pytest.raises(JujuError, match=r"relation r:in p:out already exists$"):
+        await world.call("integrate", model="m", endpoints=ends)
+    await world.call("remove_relation", model="m", endpoints=ends)
+    await world.until(lambda: "in-relation-broken" in world.hooks("r/0"))
+    dying = r"relation r:in p:out is dying, but not yet removed \(already exists\)$"
+    with pytest.raises(JujuError, match=dying):
+        await world.call("integrate", model="m", endpoints=ends)
+    gone.set()
+    await world.settle()
+    await world.call("integrate", model="m", endpoints=ends)
+    await world.settle()
+
+
 async def test_remove_a_relation_by_its_number(world):
     provider, requirer = world.make_pair()
     await world.deploy("p", provider)

@@ -520,8 +520,11 @@ def integrate(controller: Controller, model: models.Model, first: str, second: s
         existing = relations.every(state, model.uuid)
         for relation in existing:
             if set(relation.ends) == set(ends):
+                there = "already exists"
+                if relation.life is not Life.ALIVE:
+                    there = "is dying, but not yet removed (already exists)"
                 raise AlreadyExistsError(
-                    f'cannot add relation "{relation.key}": relation {relation.key} already exists'
+                    f'cannot add relation "{relation.key}": relation {relation.key} {there}'
                 )
         for side in (provider, requirer):
             if side.application not in remote:

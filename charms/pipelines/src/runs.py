@@ -1,4 +1,4 @@
-"""The actions that list, retry, reproduce, compare and remove runs: what the API does."""
+"""The actions that list, show, retry, reproduce, compare and remove runs: what the API does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ROUNDS: Final = 1000
 _SHOWN: Final = 60
 """Characters of an error in a table."""
 _MOST_ROWS: Final = 50
-"""Rows in a table of differences."""
+"""Rows in a table of tasks or of differences."""
 _FRACTION: Final = re.compile(r"\.[0-9]+")
 
 
@@ -48,6 +48,7 @@ class RunActions(ops.Object):
         self._absent = absent
         for event, act in (
             (charm.on.list_runs_action, self._on_list_runs),
+            (charm.on.show_run_action, self._on_show_run),
             (charm.on.retry_run_action, self._on_retry_run),
             (charm.on.reproduce_action, self._on_reproduce),
             (charm.on.compare_runs_action, self._on_compare_runs),
@@ -57,6 +58,9 @@ class RunActions(ops.Object):
 
     def _on_list_runs(self, event: ops.ActionEvent) -> None:
         self._act(event, self._list)
+
+    def _on_show_run(self, event: ops.ActionEvent) -> None:
+        self._act(event, self._show)
 
     def _on_retry_run(self, event: ops.ActionEvent) -> None:
         self._act(event, self._retry)
@@ -100,6 +104,23 @@ class RunActions(ops.Object):
         for each in found.get("experiments", []):
             return str(each["experiment_id"])
         raise RunsError(f"there is no experiment {name!r}")
+
+    def _show(self, params: Mapping[str, Any]) -> Mapping[str, object]:
+        run = self._ask("GET", f"/runs/{quote(params['run-id'], safe='')}")
+        result: dict[str, object] = {
+            "run-id": run["run_id"],
+            "name": _line(run.get("display_name", "")),
+            "state": run.get("state", ""),
+            "created": _FRACTION.sub("", run["created_at"]),
+            "took": _took(run),
+        }
+        if params.get("format", "table") == "json":
+            return {**result, "run": json.dumps(run)}
+        if error := (run.get("error") or {}).get("message", ""):
+            result["error"] = _line(error)
+        if warnings := run.get("warnings"):
+            result["warnings"] = "\n".join(map(_line, warnings))
+        return {**result, "tasks": _tasks(run.get("run_details", {}).get("task_details", []))}
 
     def _retry(self, params: Mapping[str, Any]) -> Mapping[str, object]:
         path = f"/runs/{quote(params['run-id'], safe='')}"
@@ -212,6 +233,29 @@ def _table(runs: Sequence[Mapping[str, Any]]) -> str:
     return _aligned(rows)
 
 
+def _tasks(tasks: Sequence[Mapping[str, Any]]) -> str:
+    """Give a table of tasks as they were reached, each with its path."""
+    paths: dict[str, str] = {}
+    rows = [("TASK", "STATE", "TOOK", "ERROR")]
+    for task in tasks:
+        # What a task is in was reached before it.
+        outer = paths.get(task.get("parent_task_id", ""), "")
+        name = _line(task.get("display_name", ""))
+        if "iteration_index" in task:
+            path = f"{outer}[{task['iteration_index']}]"
+        else:
+            path = f"{outer}/{name}" if outer else name
+        paths[task["task_id"]] = path
+        why = (task.get("error") or {}).get("message", "") or task.get("skip_reason", "")
+        ran = "start_time" in task
+        took = _between(task["start_time"], task.get("end_time")) if ran else ""
+        brief = textwrap.shorten(_line(why), _SHOWN, placeholder=" …")
+        rows.append((path, task.get("state", ""), took, brief))
+    left = len(rows) - 1 - _MOST_ROWS
+    text = _aligned(rows[: _MOST_ROWS + 1])
+    return f"{text}\n… and {left} more: format=json has them" if left > 0 else text
+
+
 def _aligned(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     return "\n".join(
@@ -257,8 +301,12 @@ def _line(text: str) -> str:
 
 
 def _took(run: Mapping[str, Any]) -> str:
-    begun = datetime.fromisoformat(run["created_at"])
-    finished = str(run.get("finished_at") or "")
+    return _between(run["created_at"], run.get("finished_at"))
+
+
+def _between(start: str, end: str | None) -> str:
+    """Give how long something took, or has taken so far."""
+    begun, finished = datetime.fromisoformat(start), str(end or "")
     over = bool(finished) and not finished.startswith("1970-01-01T00:00:00")
     ended = datetime.fromisoformat(finished) if over else datetime.now(UTC)
     whole = max(int((ended - begun).total_seconds()), 0)

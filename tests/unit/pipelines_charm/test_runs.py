@@ -116,6 +116,50 @@ def test_list_runs_where_there_are_none(act, service_api):
     assert act("list-runs")["total"] == "0"
 
 
+def detail(name, task_id, **more):
+    times = {"start_time": "2026-11-26T18:00:00Z", "end_time": "2026-11-26T18:00:07.9Z"}
+    return {"display_name": name, "task_id": task_id, "state": "SUCCEEDED", **times, **more}
+
+
+def test_show_run(act, service_api):
+    tasks = [
+        detail("loop", "1"),
+        detail("loop[0]", "2", parent_task_id="1", iteration_index=0),
+        detail("train", "3", parent_task_id="2", state="FAILED", error={"message": "Error:\nno"}),
+        {
+            "display_name": "after",
+            "task_id": "4",
+            "state": "SKIPPED",
+            "skip_reason": "loop failed",
+        },
+    ]
+    warned = ["loop/train: spec.imagePullSecrets: has no effect here: no image is pulled"]
+    answer = run(run_details={"task_details": tasks}, warnings=warned)
+    service_api.answers[f"/runs/{RUN}"] = 200, answer
+    found = act("show-run", run_id=RUN)
+    assert (found["name"], found["state"], found["took"]) == ("nightly", "FAILED", "1m05s")
+    assert found["error"] == "task train: [31mout of memory"
+    assert found["warnings"] == warned[0]
+    assert found["tasks"].splitlines() == [
+        "TASK           STATE      TOOK  ERROR",
+        "loop           SUCCEEDED  7s",
+        "loop[0]        SUCCEEDED  7s",
+        "loop[0]/train  FAILED     7s    Error: no",
+        "after          SKIPPED          loop failed",
+    ]
+    assert json.loads(act("show-run", run_id=RUN, format="json")["run"]) == answer
+
+
+def test_show_run_of_many_tasks_and_of_none(act, service_api):
+    many = [detail(f"t{number}", str(number)) for number in range(60)]
+    service_api.answers[f"/runs/{RUN}"] = 200, run(run_details={"task_details": many})
+    lines = act("show-run", run_id=RUN)["tasks"].splitlines()
+    assert len(lines) == 52
+    assert lines[-1] == "… and 10 more: format=json has them"
+    service_api.answers[f"/runs/{RUN}"] = 200, run()
+    assert act("show-run", run_id=RUN)["tasks"] == "TASK  STATE  TOOK  ERROR"
+
+
 def test_retry_run(act, service_api):
     service_api.answers[f"/runs/{RUN}:retry"] = 200, {}
     service_api.answers[f"/runs/{RUN}"] = 200, run(state="RUNNING")

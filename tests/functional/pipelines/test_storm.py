@@ -256,8 +256,9 @@ class Storm:
             if json.loads(result.read_text())["exit_code"] == 0:
                 asked = json.loads(result.parent.with_suffix(".json").read_text())
                 well[asked["constants"][".pipeline_task_uuid"]] += 1
-        assert well, evidence
-        assert max(well.values()) == 1, (evidence, well)
+        # One that is terminated may have been so before anything in it had ended.
+        assert well or self.runs[run_id] is long, evidence
+        assert max(well.values(), default=1) == 1, (evidence, well)
 
 
 def _parent(pid: int) -> int:

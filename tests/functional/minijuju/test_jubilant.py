@@ -24,6 +24,8 @@ HERE = Path(__file__).parent
 DEMO = HERE / "charms" / "demo"
 IMAGE = HERE / "charms" / "image"
 RESOURCES = {"image": str(IMAGE)}
+DELAY = 0.2
+"""Seconds between two looks, where the condition holds only after what is waited for."""
 PATIENCE = 120
 
 
@@ -123,9 +125,9 @@ def test_config(juju: jubilant.Juju) -> None:
         "ratio": 0.5,
         "fail": False,
     }
-    juju.wait(lambda status: status.apps["web"].app_status.message == "level debug")
+    juju.wait(lambda status: status.apps["web"].app_status.message == "level debug", delay=DELAY)
     juju.config("web", reset="level")
-    juju.wait(lambda status: status.apps["web"].app_status.message == "level info")
+    juju.wait(lambda status: status.apps["web"].app_status.message == "level info", delay=DELAY)
 
 
 @pytest.mark.parametrize(
@@ -263,11 +265,13 @@ def test_the_log(juju: jubilant.Juju) -> None:
 
 def test_units_come_and_go(juju: jubilant.Juju) -> None:
     juju.add_unit("app")
-    juju.wait(lambda status: len(status.apps["app"].units) == 3 and settled(status))
+    juju.wait(lambda status: len(status.apps["app"].units) == 3 and settled(status), delay=DELAY)
     juju.remove_unit("app", num_units=2)
-    juju.wait(lambda status: list(status.apps["app"].units) == ["app/0"] and settled(status))
+    juju.wait(
+        lambda status: list(status.apps["app"].units) == ["app/0"] and settled(status), delay=DELAY
+    )
     juju.cli("scale-application", "app", "2")
-    juju.wait(lambda status: len(status.apps["app"].units) == 2 and settled(status))
+    juju.wait(lambda status: len(status.apps["app"].units) == 2 and settled(status), delay=DELAY)
     with pytest.raises(jubilant.CLIError, match="cannot remove"):
         juju.remove_unit("app", num_units=5)
 
@@ -336,7 +340,7 @@ def test_relations_come_and_go(juju: jubilant.Juju) -> None:
         with pytest.raises(jubilant.CLIError):
             juju.integrate(*pair)
     juju.remove_relation("web", "app")
-    juju.wait(lambda status: "up" not in status.apps["app"].relations)
+    juju.wait(lambda status: "up" not in status.apps["app"].relations, delay=DELAY)
     juju.integrate("web:web", "app:up")
     juju.wait(lambda status: "up" in status.apps["app"].relations and settled(status))
 
@@ -361,7 +365,7 @@ def test_refresh(juju: jubilant.Juju, tmp_path: Path) -> None:
     shutil.copytree(DEMO, charm)
     (charm / "version").write_text("2.0\n")
     juju.refresh("app", path=charm, config={"level": "newer"})
-    juju.wait(lambda status: status.apps["app"].version == "2.0" and settled(status))
+    juju.wait(lambda status: status.apps["app"].version == "2.0" and settled(status), delay=DELAY)
     assert juju.config("app")["level"] == "newer"
     assert "did hooks/upgrade-charm" in juju.debug_log()
 
@@ -537,9 +541,9 @@ def test_constraints_and_exposing(juju: jubilant.Juju) -> None:
 
 def test_an_application_goes_with_what_it_held(juju: jubilant.Juju) -> None:
     juju.deploy(DEMO, "extra", resources=RESOURCES)
-    juju.wait(lambda status: jubilant.all_active(status, "extra"))
+    juju.wait(lambda status: jubilant.all_active(status, "extra"), delay=DELAY)
     juju.remove_application("extra", destroy_storage=True)
-    status = juju.wait(lambda status: "extra" not in status.apps)
+    status = juju.wait(lambda status: "extra" not in status.apps, delay=DELAY)
     attached = [s.attachments for s in status.storage.storage.values() if s.attachments]
     assert not any(u.startswith("extra/") for a in attached for u in a.units)
 
@@ -589,7 +593,9 @@ def test_a_bundle(controller: Path, tmp_path: Path) -> None:
         assert "No changes to apply." in stderr(juju, *again)
         told = stderr(juju, *again, "--overlay", str(tmp_path / "bigger.yaml"))
         assert "- scale front to 2 units" in told
-        juju.wait(lambda status: len(status.apps["front"].units) == 2 and settled(status))
+        juju.wait(
+            lambda status: len(status.apps["front"].units) == 2 and settled(status), delay=DELAY
+        )
 
 
 def test_offers_between_models(controller: Path) -> None:
@@ -607,26 +613,26 @@ def test_offers_between_models(controller: Path) -> None:
         )
         assert status.app_endpoints["pages"].url == url
         assert status.app_endpoints["pages"].relations == {"web": ["front"]}
-        offering.wait(lambda status: status.offers["web"].active_connected_count == 1)
+        offering.wait(lambda status: status.offers["web"].active_connected_count == 1, delay=DELAY)
 
         def seen(status: jubilant.Status) -> bool:
             info = consuming.show_unit("front/0").relation_info
             up = next(one for one in info if one.endpoint == "up")
             return up.related_units["pages/0"].data.get("url") == "http://there"
 
-        consuming.wait(seen)
+        consuming.wait(seen, delay=DELAY)
 
         def joined(status: jubilant.Status) -> bool:
             info = offering.show_unit("back/0").relation_info
             web = next(one for one in info if one.endpoint == "web")
             return [name.partition("-")[0] for name in web.related_units] == ["remote"]
 
-        offering.wait(joined)
+        offering.wait(joined, delay=DELAY)
         with pytest.raises(jubilant.CLIError, match="offer has 1 relation"):
             offering.cli("remove-offer", url, include_model=False)
         consuming.cli("remove-saas", "pages")
-        consuming.wait(lambda status: "pages" not in status.app_endpoints)
-        offering.wait(lambda status: not status.offers["web"].total_connected_count)
+        consuming.wait(lambda status: "pages" not in status.app_endpoints, delay=DELAY)
+        offering.wait(lambda status: not status.offers["web"].total_connected_count, delay=DELAY)
         offering.cli("remove-offer", url, include_model=False)
 
 
@@ -657,12 +663,16 @@ def test_a_charm_store(controller: Path, tmp_path: Path, monkeypatch: pytest.Mon
         assert (app.charm_rev, app.charm_channel) == (7, "latest/stable")
         assert "already up-to-date" in stderr(juju, "refresh", "demo")
         juju.refresh("demo", channel="edge")
-        juju.wait(lambda status: status.apps["demo"].version == "8.0" and settled(status))
+        juju.wait(
+            lambda status: status.apps["demo"].version == "8.0" and settled(status), delay=DELAY
+        )
         bundle = tmp_path / "bundle.yaml"
         bundle.write_text("applications: {demo: {charm: demo, channel: latest/stable}}\n")
         told = stderr(juju, "deploy", str(bundle))
         assert "upgrade demo from charm-hub using charm demo from channel latest/stable" in told
-        juju.wait(lambda status: status.apps["demo"].version == "1.0" and settled(status))
+        juju.wait(
+            lambda status: status.apps["demo"].version == "1.0" and settled(status), delay=DELAY
+        )
 
 
 def stderr(juju: jubilant.Juju, verb: str, *argv: str) -> str:

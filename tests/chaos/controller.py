@@ -1,4 +1,4 @@
-"""The controller as its own program, but that it dies at a certain commit, or tells another time.
+"""The controller as its own program, with failures: it dies at a commit, or tells another time.
 
 `python -m tests.chaos.controller FOLDER`. What is to fail stands in the environment, so that
 minijuju itself knows nothing of it:
@@ -6,6 +6,7 @@ minijuju itself knows nothing of it:
     CHAOS_COMMIT=before:17   SIGKILL when the 17th commit is asked for; `after`: when it is done
     CHAOS_CLOCK=FILE         the wall clock is off by the seconds that the file holds
     CHAOS_READ_ONLY=FILE     while the file is there, the disk takes no writes of the database
+    CHAOS_PROBE=0.5          seconds between two probes of a Pebble
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from minijuju import serve
+from minijuju import serve, workload
 
 
 class Connection(sqlite3.Connection):
@@ -62,6 +63,8 @@ def main() -> int:
     sqlite3.connect = functools.partial(sqlite3.connect, factory=Connection)
     if path := os.environ.pop("CHAOS_CLOCK", ""):
         time.time = _shifted(time.time, Path(path))
+    if period := os.environ.pop("CHAOS_PROBE", ""):
+        workload.PROBE_PERIOD = float(period)
     return serve.main()
 
 

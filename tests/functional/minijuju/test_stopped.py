@@ -110,7 +110,7 @@ def _sleeping(site):
 
 
 def test_a_stopped_pebble_is_replaced(faulty):
-    site = faulty()
+    site = faulty(probe="0.5")
     site.call("deploy", application="a", charm=str(ANY))
     site.active("a/0")
     before = site.container("a/0", "web").pid

@@ -3,10 +3,12 @@
 import contextlib
 import io
 import json
+import os
 import time
 import warnings
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from tests.bench import pipelines
@@ -19,6 +21,7 @@ with warnings.catch_warnings():
 
 _LOOPS = (10, 100, 1_000, 10_000)
 _RUNS = 50
+_READS, _TIMES = 5, 5
 _PATIENCE = 7200.0
 
 
@@ -39,12 +42,35 @@ def run() -> Iterable[Figure]:
 def _loops(service: Service) -> Iterator[Figure]:
     floor: list[float] = []
     for count in _LOOPS:
-        took = _finished(service, [_start(service, loop, {"items": list(range(count))})])
-        each = [took * 1000 / count]
+        run_id = _start(service, loop, {"items": list(range(count))})
+        each = [_finished(service, [run_id]) * 1000 / count]
         name = f"a step of a loop of {count:,}"
         yield Figure(name, each, peer=floor, peer_name=f"of {_LOOPS[0]}")
         floor = floor or each
+        # Each iteration is a task with one in it, and the loop is one.
+        yield Figure(
+            f"a processor for a read of the run of {2 * count + 1:,} tasks", _read(service, run_id)
+        )
         yield from _memory(service, f"after a loop of {count:,}")
+
+
+def _read(service: Service, run_id: str) -> list[float]:
+    """Milliseconds of a processor that the service takes for `GET /runs/ID`, a few times."""
+    assert service.process is not None
+    stat = Path(f"/proc/{service.process.pid}/stat")
+
+    def spent() -> int:
+        return sum(map(int, stat.read_text().rpartition(")")[2].split()[11:13]))
+
+    found = []
+    with service.http() as api:
+        for _ in range(_READS):
+            # The clock of processors ticks a hundred times a second.
+            before = spent()
+            for _ in range(_TIMES):
+                api.get(f"/apis/v2beta1/runs/{run_id}").raise_for_status()
+            found.append((spent() - before) * 1000 / os.sysconf("SC_CLK_TCK") / _TIMES)
+    return found
 
 
 def _many(service: Service) -> Iterator[Figure]:

@@ -238,11 +238,13 @@ def tasks(
     """
     by_uri = {each.uri: each.artifact_id for each in artifacts}
     by_place = {(each.task, each.output, each.position): each.artifact_id for each in artifacts}
+    # Each is asked for by what is around it and in it as well.
+    ids = {path: naming.task_id(run_id, path) for path in state.tasks}
     children: dict[str, list[str]] = {}
-    for path in state.tasks:
-        children.setdefault(path.rpartition("/")[0], []).append(path)
+    for path, task_id in ids.items():
+        children.setdefault(path.rpartition("/")[0], []).append(task_id)
     return [
-        _task(run_id, task, children.get(task.path, ()), by_uri, by_place, waiting)
+        _task(run_id, task, ids, children.get(task.path, ()), by_uri, by_place, waiting)
         for task in state.tasks.values()
     ]
 
@@ -250,6 +252,7 @@ def tasks(
 def _task(
     run_id: str,
     task: TaskState,
+    ids: Mapping[str, str],
     children: Sequence[str],
     by_uri: Mapping[str, int],
     by_place: Mapping[tuple[str, str, int], int],
@@ -264,7 +267,7 @@ def _task(
     created = task.history[0][1] if task.history else None
     return _message(
         run_id=run_id,
-        task_id=naming.task_id(run_id, task.path),
+        task_id=ids[task.path],
         display_name=name,
         create_time=_time(created),
         start_time=_time(task.started),
@@ -283,12 +286,12 @@ def _task(
         lock=task.lock,
         iteration_count=task.iterations,
         iteration_index=task.iteration,
-        parent_task_id=naming.task_id(run_id, parent) if parent else None,
+        parent_task_id=(ids.get(parent) or naming.task_id(run_id, parent)) if parent else None,
         warnings=list(task.ineffective),
         state_history=_history(task.history, task.ineffective),
         pod_name=task.pod,
         cached_from=_cached_from(task.origin, task.origin_task) if task.origin else None,
-        child_tasks=[{"task_id": naming.task_id(run_id, each)} for each in children],
+        child_tasks=[{"task_id": each} for each in children],
     )
 
 

@@ -313,9 +313,9 @@ class UnitRuntime:
             return None
         directory = self.folder / "charm-container"
         try:
+            # From here to its run nothing is waited for: one that is idle ends at any moment.
             if self._warm:
                 root.renew(spec, directory)
-            # From here to its run nothing is waited for: one that is idle ends at any moment.
             same = self._warm and replace(self._warm.spec, hosts=base.hosts) == base
             if self._warm and not (same and self._warm.alive):
                 await self._close_warm()

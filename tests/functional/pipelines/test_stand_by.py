@@ -257,13 +257,11 @@ def test_a_leader_that_is_paused_writes_no_more(pair: Pair, gate: Gate) -> None:
     first.start()
     second.start()
     run_id = submit(first, handed_over, gate=gate.port)
-    wait(
-        lambda: any("note-2" in pod["metadata"]["name"] for pod in first.cluster.pods()),
-        "the step that waits has a pod",
-    )
+    # Later than that it asks the service nothing until it has ended.
+    wait(lambda: first.cluster.printed("note-2", "second has begun"), "the step waits")
     assert first.process is not None
     first.process.send_signal(signal.SIGSTOP)
-    # The server lets go of a session that has been idle for a minute (`postgresql.hold`).
+    # The server lets go of a session that has been idle for a while (`postgresql.hold`).
     leads(second)
     # Its check fails: no Service leads to it any more.
     pair.lead_to(second)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import socket
 import threading
@@ -14,7 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from toolkit_database import Login
-from toolkit_pipelines.store import Store, migrations, over, tables
+from toolkit_pipelines.store import Store, migrations, over, postgresql, tables
 from toolkit_pipelines.store.database import Database, DatabaseError
 from toolkit_pipelines.store.interface import Experiment
 from toolkit_pipelines.store.postgresql import (
@@ -179,22 +180,48 @@ def test_a_lead_is_held_and_lost(
     store: Store, opening: Opening, postgres: PostgresServer, login: Login
 ) -> None:
 
-    def bound() -> object:
+    def bound() -> list[object]:
         with store.database.write() as connection:
-            return connection.exec_driver_sql("SHOW idle_session_timeout").scalar_one()
+            return [
+                connection.exec_driver_sql(f"SHOW {name}").scalar_one()
+                for name in ("idle_session_timeout", "idle_in_transaction_session_timeout")
+            ]
 
     # Tables are made while the session is idle; from then on it must not be, for long.
-    assert bound() == "0"
+    assert bound() == ["0", "0"]
     hold(store.database)
-    assert bound() == "1min"
+    assert bound() == ["20s", "20s"]
     cut(postgres, login)
     hold(store.database)
-    assert bound() == "1min"
+    assert bound() == ["20s", "20s"]
     cut(postgres, login)
     other = opening()
     with pytest.raises(OtherServiceError):
         hold(store.database)
     hold(other.database)
+
+
+def test_a_lead_that_hangs_in_a_transaction_is_lost(
+    store: Store, opening: Opening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "_IDLE", 1)
+    hold(store.database)
+    others: list[Store] = []
+
+    def taken_over() -> bool:
+        with contextlib.suppress(OtherServiceError):
+            others.append(opening())
+        return bool(others)
+
+    def hang() -> None:
+        with store.database.write() as connection:
+            connection.execute(sqlalchemy.delete(tables.keys))
+            assert _eventually(taken_over)
+            others[0].database.key("kept")
+
+    with pytest.raises(DatabaseError):
+        hang()
+    assert others[0].database.has_key("kept")
 
 
 def test_writers_wait_for_each_other(store: Store) -> None:

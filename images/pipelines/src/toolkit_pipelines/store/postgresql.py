@@ -4,8 +4,8 @@ All that is written goes over one connection, whose session holds a lock of the 
 transactions that write come one after the other, as they do on SQLite, and of two services only
 one can write: it leads. A connection that is lost is made anew by the next transaction, and gets
 the lock unless another service was faster; then nothing is written any more. Once it is held
-(`hold`), a session that is idle for a minute is ended by the server (14 and later), so that a
-service that hangs leads no more.
+(`hold`), a session that does nothing for twenty seconds is ended by the server (14 and later; in
+a transaction by older ones too), so that a service that hangs leads no more.
 
 Where the leader can be reached is what its session is called: true as long as the session is.
 """
@@ -33,8 +33,8 @@ PATIENCE: Final = 15.0
 """Seconds that a service which is just ending is waited for."""
 _PAUSE: Final = 0.2
 _READERS: Final = 5
-_IDLE: Final = 60
-"""Seconds that the session that writes may be idle."""
+_IDLE: Final = 20
+"""Seconds that the session that writes may be idle, between transactions and within one."""
 _IDLE_SINCE: Final = (14,)
 """The version of the server that can tell."""
 MAX_NAME: Final = 63
@@ -99,12 +99,13 @@ def _wait(database: Database, patience: float) -> None:
 
 
 def hold(database: Database) -> None:
-    """Go on leading, for a minute at least; DatabaseError if that cannot be told now.
+    """Go on leading, for `_IDLE` seconds at least; DatabaseError if that cannot be told now.
 
     Raises:
         OtherServiceError: another service has the database.
     """
     with database.write() as connection:
+        connection.exec_driver_sql(f"SET idle_in_transaction_session_timeout = '{_IDLE}s'")
         if (connection.dialect.server_version_info or ()) >= _IDLE_SINCE:
             connection.exec_driver_sql(f"SET idle_session_timeout = '{_IDLE}s'")
 

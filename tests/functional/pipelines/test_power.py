@@ -4,6 +4,7 @@ import sqlite3
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def unplugged(gate: int) -> str:
 
 def kinds(database: Path, run_id: str) -> Counter[str]:
     """How many events of each kind a run has."""
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection:
         rows = connection.execute("SELECT kind FROM events WHERE run_id = ?", (run_id,))
         return Counter(kind for (kind,) in rows)
 
@@ -61,8 +62,8 @@ def test_what_the_database_lost_is_found_again(serve: Callable[..., Service], ga
     run_id = submit(service, unplugged, gate=gate.port)
     # What was answered is on the disk, and hardly more.
     with (
-        sqlite3.connect(database) as connection,
-        sqlite3.connect(service.folder / "kept.db") as kept,
+        closing(sqlite3.connect(database)) as connection,
+        closing(sqlite3.connect(service.folder / "kept.db")) as kept,
     ):
         connection.backup(kept)
     wait(

@@ -409,7 +409,7 @@ class Engine:
                     run.run_id,
                     [*recorded, *planned],
                     sequence,
-                    lasting=_lasting(finished, planned),
+                    durable=_durable(finished, planned),
                 )
             except StoreError:
                 for work in finished:
@@ -656,18 +656,15 @@ class Engine:
         task.add_done_callback(report)
 
 
-def _lasting(finished: Sequence[Work], planned: Sequence[Event]) -> bool:
+def _durable(finished: Sequence[Work], planned: Sequence[Event]) -> bool:
     """Tell whether a machine that loses its power must not lose what is recorded.
 
     How a pod ended is in its folder, and what is decided would be decided again, with pods of the
     same names. Not so what the engine carries out itself; and a run's end has consequences.
     """
-    cached = {event.task for event in planned if isinstance(event, events.TaskCached)}
-    return any(not work.pod for work in finished) or any(
-        isinstance(event, events.RunEnded)
-        or (isinstance(event, events.TaskStarted) and not event.pod and event.task not in cached)
-        for event in planned
-    )
+    acted = any(not work.pod for work in finished)
+    acts = any(isinstance(event, events.TaskStarted) and event.acts for event in planned)
+    return acted or acts or _ends(planned)
 
 
 def _ends(planned: Sequence[Event]) -> bool:

@@ -195,6 +195,14 @@ class PlayedPods(FakePods):
         self.behave: Callable[[str, dict[str, Any]], Any] = lambda path, task: {}
         self.gate: Callable[[str], Awaitable[None]] | None = None
 
+    def stay(self) -> None:
+        """Let no pod end by itself from now on."""
+
+        async def gate(path: str) -> None:
+            await asyncio.Event().wait()
+
+        self.gate = gate
+
     async def play(self, request: PodRequest) -> None:
         path = request.annotations["toolkit.canonical.com/task"]
         path_of_task = Path(request.command[3])
@@ -463,13 +471,13 @@ async def processes(
 
 @pytest.fixture
 def appended(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], bool]]:
-    """What is appended from now on: the kinds of the events, and whether they are to last."""
+    """What is appended from now on: the kinds of the events, and whether that is durable."""
     found: list[tuple[list[str], bool]] = []
     append = Runs.append
 
-    def spy(self: Runs, run_id: str, given: Any, sequence: int, *, lasting: bool = True) -> Any:
-        found.append(([event.kind for event in given], lasting))
-        return append(self, run_id, given, sequence, lasting=lasting)
+    def spy(self: Runs, run_id: str, given: Any, sequence: int, *, durable: bool = True) -> Any:
+        found.append(([event.kind for event in given], durable))
+        return append(self, run_id, given, sequence, durable=durable)
 
     monkeypatch.setattr(Runs, "append", spy)
     return found

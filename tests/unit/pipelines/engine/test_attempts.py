@@ -157,12 +157,7 @@ async def test_what_waits_for_kubernetes_says_so(played: Service) -> None:
 
 
 async def test_an_attempt_that_was_lost_fails_and_does_not_run_again(played: Service) -> None:
-    forever = asyncio.Event()
-
-    async def gate(path: str) -> None:
-        await forever.wait()
-
-    pods_of(played).gate = gate
+    pods_of(played).stay()
     await played.start()
     run_id = played.submit(CHAIN)
     await played.until(

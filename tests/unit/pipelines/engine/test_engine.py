@@ -155,12 +155,7 @@ async def test_while_nobody_knows_a_step_starts_without(played: Service) -> None
 
 
 async def test_terminating_kills_the_pods(played: Service) -> None:
-    forever = asyncio.Event()
-
-    async def gate(path: str) -> None:
-        await forever.wait()
-
-    pods_of(played).gate = gate
+    pods_of(played).stay()
     await played.start()
     run_id = played.submit(CHAIN)
     await played.until(lambda: "a" in played.state(run_id).tasks and bool(played.pods.statuses))

@@ -67,8 +67,8 @@ def test_durable_and_strict(store: Store) -> None:
 
 @pytest.mark.parametrize("opening", ["sqlite"], indirect=True)
 def test_what_need_not_last_does_not_wait_for_the_disk(store: Store) -> None:
-    for lasting, mode in ((True, 2), (False, 1), (True, 2)):
-        with store.database.write(lasting=lasting) as connection:
+    for durable, mode in ((True, 2), (False, 1), (True, 2)):
+        with store.database.write(durable=durable) as connection:
             assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == mode
 
 

@@ -54,12 +54,12 @@ class Database:
             yield connection
 
     @contextlib.contextmanager
-    def write(self, *, lasting: bool = True) -> Iterator[sqlalchemy.Connection]:
+    def write(self, *, durable: bool = True) -> Iterator[sqlalchemy.Connection]:
         """Give a connection whose changes are committed together, or not at all on an error.
 
         Args:
-            lasting: whether the disk has them at the end. Else a machine that loses its power may
-                lose them, with all such changes since the last lasting ones, and never some in
+            durable: whether the disk has them at the end. Else a machine that loses its power may
+                lose them, with all such changes since the last durable ones, and never some in
                 the middle; whatever dies without it, nothing is lost. SQLite alone knows the
                 difference.
 
@@ -70,7 +70,7 @@ class Database:
         with (
             translated(),
             self._writer.connect() as connection,
-            connection.execution_options(toolkit_lasting=lasting).begin(),
+            connection.execution_options(toolkit_durable=durable).begin(),
         ):
             yield connection
 

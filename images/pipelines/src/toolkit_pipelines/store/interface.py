@@ -278,7 +278,7 @@ class EventStore(Protocol):
         events: Sequence[Event],
         expected_sequence: int,
         *,
-        lasting: bool = True,
+        durable: bool = True,
     ) -> tuple[Event, ...]:
         """Record events at the end of a run's list, all or none, and give them numbered.
 
@@ -288,7 +288,7 @@ class EventStore(Protocol):
             run_id: the run.
             events: what happened.
             expected_sequence: how many events it has.
-            lasting: False for what would be found out again: see `Database.write`.
+            durable: False for what would be found out again: see `Database.write`.
 
         Raises:
             ConflictError: the run does not have exactly `expected_sequence` events, or a task was

@@ -136,10 +136,10 @@ class Runs:
         events: Sequence[Event],
         expected_sequence: int,
         *,
-        lasting: bool = True,
+        durable: bool = True,
     ) -> tuple[Event, ...]:
         """Record events; see `EventStore.append`."""
-        with self._database.write(lasting=lasting) as connection:
+        with self._database.write(durable=durable) as connection:
             recorded = self._append(connection, run_id, events, expected_sequence)
         self._listeners.tell(run_id)
         return recorded

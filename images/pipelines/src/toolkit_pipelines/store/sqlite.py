@@ -67,7 +67,7 @@ def _begin(connection: sqlalchemy.Connection) -> None:
     options = connection.get_execution_options()
     if options.get("toolkit_writes", False):
         # A disk takes some milliseconds to have what it was given.
-        mode = "FULL" if options.get("toolkit_lasting", True) else "NORMAL"
+        mode = "FULL" if options.get("toolkit_durable", True) else "NORMAL"
         connection.exec_driver_sql(f"PRAGMA synchronous={mode}")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:

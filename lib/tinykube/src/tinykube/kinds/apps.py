@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tinykube import schema
+from tinykube import podspec, schema
 from tinykube.kinds.batch import POD_TEMPLATE
 from tinykube.kinds.resource import Resource
-from tinykube.kinds.shapes import CONDITIONS, LABEL_SELECTOR
+from tinykube.kinds.shapes import CONDITIONS
 from tinykube.schema import Fields, Refused
 
 APPS = "apps"
@@ -24,7 +24,7 @@ STATEFUL_SETS = Resource(
             "spec": Fields(
                 {
                     "replicas": "int",
-                    "selector": LABEL_SELECTOR,
+                    "selector": podspec.LABEL_SELECTOR,
                     "template": POD_TEMPLATE,
                     "serviceName": "str",
                     "podManagementPolicy": "str",

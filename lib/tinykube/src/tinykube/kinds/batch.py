@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tinykube import podspec, schema
 from tinykube.kinds.resource import Resource
-from tinykube.kinds.shapes import CONDITIONS, LABEL_SELECTOR
+from tinykube.kinds.shapes import CONDITIONS
 from tinykube.schema import Fields, Many
 
 BATCH = "batch"
@@ -56,7 +56,7 @@ JOBS = Resource(
                     "backoffLimit": "int",
                     "backoffLimitPerIndex": "int",
                     "maxFailedIndexes": "int",
-                    "selector": LABEL_SELECTOR,
+                    "selector": podspec.LABEL_SELECTOR,
                     "manualSelector": "bool",
                     "template": POD_TEMPLATE,
                     "ttlSecondsAfterFinished": "int",

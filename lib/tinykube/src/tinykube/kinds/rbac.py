@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from tinykube import names, schema
+from tinykube import names, podspec, schema
 from tinykube.kinds.resource import Resource
-from tinykube.kinds.shapes import LABEL_SELECTOR
 from tinykube.schema import Fields, Many
 
 RBAC = "rbac.authorization.k8s.io"
@@ -31,7 +30,7 @@ _SUBJECTS = Many(
         always=("kind", "name"),
     )
 )
-_AGGREGATION = Fields({"clusterRoleSelectors": Many(LABEL_SELECTOR)})
+_AGGREGATION = Fields({"clusterRoleSelectors": Many(podspec.LABEL_SELECTOR)})
 ROLES = Resource(
     RBAC,
     "v1",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinykube.schema import Fields, Many, Table
+from tinykube.schema import Fields, Many
 
 OBJECT_REFERENCE = Fields(
     {
@@ -13,18 +13,6 @@ OBJECT_REFERENCE = Fields(
         "uid": "str",
         "resourceVersion": "str",
         "fieldPath": "str",
-    },
-    atomic=True,
-)
-LABEL_SELECTOR = Fields(
-    {
-        "matchLabels": Table("str"),
-        "matchExpressions": Many(
-            Fields(
-                {"key": "str", "operator": "str", "values": Many("str")},
-                always=("key", "operator"),
-            ),
-        ),
     },
     atomic=True,
 )
@@ -44,4 +32,3 @@ CONDITIONS = Many(
     ),
     key="type",
 )
-RESOURCES = Fields({"requests": Table("quantity"), "limits": Table("quantity")})

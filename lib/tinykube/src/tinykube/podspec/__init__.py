@@ -12,7 +12,7 @@ from tinykube.podspec.defaults import (
     mount_token,
     quality,
 )
-from tinykube.podspec.placement import GATED, taints, tolerate_outage
+from tinykube.podspec.placement import GATED, LABEL_SELECTOR, taints, tolerate_outage
 from tinykube.podspec.shape import SHAPE, SOURCES
 from tinykube.podspec.unmet import in_memory, unmet
 from tinykube.podspec.validation import changed, host_path, template_faults, validate
@@ -21,6 +21,7 @@ from tinykube.podspec.warnings import of_name, warnings
 __all__ = [
     "CLAIM_SPEC",
     "GATED",
+    "LABEL_SELECTOR",
     "SHAPE",
     "SOURCES",
     "TOKEN_FOLDER",

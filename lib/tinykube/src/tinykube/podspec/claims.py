@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from tinykube.podspec.placement import SELECTOR
+from tinykube.podspec.placement import LABEL_SELECTOR
 from tinykube.schema import Fields, Many, Refused, Table
 
 SPEC: Final = Fields(
@@ -15,7 +15,7 @@ SPEC: Final = Fields(
         "storageClassName": "str",
         "volumeMode": "str",
         "volumeName": "str",
-        "selector": SELECTOR,
+        "selector": LABEL_SELECTOR,
         "dataSource": Refused("volumes cannot be filled from a source here"),
         "dataSourceRef": Refused("volumes cannot be filled from a source here"),
         "volumeAttributesClassName": Refused("volume attributes are not known here"),

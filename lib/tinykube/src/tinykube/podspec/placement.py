@@ -14,7 +14,7 @@ _EXPRESSION = Fields(
     {"key": "str", "operator": "str", "values": Many("str")},
     always=("key", "operator"),
 )
-SELECTOR = Fields(
+LABEL_SELECTOR = Fields(
     {"matchLabels": Table("str"), "matchExpressions": Many(_EXPRESSION)}, atomic=True
 )
 _NODE_TERM = Fields(
@@ -22,9 +22,9 @@ _NODE_TERM = Fields(
 )
 _POD_TERM = Fields(
     {
-        "labelSelector": SELECTOR,
+        "labelSelector": LABEL_SELECTOR,
         "namespaces": Many("str"),
-        "namespaceSelector": SELECTOR,
+        "namespaceSelector": LABEL_SELECTOR,
         "topologyKey": "str",
         "matchLabelKeys": Many("str"),
         "mismatchLabelKeys": Many("str"),
@@ -86,7 +86,7 @@ SHAPE: Mapping[str, Shape] = {
                 "maxSkew": "int",
                 "topologyKey": "str",
                 "whenUnsatisfiable": "str",
-                "labelSelector": SELECTOR,
+                "labelSelector": LABEL_SELECTOR,
                 "minDomains": "int",
                 "nodeAffinityPolicy": "str",
                 "nodeTaintsPolicy": "str",

@@ -31,7 +31,7 @@ from .events import Event
 from .podrequests import PodRequests
 from .pods import Pods, persist
 from .provenance import Provenance
-from .root import Attempt, OutputError, PipelineRoot
+from .root import Attempt, OutputError, PipelineRoot, Result
 from .spec import SpecError
 from .step import Step
 
@@ -126,18 +126,19 @@ class Attempts:
         """Give what is under way besides the attempts' own tasks."""
         return list(self._pauses)
 
-    def begin(self, step: Step, spent: int, ended: Callable[[], None]) -> Work:
+    def begin(self, step: Step, spent: int, ended: Callable[[], None], *, fresh: bool) -> Work:
         """Take an attempt in hand that is recorded as under way.
 
         Args:
             step: the attempt; it has what it needs of its run from here on.
             spent: how many attempts there were before the run was retried.
             ended: called once its end is known.
+            fresh: it was recorded just now, so that nothing of it has run anywhere.
         """
         work = Work(step, spent, ended)
         if work.pod:
             self._by_pod[work.pod] = work
-        self._set(work, self._attempt(work) if work.pod else self._act(work))
+        self._set(work, self._attempt(work, fresh=fresh) if work.pod else self._act(work))
         return work
 
     def heard(self, pod: PodStatus) -> bool:
@@ -184,12 +185,14 @@ class Attempts:
 
         work.task.add_done_callback(done)
 
-    async def _attempt(self, work: Work) -> None:
+    async def _attempt(self, work: Work, *, fresh: bool) -> None:
         """See an attempt to its end, from wherever it stands."""
         try:
             pod = (await self._pods.pods()).get(work.pod)
-            if pod is None and await lasting(
-                f"pod {work.pod}", lambda: self._root.claimed(work.files)
+            if (
+                pod is None
+                and not fresh
+                and await lasting(f"pod {work.pod}", lambda: self._root.claimed(work.files))
             ):
                 # It has run, perhaps under an engine that was killed. Its pod may still be on
                 # its way into the list: ask for it by name.
@@ -229,9 +232,7 @@ class Attempts:
         """Find out how a pod that has ended did."""
         work.waiting = ("", "")
         try:
-            result = await lasting(
-                f"pod {work.pod}", lambda: self._root.result(work.files, work.step.component)
-            )
+            result, ran = await lasting(f"pod {work.pod}", lambda: self._left(work))
         except OutputError as error:
             self._fail(work, "OutputError", str(error))
             return
@@ -240,14 +241,17 @@ class Attempts:
             # step that has done its work must not do it again.
             outputs = result.outputs if work.step.gives is None else work.step.gives
             ended = pod.finished or self._clock()
-            packages = result.packages
-            ran = await lasting(
-                f"pod {work.pod}", lambda: self._requests.provenance(work.step, packages)
-            )
             self._succeed(work, outputs, ended, ran)
             return
         reason, message = _blame(pod, result.message if result is not None else "")
         self._fail(work, reason, message)
+
+    def _left(self, work: Work) -> tuple[Result | None, Provenance]:
+        """Read what a pod has left, and what it ran in if it ended well; blocking."""
+        result = self._root.result(work.files, work.step.component)
+        if result is None or result.exit_code != 0:
+            return result, Provenance()
+        return result, self._requests.provenance(work.step, result.packages)
 
     def _wait(self, work: Work, pod: PodStatus) -> None:
         """Note why a pod has not started, and give up on an image that cannot be had."""

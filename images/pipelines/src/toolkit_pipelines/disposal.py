@@ -19,6 +19,8 @@ from .store.interface import StoreError
 
 log = logging.getLogger(__name__)
 
+_HEADSTART: Final = 0.025
+"""Seconds that what comes next in a run has the API for itself; then this clears away."""
 _LAST_LOG: Final = 10.0
 """Seconds that the log of a terminated pod may take to be saved before it is killed."""
 
@@ -68,6 +70,7 @@ class Disposal:
         await persist(f"pod {pod}", lambda: self._pods.delete(pod, grace=0), told)
 
     async def _clean(self, pod: str, files: Attempt) -> None:
+        await asyncio.sleep(_HEADSTART)
         try:
             await persist(f"the log of pod {pod}", lambda: self._save_log(pod, files))
         except RefusedError as error:

@@ -18,6 +18,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
+import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -139,6 +140,8 @@ class Engine:
         # Images that were not missing when they were asked for: later ones show when they start.
         self._had: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
+        # `on` in a thread that appends for this engine, which need not be told of that.
+        self._recording = threading.local()
         self.at_work = asyncio.Event()
 
     # -- what the API asks for
@@ -269,6 +272,8 @@ class Engine:
 
     def _called(self, run_id: str) -> None:
         # In the thread of whoever appended.
+        if getattr(self._recording, "on", False):
+            return
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._notified, run_id)
 
@@ -405,21 +410,29 @@ class Engine:
         if recorded or planned:
             try:
                 await asyncio.to_thread(
-                    self._store.append,
+                    self._record,
                     run.run_id,
                     [*recorded, *planned],
                     sequence,
-                    durable=_durable(finished, planned),
+                    _durable(finished, planned),
                 )
             except StoreError:
                 for work in finished:
                     run.work[work.path] = work
                 raise
+        self._act(run, finished, planned)
+
+    def _act(self, run: _Run, finished: Sequence[Work], planned: Sequence[Event]) -> None:
+        """Do what is recorded: what is to come first, then what has been."""
+        started = {event.task for event in planned if isinstance(event, events.TaskStarted)}
+        for path in run.state.running - run.work.keys():
+            self._begin(run, path, fresh=path in started)
         for work in finished:
             self._dispose(work)
         self._feed(len(finished) + sum(isinstance(e, events.TaskCached) for e in planned))
-        for path in run.state.running - run.work.keys():
-            self._begin(run, path)
+        if planned:
+            # What was decided may let more be decided.
+            run.wake.set()
 
     def _settle(self, run: _Run) -> None:
         """Let go of attempts whose end is recorded, though the store could not say so."""
@@ -496,7 +509,15 @@ class Engine:
         sequence = run.state.sequence
         for event in found:
             run.state.apply(event)
-        await asyncio.to_thread(self._store.append, run.run_id, found, sequence)
+        await asyncio.to_thread(self._record, run.run_id, found, sequence, True)
+
+    def _record(self, run_id: str, found: Sequence[Event], sequence: int, durable: bool) -> None:
+        """Append events that are in the run's state already; blocking."""
+        self._recording.on = True
+        try:
+            self._store.append(run_id, found, sequence, durable=durable)
+        finally:
+            self._recording.on = False
 
     def _slots(self, run: _Run) -> int:
         total = sum(len(each.state.running) + each.claimed for each in self._runs.values())
@@ -566,11 +587,11 @@ class Engine:
 
     # -- attempts
 
-    def _begin(self, run: _Run, path: str) -> None:
+    def _begin(self, run: _Run, path: str, *, fresh: bool) -> None:
         # The run's state may be read anew meanwhile.
         step = self._step_of(run, run.state.tasks[path])
         spent = run.state.spent.get(path, 0)
-        run.work[path] = self._attempts.begin(step, spent, run.wake.set)
+        run.work[path] = self._attempts.begin(step, spent, run.wake.set, fresh=fresh)
 
     def _heard(self, pod: PodStatus) -> None:
         """Take in a change of a pod."""

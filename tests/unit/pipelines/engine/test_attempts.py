@@ -229,13 +229,13 @@ async def test_an_attempt_goes_on_though_its_run_is_read_anew(
     )
     pods_of(played).behave = add_one
     begun, go, failed = threading.Event(), threading.Event(), threading.Event()
-    claimed, append = PipelineRoot.claimed, played.store.runs.append
+    prepare, append = PipelineRoot.prepare, played.store.runs.append
 
-    def held(root: PipelineRoot, attempt: Attempt) -> bool:
+    def held(root: PipelineRoot, attempt: Attempt, given: Any) -> None:
         if attempt.task.endswith("/slow"):
             begun.set()
             assert go.wait(10)
-        return claimed(root, attempt)
+        prepare(root, attempt, given)
 
     def fails_once(run_id: str, found: Any, sequence: int, **how: Any) -> Any:
         ends = any(isinstance(each, events.TaskSucceeded) for each in found)
@@ -244,7 +244,7 @@ async def test_an_attempt_goes_on_though_its_run_is_read_anew(
             raise StoreError("the disk is full")
         return append(run_id, found, sequence, **how)
 
-    monkeypatch.setattr(PipelineRoot, "claimed", held)
+    monkeypatch.setattr(PipelineRoot, "prepare", held)
     monkeypatch.setattr(played.store.runs, "append", fails_once)
     await played.start()
     run_id = played.submit(spec)

@@ -61,6 +61,48 @@ async def test_what_would_be_found_out_again_does_not_wait_for_the_disk(
     ]
 
 
+async def test_what_the_engine_has_recorded_it_does_not_read(
+    played: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pods_of(played).behave = add_one
+    read, reads = played.store.runs.events, []
+
+    def noted(run_id: str, after: int = 0) -> Any:
+        reads.append(after)
+        return read(run_id, after)
+
+    await played.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(played.store.runs, "events", noted)
+        run_id = played.submit(CHAIN)
+        await played.until(lambda: played.store.runs.run(run_id).phase.ended)
+    assert reads == [0]
+
+
+async def test_what_comes_next_is_asked_for_before_what_has_been_is_cleared_away(
+    played: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pods_of(played).behave = add_one
+    calls: list[str] = []
+    start, delete = played.pods.start, played.pods.delete
+
+    async def started(request: Any) -> Any:
+        calls.append(f"start {request.annotations['toolkit.canonical.com/task']}")
+        return await start(request)
+
+    async def deleted(name: str, **how: Any) -> None:
+        calls.append("delete")
+        await delete(name, **how)
+
+    monkeypatch.setattr(played.pods, "start", started)
+    monkeypatch.setattr(played.pods, "delete", deleted)
+    await played.start()
+    await played.wait(played.submit(CHAIN))
+    await played.until(lambda: not played.pods.statuses)
+    assert sorted(calls) == ["delete"] * 3 + ["start a", "start b", "start c"]
+    assert calls.index("start b") < calls.index("delete")
+
+
 async def test_pods_are_deleted_and_their_logs_kept(played: Service) -> None:
     pods_of(played).behave = add_one
     engine = await played.start()

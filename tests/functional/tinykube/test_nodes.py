@@ -150,8 +150,8 @@ def test_a_killed_node_and_a_killed_daemon_lose_no_pod(tinykube, join):
     client = tinykube.client()
     client.create(pod("after", "echo here", "one"))
     tinykube.wait(lambda: phase(client, "after") == "Succeeded")
-    found = client.get(Pod, "long").status
-    assert (found.phase, found.containerStatuses[0].restartCount) == ("Running", 0)
+    tinykube.wait(lambda: phase(client, "long") == "Running")
+    assert client.get(Pod, "long").status.containerStatuses[0].restartCount == 0
     assert tinykube.wait(lambda: log(client, "long")) == first
     client.delete(Pod, "long")
     tinykube.wait(lambda: "long" not in [item.metadata.name for item in client.list(Pod)])

@@ -70,6 +70,8 @@ class Binder(Loop):
         self._folder = folder
         self._trash: set[str] = set()
         self._removals: set[asyncio.Task[None]] = set()
+        # Whether there are claims that can go once no pod has them.
+        self._leaving = False
         super().__init__(registry)
 
     def load(self) -> None:
@@ -92,16 +94,18 @@ class Binder(Loop):
             ):
                 self.wake()
             elif (
-                change.resource == kinds.PODS.key
+                self._leaving
+                and change.resource == kinds.PODS.key
                 and _mounts_claims(change.data)
                 and (change.type == "DELETED" or objects.finished(change.after))
             ):
-                # A claim that waits to be deleted may be free now.
+                # One of them may be free now.
                 self.wake()
 
     def step(self) -> bool:
         """See Loop."""
         claims = [objects.load(row.data) for row in self.store.rows(kinds.CLAIMS.key)]
+        self._leaving = any(map(objects.terminating, claims))
         for claim in claims:
             if objects.terminating(claim):
                 self._release_claim(claim)

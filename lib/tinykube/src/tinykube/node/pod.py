@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 _RETRY, _LONGEST_RETRY = 0.2, 10.0
 # How long a change waits for another, in seconds: one report may then tell of both. A pod that
 # does little has ended by then. A kubelet looks at its pods once a second.
-_GATHER = 0.025
+_GATHER = 0.1
 # How often what volumes are filled from is looked at, in seconds.
 _REFRESH = 30.0
 # What of its metadata a pod may have in a volume's files, and that may change.

@@ -44,6 +44,9 @@ def test_what_the_file_says(tmp_path):
         ("hostPaths: /srv", "hostPaths must be a list of absolute paths"),
         ("gpus: {strategy: both}", "gpus.strategy is 'both'"),
         ("hostPaths: [srv]", "hostPaths must be a list of absolute paths"),
+        ("podPidsLimit: 0", "podPidsLimit is 0; it must be a number above 0, or -1"),
+        ("podPidsLimit: many", "podPidsLimit is 'many'"),
+        ("podPidsLimit: true", "podPidsLimit is True"),
         ("{", "is not YAML"),
     ],
 )
@@ -52,6 +55,15 @@ def test_what_is_wrong_is_said(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         config.read(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "most"), [("", 4096), ("podPidsLimit: 100", 100), ("podPidsLimit: -1", None)]
+)
+def test_how_many_processes_a_container_may_have(tmp_path, text, most):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    assert config.read(path).pod_pids == most
 
 
 def test_a_file_that_is_no_text(tmp_path):

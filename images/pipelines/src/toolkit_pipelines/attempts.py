@@ -335,6 +335,8 @@ def _blame(pod: PodStatus, message: str) -> tuple[str, str]:
     match pod.reason:
         case "OOMKilled":
             return "OOMKilled", "the step used more memory than its limit allows"
+        case "TooManyProcesses":
+            return pod.reason, "the step had more processes and threads than a pod may have"
         case "DeadlineExceeded":
             return "DeadlineExceeded", pod.message or "the step took longer than it may"
         case "Lost" | "NodeLost" | "Evicted":

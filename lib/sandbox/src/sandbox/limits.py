@@ -126,7 +126,8 @@ class LimitKeeper:
             return
         if limits.memory is not None and self._above is not None and container.running():
             cgroup.confine(container.directory, container.pid, limits.memory, self._above)
-        self._kept[container.directory] = _Kept(container)
+        alone = limits.memory is None and limits.deadline is None
+        self._kept[container.directory] = _Kept(container, _turn() if alone else 0.0)
         self._changed.set()
 
     async def run(self) -> None:
@@ -179,5 +180,10 @@ class LimitKeeper:
             if crowded(lambda: _roots(container), limits.processes):
                 container.kill("TooManyProcesses")
                 return _SLOW
-            pause = min(pause, _SPARSE)
+            pause = min(pause, _turn() - time.monotonic())
         return pause
+
+
+def _turn() -> float:
+    """When numbers of processes are looked at next: of all containers at once."""
+    return (time.monotonic() // _SPARSE + 1) * _SPARSE

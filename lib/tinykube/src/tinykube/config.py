@@ -15,7 +15,8 @@ from tinykube.node.gpus.plan import Settings
 DEFAULT_PORT = 16443
 NODE_PODS = 250
 _LOOK_SECONDS = 10.0
-_KEYS = ("port", "capacity", "images", "hostPaths", "gpus")
+POD_PIDS = 4096
+_KEYS = ("port", "capacity", "images", "hostPaths", "gpus", "podPidsLimit")
 
 
 class ConfigError(Exception):
@@ -118,12 +119,15 @@ class Config:
         capacity: what the node offers, quantities by resource.
         folders: those that pods may mount as hostPath on a node of another control plane.
         gpus: how GPUs are offered.
+        pod_pids: how many processes and threads each container of a pod may have; None: as many as
+            it likes.
     """
 
     port: int = DEFAULT_PORT
     capacity: Mapping[str, str] = field(default_factory=dict)
     folders: tuple[Path, ...] = ()
     gpus: Settings = field(default_factory=Settings)
+    pod_pids: int | None = POD_PIDS
 
 
 def machine() -> dict[str, str]:
@@ -195,7 +199,12 @@ def parse(data: Any, path: str) -> Config:
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from error
     folders = _folders(data.get("hostPaths"), path)
-    return Config(port=port, capacity=capacity, folders=folders, gpus=gpus)
+    pids = data.get("podPidsLimit", POD_PIDS)
+    if not isinstance(pids, int) or isinstance(pids, bool) or not (pids > 0 or pids == -1):
+        raise ConfigError(
+            f"{path}: podPidsLimit is {pids!r}; it must be a number above 0, or -1 for no limit"
+        )
+    return Config(port, capacity, folders, gpus, pids if pids > 0 else None)
 
 
 def _folders(given: Any, path: str) -> tuple[Path, ...]:

@@ -275,6 +275,7 @@ class Daemon:
             address=ADDRESS,
             gpus=self._settings.gpus,
             nvml=inventory.library(),
+            processes=self._settings.pod_pids,
             subnet=self._subnet,
         )
         return agent
@@ -290,8 +291,12 @@ class Daemon:
                 self._problems["config"] = str(new)
                 continue
             self._problems.pop("config", None)
-            if (new.port, new.gpus) != (self._settings.port, self._settings.gpus):
-                log.warning("a new port and new gpus take effect when tinykube is started again")
+            old = self._settings
+            if (new.port, new.gpus, new.pod_pids) != (old.port, old.gpus, old.pod_pids):
+                log.warning(
+                    "a new port, new gpus and a new podPidsLimit take effect when tinykube is "
+                    "started again"
+                )
             node.offer(new.capacity)
             self._settings = new
             log.info("took over the changed config")

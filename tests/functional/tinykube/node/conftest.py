@@ -181,7 +181,7 @@ def api() -> Api:
 
 @pytest.fixture
 async def node(api: Api, tmp_path: Path) -> AsyncIterator[Node]:
-    made = Node(api, tmp_path / "node")
+    made = Node(api, tmp_path / "node", processes=100)
     made.start()
     yield made
     if made.task is None:

@@ -199,6 +199,15 @@ async def test_memory(api: Api, node: Node) -> None:
     assert terminated(pod)["exitCode"] == 137
 
 
+async def test_processes(api: Api, node: Node) -> None:
+    script = "(for each in $(seq 200); do sleep 1000 & done); sleep 1000"
+    pod = await api.create("p", shell(script))
+
+    assert await api.finished(pod) == "Failed"
+    assert terminated(pod)["reason"] == "TooManyProcesses"
+    assert terminated(pod)["exitCode"] == 137
+
+
 async def test_deletion_gives_time_and_then_kills(api: Api, node: Node) -> None:
     forever = "echo ready; while :; do sleep 0.01; done"
     polite = await api.create("a", shell(f"trap 'exit 0' TERM; {forever}"))

@@ -30,6 +30,11 @@ from .specs import CHAIN, constant, parameters, pipeline, task
     ("status", "reason", "words"),
     [
         (PodStatus("", PodPhase.FAILED, reason="OOMKilled"), "OOMKilled", "memory"),
+        (
+            PodStatus("", PodPhase.FAILED, reason="TooManyProcesses"),
+            "TooManyProcesses",
+            "processes",
+        ),
         (PodStatus("", PodPhase.FAILED, reason="Error", exit_code=9), "Error", "exit code 9"),
         (PodStatus("", PodPhase.SUCCEEDED), "Error", "without recording"),
         (PodStatus("", PodPhase.FAILED, reason="Lost"), "Lost", "lost"),

@@ -68,6 +68,7 @@ class Agent:
         folders: those of the machine that pods may mount as hostPath; None for all of them,
             where the control plane decides who may.
         gpus: how GPUs are offered.
+        processes: how many each container may have, with its threads; None: no limit.
         nvml: the binding to NVIDIA's library (`tinykube.node.gpus.library()`); None: no GPUs.
         store: where process images are; by default the user's.
         clock: the machine's, by default.
@@ -90,6 +91,7 @@ class Agent:
         folders: Sequence[Path] | None = None,
         gpus: Settings | None = None,
         nvml: Any | None = None,
+        processes: int | None = None,
         store: ImageStore | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -125,6 +127,7 @@ class Agent:
             addresses=Addresses(folder.absolute() / "pods", subnet, address),
             growth=Growth(self._disk.look),
             gpus=self._gpus,
+            processes=processes,
         )
         self._tasks: dict[str, asyncio.Task[None]] = {}
 

@@ -51,6 +51,7 @@ class Node:
     Attributes:
         folder: holds a folder `pods/UID` for each pod.
         post: records an Event: the pod, type, reason, message. Returns at once.
+        processes: how many each container may have, with its threads; None: no limit.
     """
 
     client: NodeClient
@@ -63,6 +64,7 @@ class Node:
     growth: Growth
     gpus: Gpus
     addresses: Addresses
+    processes: int | None
 
     def pod_folder(self, uid: str) -> Path:
         """The folder of a pod."""
@@ -197,6 +199,7 @@ class Pod:
             clock=self._clock,
             growth=self._node.growth,
             gpus=self._node.gpus,
+            processes=self._node.processes,
         )
         found = self.body.get("status") or {}
         known_init = {s["name"]: s for s in found.get("initContainerStatuses") or ()}

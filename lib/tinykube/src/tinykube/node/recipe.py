@@ -38,6 +38,7 @@ class Context:
         folder: the pod's own folder.
         host: the node as pods see it.
         event: records an Event about the pod: type, reason, message.
+        processes: how many each container may have, with its threads; None: no limit.
     """
 
     pod: JSON
@@ -51,6 +52,7 @@ class Context:
     clock: Clock
     growth: Growth
     gpus: Gpus
+    processes: int | None
 
 
 class Recipe:
@@ -141,7 +143,7 @@ class Recipe:
             read_only_root=bool(self._security("readOnlyRootFilesystem")),
             hosts=self.hosts(),
             hostname=env.hostname(self._context.pod),
-            limits=Limits(memory=memory),
+            limits=Limits(memory=memory, processes=self._context.processes),
             output=self._runs.log(attempt),
             warm=True,
         )

@@ -125,6 +125,7 @@ async def serve(options: Options, stop: asyncio.Event) -> None:
                 folders=settings.folders,
                 gpus=settings.gpus,
                 nvml=inventory.library(),
+                processes=settings.pod_pids,
             )
             https = serving.Server(
                 serving.settings(server.app(agent, client), certificate, key, options.clients)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import httpx2
 import pytest
+from aiohttp import web
+from multidict import CIMultiDict
+from tests.loopback import Asked, CutError, serving, streamed
 
 from toolkit_jobs import (
     Appraisal,
@@ -30,68 +33,69 @@ SECRETS = "/api/v1/namespaces/ml/secrets"
 CLAIMS = "/api/v1/namespaces/ml/persistentvolumeclaims"
 
 
-class Stream(httpx2.AsyncByteStream):
-    def __init__(self, queue: asyncio.Queue[Any]) -> None:
-        self.queue = queue
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while True:
-            item = await self.queue.get()
-            if item is None:
-                return
-            if isinstance(item, Exception):
-                raise item
-            yield json.dumps(item).encode() + b"\n"
+async def told(queue: asyncio.Queue[Any]) -> AsyncIterator[bytes]:
+    """What is put in a queue, a line each; None ends it, an exception breaks it off."""
+    while (item := await queue.get()) is not None:
+        if isinstance(item, Exception):
+            raise item
+        yield json.dumps(item).encode() + b"\n"
 
 
-class Api(httpx2.AsyncBaseTransport):
-    """Pods in memory, with versions; watches get what a test puts."""
+class Api:
+    """Pods in memory, with versions, behind a real server; watches get what a test puts."""
 
-    def __init__(self) -> None:
+    def __init__(self, stack: contextlib.AsyncExitStack) -> None:
+        self.stack = stack
+        self.url = ""
         self.pods: dict[str, dict[str, Any]] = {}
         self.secrets: dict[str, dict[str, Any]] = {}
         self.version = 1
-        self.requests: list[httpx2.Request] = []
+        self.requests: list[Asked] = []
         self.watches: list[asyncio.Queue[Any]] = []
-        self.fail: Callable[[httpx2.Request], httpx2.Response | None] = lambda request: None
+        self.fail: Callable[[Asked], web.Response | None] = lambda request: None
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        await asyncio.sleep(0)
+    def jobs(self, options: PodOptions) -> Jobs:
+        """What is tested; its connections end with the test."""
+        made = Jobs(Connection(self.url), options)
+        self.stack.push_async_exit(made)
+        return made
+
+    async def answer(self, request: Asked) -> web.StreamResponse:
         self.requests.append(request)
         if (failed := self.fail(request)) is not None:
             return failed
-        name = request.url.path.removeprefix(PATH).strip("/")
-        if request.url.params.get("watch"):
+        name = request.path.removeprefix(PATH).strip("/")
+        if request.query.get("watch"):
             queue: asyncio.Queue[Any] = asyncio.Queue()
             self.watches.append(queue)
-            return httpx2.Response(200, stream=Stream(queue))
+            return await streamed(request, told(queue))
         if request.method == "POST":
-            body = json.loads(await request.aread())
+            body = request.json()
             if body["kind"] == "Secret":
                 self.secrets[body["metadata"]["name"]] = body
-                return httpx2.Response(201, json=body)
+                return web.json_response(body, status=201)
             return self.create(body)
-        if request.url.path.startswith(SECRETS):
-            found = self.secrets.pop(request.url.path.removeprefix(SECRETS).strip("/"), None)
-            return httpx2.Response(200, json=found) if found else refusal(404, "NotFound", "none")
+        if request.path.startswith(SECRETS):
+            found = self.secrets.pop(request.path.removeprefix(SECRETS).strip("/"), None)
+            return web.json_response(found) if found else refusal(404, "NotFound", "none")
         if not name:
             items = list(self.pods.values())
             metadata = {"resourceVersion": str(self.version)}
-            return httpx2.Response(200, json={"metadata": metadata, "items": items})
+            return web.json_response({"metadata": metadata, "items": items})
         if name not in self.pods:
             return refusal(404, "NotFound", f'pods "{name}" not found')
         if request.method == "DELETE":
-            return httpx2.Response(200, json=self.pods.pop(name))
-        return httpx2.Response(200, json=self.pods[name])
+            return web.json_response(self.pods.pop(name))
+        return web.json_response(self.pods[name])
 
-    def create(self, body: dict[str, Any]) -> httpx2.Response:
+    def create(self, body: dict[str, Any]) -> web.Response:
         name = body["metadata"]["name"]
         if name in self.pods:
             return refusal(409, "AlreadyExists", f'pods "{name}" already exists')
         self.version += 1
         body["metadata"]["resourceVersion"] = str(self.version)
         self.pods[name] = body
-        return httpx2.Response(201, json=body)
+        return web.json_response(body, status=201)
 
     def event(self, kind: str, phase: str, name: str = "p") -> dict[str, Any]:
         self.version += 1
@@ -99,29 +103,31 @@ class Api(httpx2.AsyncBaseTransport):
         return {"type": kind, "object": {"metadata": metadata, "status": {"phase": phase}}}
 
     def watch_versions(self) -> list[str]:
-        return [
-            r.url.params["resourceVersion"] for r in self.requests if r.url.params.get("watch")
-        ]
+        return [r.query["resourceVersion"] for r in self.requests if r.query.get("watch")]
 
     def lists(self) -> int:
         return sum(
-            r.method == "GET" and r.url.path == PATH and not r.url.params.get("watch")
+            r.method == "GET" and r.path == PATH and not r.query.get("watch")
             for r in self.requests
         )
 
 
-def refusal(code: int, reason: str, message: str) -> httpx2.Response:
-    return httpx2.Response(code, json={"reason": reason, "message": message, "code": code})
+def refusal(code: int, reason: str, message: str) -> web.Response:
+    body = {"reason": reason, "message": message, "code": code}
+    return web.json_response(body, status=code)
 
 
 @pytest.fixture
-def api() -> Api:
-    return Api()
+async def api() -> AsyncIterator[Api]:
+    async with contextlib.AsyncExitStack() as stack:
+        made = Api(stack)
+        made.url = await stack.enter_async_context(serving(made.answer))
+        yield made
 
 
 @pytest.fixture
 def jobs(api: Api) -> Jobs:
-    return Jobs(Connection("http://kube"), PodOptions("ml", {"app": "x"}), transport=api)
+    return api.jobs(PodOptions("ml", {"app": "x"}))
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -139,10 +145,10 @@ async def test_a_pod_that_exists_is_adopted(api: Api, jobs: Jobs) -> None:
 
 async def test_a_secret_comes_and_goes_with_its_pod(api: Api) -> None:
     options = PodOptions("ml", {"app": "x"}, secrets=True)
-    jobs = Jobs(Connection("http://kube"), options, transport=api)
+    jobs = api.jobs(options)
     request = PodRequest("p", "image", ("true",), env={"A": "b"}, secret_env={"TOKEN": "secret"})
     await jobs.start(request)
-    assert [r.url.path for r in api.requests] == [SECRETS, PATH]
+    assert [r.path for r in api.requests] == [SECRETS, PATH]
     assert api.secrets["p"]["stringData"] == {"TOKEN": "secret"}
     assert api.secrets["p"]["metadata"]["labels"] == {"app": "x"}
     assert "secret" not in json.dumps(api.pods["p"]["spec"]).replace("secretKeyRef", "")
@@ -150,7 +156,7 @@ async def test_a_secret_comes_and_goes_with_its_pod(api: Api) -> None:
     reference = {"secretKeyRef": {"name": "p", "key": "TOKEN"}}
     assert {"name": "TOKEN", "valueFrom": reference} in container["env"]
     api.fail = lambda request: (
-        refusal(409, "AlreadyExists", "there") if request.url.path == SECRETS else None
+        refusal(409, "AlreadyExists", "there") if request.path == SECRETS else None
     )
     await jobs.start(request)
     api.fail = lambda request: None
@@ -163,12 +169,12 @@ async def test_a_secret_comes_and_goes_with_its_pod(api: Api) -> None:
     ("own", "labels"), [(False, {"run": "r"}), (True, {"run": "r", "app": "x"})]
 )
 async def test_a_claim_is_made(api: Api, jobs: Jobs, own: bool, labels: dict[str, str]) -> None:
-    api.fail = lambda request: httpx2.Response(201, json={})
+    api.fail = lambda request: web.json_response({}, status=201)
     metadata = {"labels": {"run": "r"}, "annotations": {"a": "b"}}
     await jobs.create_claim("c", {"accessModes": ["ReadWriteOnce"]}, metadata, own=own)
     (request,) = api.requests
-    assert (request.method, request.url.path) == ("POST", CLAIMS)
-    assert json.loads(request.content) == {
+    assert (request.method, request.path) == ("POST", CLAIMS)
+    assert request.json() == {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": {"name": "c", "labels": labels, "annotations": {"a": "b"}},
@@ -177,15 +183,17 @@ async def test_a_claim_is_made(api: Api, jobs: Jobs, own: bool, labels: dict[str
 
 
 async def test_images_that_no_pod_could_have_are_told_by_a_dry_run(api: Api, jobs: Jobs) -> None:
-    headers = [
-        ("Warning", '299 - "would violate PodSecurity \\"restricted\\""'),
-        ("Warning", '299 - "spec.containers[1].image: image \\"b\\" is not here"'),
-    ]
-    api.fail = lambda request: httpx2.Response(201, json={}, headers=headers)
+    headers = CIMultiDict(
+        [
+            ("Warning", '299 - "would violate PodSecurity \\"restricted\\""'),
+            ("Warning", '299 - "spec.containers[1].image: image \\"b\\" is not here"'),
+        ]
+    )
+    api.fail = lambda request: web.json_response({}, status=201, headers=headers)
     assert await jobs.missing(["a", "b"]) == {"b": 'image "b" is not here'}
     (request,) = api.requests
-    assert (request.url.path, request.url.params["dryRun"]) == (PATH, "All")
-    containers = json.loads(request.content)["spec"]["containers"]
+    assert (request.path, request.query["dryRun"]) == (PATH, "All")
+    containers = request.json()["spec"]["containers"]
     assert [each["image"] for each in containers] == ["a", "b"]
 
 
@@ -198,21 +206,23 @@ async def test_what_refuses_a_dry_run_for_another_reason_says_nothing_of_images(
 
 
 async def test_a_dry_run_tells_the_fields_that_change_nothing(api: Api, jobs: Jobs) -> None:
-    headers = [
-        (
-            "Warning",
-            '299 - "would violate PodSecurity \\"restricted\\": it has no effect here: x"',
-        ),
-        ("Warning", '299 - "spec.imagePullSecrets: has no effect here: no image is pulled"'),
-        ("Warning", '299 - "spec.containers[0].image: image \\"b\\" is not here"'),
-    ]
-    api.fail = lambda request: httpx2.Response(201, json={}, headers=headers)
+    headers = CIMultiDict(
+        [
+            (
+                "Warning",
+                '299 - "would violate PodSecurity \\"restricted\\": it has no effect here: x"',
+            ),
+            ("Warning", '299 - "spec.imagePullSecrets: has no effect here: no image is pulled"'),
+            ("Warning", '299 - "spec.containers[0].image: image \\"b\\" is not here"'),
+        ]
+    )
+    api.fail = lambda request: web.json_response({}, status=201, headers=headers)
     found = await jobs.appraise(POD)
     told = ("spec.imagePullSecrets: has no effect here: no image is pulled",)
     assert found == Appraisal(ineffective=told)
     (request,) = api.requests
-    assert (request.url.path, request.url.params["dryRun"]) == (PATH, "All")
-    made = json.loads(request.content)
+    assert (request.path, request.query["dryRun"]) == (PATH, "All")
+    made = request.json()
     assert made["metadata"]["generateName"] == "p-"
     assert "name" not in made["metadata"]
     assert made["spec"]["containers"][0]["image"] == "image"
@@ -235,11 +245,11 @@ async def test_what_may_pass_is_not_held_against_a_pod(api: Api, jobs: Jobs, cod
 
 async def test_own_claims_are_listed(api: Api, jobs: Jobs) -> None:
     named = {"metadata": {"name": "a", "labels": {"run": "r"}}}, {"metadata": {"name": "b"}}
-    api.fail = lambda request: httpx2.Response(200, json={"items": named})
+    api.fail = lambda request: web.json_response({"items": named})
     assert await jobs.own_claims() == {"a": {"run": "r"}, "b": {}}
     (request,) = api.requests
-    assert (request.method, request.url.path) == ("GET", CLAIMS)
-    assert request.url.params["labelSelector"]
+    assert (request.method, request.path) == ("GET", CLAIMS)
+    assert request.query["labelSelector"]
 
 
 async def test_a_claim_that_is_there_is_told(api: Api, jobs: Jobs) -> None:
@@ -252,17 +262,19 @@ async def test_a_claim_that_is_there_is_told(api: Api, jobs: Jobs) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        httpx2.Response(200, json={}),
-        refusal(404, "NotFound", "none"),
-        refusal(409, "Conflict", "the uid in the precondition is another"),
+        (200, "", ""),
+        (404, "NotFound", "none"),
+        (409, "Conflict", "the uid in the precondition is another"),
     ],
 )
-async def test_that_very_claim_is_deleted(api: Api, jobs: Jobs, answer: httpx2.Response) -> None:
-    api.fail = lambda request: answer
+async def test_that_very_claim_is_deleted(
+    api: Api, jobs: Jobs, answer: tuple[int, str, str]
+) -> None:
+    api.fail = lambda request: refusal(*answer)
     await jobs.delete_claim("c", "uid-1")
     (request,) = api.requests
-    assert (request.method, request.url.path) == ("DELETE", f"{CLAIMS}/c")
-    assert json.loads(request.content)["preconditions"] == {"uid": "uid-1"}
+    assert (request.method, request.path) == ("DELETE", f"{CLAIMS}/c")
+    assert request.json()["preconditions"] == {"uid": "uid-1"}
 
 
 async def test_a_claim_that_may_not_be_deleted_is_told(api: Api, jobs: Jobs) -> None:
@@ -275,7 +287,7 @@ async def test_a_secret_that_is_refused_starts_no_pod(api: Api, jobs: Jobs) -> N
     api.fail = lambda request: refusal(403, "Forbidden", "no secrets for you")
     with pytest.raises(RefusedError, match="no secrets for you"):
         await jobs.start(PodRequest("p", "image", ("true",), secret_env={"A": "b"}))
-    assert [r.url.path for r in api.requests] == [SECRETS]
+    assert [r.path for r in api.requests] == [SECRETS]
 
 
 async def test_a_refusal_is_told(api: Api, jobs: Jobs) -> None:
@@ -287,7 +299,7 @@ async def test_a_refusal_is_told(api: Api, jobs: Jobs) -> None:
 
 @pytest.mark.parametrize("code", [401, 429, 500, 503])
 async def test_what_may_pass_is_unavailable(api: Api, jobs: Jobs, code: int) -> None:
-    api.fail = lambda request: httpx2.Response(code, text="not JSON")
+    api.fail = lambda request: web.Response(status=code, text="not JSON")
     with pytest.raises(UnavailableError):
         await jobs.start(POD)
 
@@ -295,7 +307,7 @@ async def test_what_may_pass_is_unavailable(api: Api, jobs: Jobs, code: int) -> 
 async def test_deleting_what_is_gone_is_done(api: Api, jobs: Jobs) -> None:
     await jobs.start(POD)
     await jobs.delete("p", grace=0)
-    assert api.requests[-1].url.params["gracePeriodSeconds"] == "0"
+    assert api.requests[-1].query["gracePeriodSeconds"] == "0"
     await jobs.delete("p")
     assert (await jobs.get("p")).phase is PodPhase.GONE
 
@@ -325,7 +337,7 @@ async def test_a_watch_that_ends_goes_on_where_it_was(api: Api, jobs: Jobs) -> N
         )
         await api.watches[0].put(None)
         await until(lambda: len(api.watches) == 2)
-        await api.watches[1].put(httpx2.RemoteProtocolError("cut"))
+        await api.watches[1].put(CutError())
         await until(lambda: len(api.watches) == 3)
     assert api.watch_versions() == ["1", "77", "77"]
     assert api.lists() == 1
@@ -348,11 +360,11 @@ async def test_an_expired_watch_lists_again_and_tells_what_went(api: Api, jobs: 
 async def test_an_api_that_goes_away_is_tried_until_it_is_back(api: Api, jobs: Jobs) -> None:
     failures = 3
 
-    def fail(request: httpx2.Request) -> httpx2.Response | None:
+    def fail(request: Asked) -> web.Response | None:
         nonlocal failures
         if failures:
             failures -= 1
-            raise httpx2.ConnectError("refused")
+            raise CutError
         return None
 
     api.fail = fail
@@ -362,10 +374,10 @@ async def test_an_api_that_goes_away_is_tried_until_it_is_back(api: Api, jobs: J
 
 
 async def test_logs_are_streamed(api: Api, jobs: Jobs) -> None:
-    api.fail = lambda request: httpx2.Response(200, stream=httpx2.ByteStream(b"line\n" * 1000))
+    api.fail = lambda request: web.Response(body=b"line\n" * 1000)
     chunks = [chunk async for chunk in jobs.logs("p", follow=True)]
     assert b"".join(chunks) == b"line\n" * 1000
-    assert api.requests[-1].url.params["follow"] == "true"
+    assert api.requests[-1].query["follow"] == "true"
 
 
 async def test_logs_of_a_pod_that_has_not_started_are_refused(api: Api, jobs: Jobs) -> None:
@@ -383,15 +395,15 @@ TEMPLATES = "/apis/resource.k8s.io/v1/namespaces/ml/resourceclaimtemplates"
 
 @pytest.mark.parametrize("code", [201, 409])
 async def test_devices_have_their_template_before_the_pod(api: Api, code: int) -> None:
-    jobs = Jobs(Connection("http://kube"), DEVICES, transport=api)
+    jobs = api.jobs(DEVICES)
     sent: list[Any] = []
 
-    def answer(request: httpx2.Request) -> httpx2.Response | None:
-        if request.url.path != TEMPLATES:
+    def answer(request: Asked) -> web.Response | None:
+        if request.path != TEMPLATES:
             return None
-        sent.append(json.loads(request.content))
+        sent.append(request.json())
         assert not api.pods
-        return httpx2.Response(code, json={"reason": "AlreadyExists"} if code == 409 else {})
+        return web.json_response({"reason": "AlreadyExists"} if code == 409 else {}, status=code)
 
     api.fail = answer
     await jobs.start(POD)
@@ -400,9 +412,9 @@ async def test_devices_have_their_template_before_the_pod(api: Api, code: int) -
 
 
 async def test_a_cluster_without_devices_says_so(api: Api) -> None:
-    jobs = Jobs(Connection("http://kube"), DEVICES, transport=api)
+    jobs = api.jobs(DEVICES)
     api.fail = lambda request: (
-        refusal(404, "NotFound", "not found") if request.url.path == TEMPLATES else None
+        refusal(404, "NotFound", "not found") if request.path == TEMPLATES else None
     )
     with pytest.raises(RefusedError, match=r"'gpu.nvidia.com', and the cluster has no dynamic"):
         await jobs.start(POD)
@@ -410,13 +422,13 @@ async def test_a_cluster_without_devices_says_so(api: Api) -> None:
 
 
 async def test_metadata_is_read_without_the_content(api: Api, jobs: Jobs) -> None:
-    def answer(request: httpx2.Request) -> httpx2.Response:
+    def answer(request: Asked) -> web.Response:
         assert "as=PartialObjectMetadata" in request.headers["Accept"]
-        if request.url.path.endswith("/gone"):
+        if request.path.endswith("/gone"):
             return refusal(404, "NotFound", "no")
-        return httpx2.Response(200, json={"metadata": {"labels": {"a": "b"}}})
+        return web.json_response({"metadata": {"labels": {"a": "b"}}})
 
     api.fail = answer
     assert await jobs.metadata("secrets", "s") == {"labels": {"a": "b"}}
     assert await jobs.metadata("secrets", "gone") == {}
-    assert api.requests[0].url.path == "/api/v1/namespaces/ml/secrets/s"
+    assert api.requests[0].path == "/api/v1/namespaces/ml/secrets/s"

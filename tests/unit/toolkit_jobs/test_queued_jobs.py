@@ -7,8 +7,9 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import httpx2
 import pytest
+from aiohttp import web
+from tests.loopback import Asked, serving, streamed
 
 from toolkit_jobs import Connection, Jobs, PodOptions, PodPhase, PodRequest, PodStatus
 from toolkit_jobs import jobs as module
@@ -20,23 +21,25 @@ QUEUED = PodOptions("ml", {"app": "x"}, queue="ml-queue")
 PLAIN = PodOptions("ml", {"app": "x"})
 
 
-class Stream(httpx2.AsyncByteStream):
-    def __init__(self, queue: asyncio.Queue[Any]) -> None:
-        self.queue = queue
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while True:
-            yield json.dumps(await self.queue.get()).encode() + b"\n"
+async def told(queue: asyncio.Queue[Any]) -> AsyncIterator[bytes]:
+    """What is put in a queue, a line each."""
+    while True:
+        yield json.dumps(await queue.get()).encode() + b"\n"
 
 
-class Cluster(httpx2.AsyncBaseTransport):
-    """Pods, Jobs and Workloads in memory; what a test changes is told to the watches."""
+class Cluster:
+    """Pods, Jobs and Workloads in memory, behind a real server.
+
+    What a test changes is told to the watches, to those that begin later as well.
+    """
 
     def __init__(self) -> None:
+        self.url = ""
         self.objects: dict[str, dict[str, dict[str, Any]]] = {
             "pods": {}, "jobs": {}, "workloads": {}
         }  # fmt: skip
         self.watches: dict[str, list[asyncio.Queue[Any]]] = {"pods": [], "jobs": []}
+        self.changes: list[tuple[int, str, dict[str, Any]]] = []
         self.version = 1
         self.deleted: list[str] = []
         self.kueue = True
@@ -51,51 +54,56 @@ class Cluster(httpx2.AsyncBaseTransport):
         self.tell(kind, "MODIFIED" if known else "ADDED", item)
 
     def remove(self, kind: str, name: str) -> None:
+        self.version += 1
         self.tell(kind, "DELETED", self.objects[kind].pop(name))
 
     def tell(self, kind: str, change: str, item: dict[str, Any]) -> None:
+        event = {"type": change, "object": json.loads(json.dumps(item))}
+        self.changes.append((self.version, kind, event))
         for queue in self.watches.get(kind, []):
-            queue.put_nowait({"type": change, "object": json.loads(json.dumps(item))})
+            queue.put_nowait(event)
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        await asyncio.sleep(0)
-        path = request.url.path
+    async def answer(self, request: Asked) -> web.StreamResponse:
+        path = request.path
         if path == "/apis/kueue.x-k8s.io":
             group = {"preferredVersion": {"groupVersion": "kueue.x-k8s.io/v1beta2"}}
-            return httpx2.Response(200, json=group) if self.kueue else refusal(404)
+            return web.json_response(group) if self.kueue else refusal(404)
         kind, _, name = path.partition(NAMESPACE)[2].partition("/")
         name, _, verb = name.partition("/")
         if kind == "jobs" and self.refuse_jobs:
             return refusal(403)
         if verb == "log":
-            return httpx2.Response(200, stream=httpx2.ByteStream(f"log of {name}".encode()))
-        if request.url.params.get("watch"):
+            return web.Response(text=f"log of {name}")
+        if request.query.get("watch"):
             queue: asyncio.Queue[Any] = asyncio.Queue()
+            for version, changed, event in self.changes:
+                if changed == kind and version > int(request.query["resourceVersion"]):
+                    queue.put_nowait(event)
             self.watches[kind].append(queue)
-            return httpx2.Response(200, stream=Stream(queue))
+            return await streamed(request, told(queue))
         if request.method == "POST":
-            item = json.loads(await request.aread())
+            item = request.json()
             if item["metadata"]["name"] in self.objects[kind]:
                 return refusal(409, "AlreadyExists")
             item["metadata"]["uid"] = f"uid-{item['metadata']['name']}"
             self.put(kind, item)
-            return httpx2.Response(201, json=item)
+            return web.json_response(item, status=201)
         if not name:
-            job = request.url.params.get("labelSelector", "").partition(f"{JOB_NAME}=")[2]
+            job = request.query.get("labelSelector", "").partition(f"{JOB_NAME}=")[2]
             items = [
                 item
                 for item in self.objects[kind].values()
                 if not job or item["metadata"]["labels"].get(JOB_NAME) == job
             ]
             metadata = {"resourceVersion": str(self.version)}
-            return httpx2.Response(200, json={"metadata": metadata, "items": items})
+            return web.json_response({"metadata": metadata, "items": items})
         if name not in self.objects[kind]:
             return refusal(404, "NotFound")
         if request.method == "DELETE":
-            self.deleted.append(f"{kind}/{name}?{request.url.query.decode()}")
+            self.deleted.append(f"{kind}/{name}?{request.raw_path.partition('?')[2]}")
             self.remove(kind, name)
-            return httpx2.Response(200, json={})
-        return httpx2.Response(200, json=self.objects[kind][name])
+            return web.json_response({})
+        return web.json_response(self.objects[kind][name])
 
     def admit(self, name: str = "p") -> None:
         job = self.objects["jobs"][name]
@@ -110,8 +118,8 @@ class Cluster(httpx2.AsyncBaseTransport):
         )
 
 
-def refusal(code: int, reason: str = "") -> httpx2.Response:
-    return httpx2.Response(code, json={"reason": reason, "message": "no", "code": code})
+def refusal(code: int, reason: str = "") -> web.Response:
+    return web.json_response({"reason": reason, "message": "no", "code": code}, status=code)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -121,13 +129,15 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
+async def cluster(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
     monkeypatch.setattr(module, "_ASK_KUEUE", 0.01)
-    return Cluster()
+    made = Cluster()
+    async with serving(made.answer) as made.url:
+        yield made
 
 
 def made(cluster: Cluster, options: PodOptions = QUEUED) -> Jobs:
-    return Jobs(Connection("http://kube"), options, transport=cluster)
+    return Jobs(Connection(cluster.url), options)
 
 
 async def test_from_the_queue_to_the_end(cluster: Cluster) -> None:

@@ -13,8 +13,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self, TypeAlias
 
-import httpx2
-
 from . import queue, status
 from .api import Api, Watch
 from .connection import Connection
@@ -60,15 +58,9 @@ class Jobs:
     when the API cannot be reached, RefusedError when it says no.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        options: PodOptions,
-        transport: httpx2.AsyncBaseTransport | None = None,
-    ) -> None:
-        """`transport` takes the network's place in tests."""
+    def __init__(self, connection: Connection, options: PodOptions) -> None:
         self._options = options
-        self._api = Api(connection, transport)
+        self._api = Api(connection)
         self._path = f"/api/v1/namespaces/{options.namespace}/pods"
         self._jobs_path = f"/apis/batch/v1/namespaces/{options.namespace}/jobs"
         self._secrets = f"/api/v1/namespaces/{options.namespace}/secrets"

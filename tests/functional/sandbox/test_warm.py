@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -345,6 +346,30 @@ def test_a_setup_that_fails_warm_is_judged_cold(
     assert finish(container).code == 0
     assert runner.output(container) == "1\n"
     assert "starts cold: " in caplog.text
+    caplog.clear()
+
+
+def test_one_whose_monitor_cannot_write_it_down_is_started_cold(
+    runner: Runner,
+    warm_image: Image,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    forked = warm._Interpreter.fork
+
+    def fork(self: Any, request: dict[str, Any], status: int, output: int) -> None:
+        del status
+        with Path(os.devnull).open("rb") as read_only:
+            forked(self, request, read_only.fileno(), output)
+
+    monkeypatch.setattr(warm._Interpreter, "fork", fork)
+    container = runner.start("python", "-c", "print(1)", image=warm_image, warm=True)
+
+    assert finish(container).code == 0
+    # Once: what nobody could find again has not run.
+    assert runner.output(container) == "1\n"
+    assert "starts cold: " in caplog.text
+    assert "its monitor" in caplog.text
     caplog.clear()
 
 

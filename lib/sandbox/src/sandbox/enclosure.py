@@ -221,15 +221,19 @@ def enclose(request: dict[str, Any], status: int, output: int, reply: int) -> di
         os.close(gate_in)
         os.close(begun_out)
         os.close(status)
-        os.read(gate_out, 1)
-        os.close(gate_out)
-        _become(request, output, reply, begun_in)
+        _become(request, output, reply, begun_in, gate_out)
         return request
     for descriptor in (begun_in, gate_out, output):
         os.close(descriptor)
-    namespace = os.stat(f"/proc/{pid}/ns/pid").st_ino
-    record = {"child-pid": pid, "pid-namespace": namespace}
-    os.write(status, json.dumps(record).encode() + b"\n")
+    try:
+        namespace = os.stat(f"/proc/{pid}/ns/pid").st_ino
+        record = {"child-pid": pid, "pid-namespace": namespace}
+        os.write(status, json.dumps(record).encode() + b"\n")
+        os.write(gate_in, b"1")
+    except OSError as error:
+        # PID 1 has ended, and said why; or it will, once it finds its gate closed.
+        os.write(reply, f"its monitor: {error}; ".encode())
+        os._exit(1)
     os.close(gate_in)
     _, result = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(result)
@@ -239,8 +243,11 @@ def enclose(request: dict[str, Any], status: int, output: int, reply: int) -> di
     os._exit(0)
 
 
-def _become(request: dict[str, Any], output: int, reply: int, begun: int) -> None:
-    """Turn this PID 1 into the container, up to the command itself; a failure ends it."""
+def _become(request: dict[str, Any], output: int, reply: int, begun: int, gate: int) -> None:
+    """Turn this PID 1 into the container, up to the command itself; a failure ends it.
+
+    Meanwhile the monitor writes down who that is; it opens the gate once it has.
+    """
     try:
         os.setsid()
         _check(_libc.unshare(_NEW_NAMESPACES), "new namespaces")
@@ -259,6 +266,9 @@ def _become(request: dict[str, Any], output: int, reply: int, begun: int) -> Non
             os.dup2(output, descriptor)
         for descriptor in {null, output} - {0, 1, 2}:
             os.close(descriptor)
+        if not os.read(gate, 1):
+            raise RuntimeError("its monitor has ended")
+        os.close(gate)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the starter is to know it
         os.write(reply, f"{type(error).__name__}: {error}".encode())
         os._exit(1)

@@ -8,6 +8,7 @@ a step's subprocess that wants the whole SDK gets it.
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import os
 import sys
@@ -34,6 +35,8 @@ def load() -> None:
             del os.environ["_KFP_RUNTIME"]
         else:
             os.environ["_KFP_RUNTIME"] = before
+    # KFP's executor reads its arguments by argparse, which compiles its patterns at the first one.
+    argparse.ArgumentParser().add_argument("--executor_input", type=str)
 
 
 load()

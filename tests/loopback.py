@@ -54,7 +54,7 @@ async def serving(
     """Serve until the block ends; gives the address."""
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        content = await request.read()
+        content = await request.content.read()
         asked = Asked(
             request.method,
             request.path,

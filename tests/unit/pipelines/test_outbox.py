@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
+from aiohttp import web
+from tests.loopback import Asked, CutError, serving
 
 from toolkit_objects import ObjectStoreError
 from toolkit_pipelines import events, outbox
@@ -39,10 +40,11 @@ SPEC = json.dumps(
 )
 
 
-class FakeMLflow(httpx2.AsyncBaseTransport):
-    """MLflow's tracking API, in memory."""
+class FakeMLflow:
+    """MLflow's tracking API, in memory, behind a real server."""
 
     def __init__(self) -> None:
+        self.url = ""
         self.experiments: dict[str, str] = {}
         self.runs: dict[str, dict[str, Any]] = {}
         self.models: dict[str, dict[str, Any]] = {}
@@ -55,42 +57,40 @@ class FakeMLflow(httpx2.AsyncBaseTransport):
         self.full: int | None = None
         self.turned_away = 0
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        await asyncio.sleep(0)
+    async def serve(self, request: Asked) -> web.StreamResponse:
         if self.down:
-            raise httpx2.ConnectError("refused")
-        path = request.url.path.removeprefix("/api/2.0/")
+            raise CutError
+        assert request.headers["Authorization"] == "Bearer secret"
+        path = request.path.removeprefix("/api/2.0/")
         self.calls.append(path)
-        content = await request.aread()
         if path in self.reject:
             body = {"error_code": "INVALID_PARAMETER_VALUE", "message": "no"}
-            return httpx2.Response(400, json=body)
-        answer = self.answer(path, request, content)
+            return web.json_response(body, status=400)
+        answer = self.answer(path, request)
         if self.lose_answers and request.method == "POST":
             self.lose_answers -= 1
-            raise httpx2.ReadError("the answer was lost")
+            raise CutError
         return answer
 
-    def answer(self, path: str, request: httpx2.Request, content: bytes) -> httpx2.Response:
+    def answer(self, path: str, request: Asked) -> web.Response:
         if path.startswith("mlflow-artifacts/artifacts/"):
             if self.full is not None and len(self.files) >= self.full:
                 self.turned_away += 1
                 told = (
                     "The artifacts are in a store: this server reaches them once it is set again"
                 )
-                return httpx2.Response(
-                    503, json={"error_code": "TEMPORARILY_UNAVAILABLE", "message": told}
-                )
-            self.files[path.removeprefix("mlflow-artifacts/artifacts/")] = content
-            return httpx2.Response(200, json={})
+                body = {"error_code": "TEMPORARILY_UNAVAILABLE", "message": told}
+                return web.json_response(body, status=503)
+            self.files[path.removeprefix("mlflow-artifacts/artifacts/")] = request.content
+            return web.json_response({})
         if request.method == "PATCH":
             model = self.models[path.removeprefix("mlflow/logged-models/")]
-            model["status"] = json.loads(content)["status"]
-            return httpx2.Response(200, json={"model": {"info": model}})
-        body = json.loads(content) if content else dict(request.url.params)
+            model["status"] = request.json()["status"]
+            return web.json_response({"model": {"info": model}})
+        body = request.json() if request.content else request.query
         name = path.removeprefix("mlflow/").replace("/", "_").replace("-", "_")
         status, found = getattr(self, name)(body)
-        return httpx2.Response(status, json=found)
+        return web.json_response(found, status=status)
 
     def experiments_get_by_name(self, body: dict[str, Any]) -> tuple[int, Any]:
         name = body["experiment_name"]
@@ -204,7 +204,7 @@ class Bench:
         )
 
     def start(self) -> None:
-        client = MLflow("http://mlflow", lambda: "secret", self.mlflow)
+        client = MLflow(self.mlflow.url, lambda: "secret")
         self.sender = sender = Outbox(
             self.store.runs,
             client,
@@ -291,8 +291,9 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     root = tmp_path / "root"
     root.mkdir()
     made = Bench(store, root)
-    yield made
-    await made.stop()
+    async with serving(made.mlflow.serve) as made.mlflow.url:
+        yield made
+        await made.stop()
     store.close()
 
 

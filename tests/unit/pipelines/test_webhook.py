@@ -188,6 +188,46 @@ async def test_a_receiver_that_is_away_or_silent(
     assert "sesame" not in caplog.text
 
 
+@pytest.mark.parametrize("said", [b"", b"rubbish\r\n\r\n", b"HTTP/1.1 200 OK\r\nX"])
+async def test_what_fails_in_the_middle_shows_no_secret_either(
+    store: Store,
+    new_run: Callable[..., Run],
+    deliver: Deliver,
+    caplog: pytest.LogCaptureFixture,
+    said: bytes,
+) -> None:
+    as_the_service_logs(caplog)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(said)
+        writer.close()
+
+    run = new_run()
+    end(store, run)
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with deliver(f"http://user:sesame@127.0.0.1:{port}/secret-path?key=hidden", KEY):
+            await until(lambda: f"http://127.0.0.1:{port} does not answer: " in caplog.text)
+    for secret in ("sesame", "secret-path", "hidden", "kkkk", "c2VzYW1l"):
+        assert secret not in caplog.text
+
+
+async def test_the_address_is_asked_as_it_is(
+    store: Store, new_run: Callable[..., Run], receiver: Receiver, deliver: Deliver
+) -> None:
+    end(store, new_run())
+    host = f"127.0.0.1:{receiver.server_port}"
+    async with deliver(f"http://us%3Aer@x:p%C3%A4ss@{host}/a%2Fb|c/../%7e?d={{e}}&f=%7E+%2B#part"):
+        await until(lambda: not waiting(store))
+    (got,) = receiver.got
+    assert got.path == "/a%2Fb%7Cc/../%7e?d=%7Be%7D&f=%7E+%2B"
+    assert got.headers["host"] == host
+    credentials = base64.b64decode(got.headers["authorization"].removeprefix("Basic "))
+    assert credentials.decode() == "us:er@x:päss"
+
+
 async def test_after_a_day_it_is_given_up(
     store: Store,
     new_run: Callable[..., Run],

@@ -1,6 +1,6 @@
 """MLflow's REST API, as far as runs are recorded in it (2.0, with what MLflow 3 added: models).
 
-httpx2 and JSON: MLflow's own client would bring a hundred times the code. Every call here may be
+aiohttp and JSON: MLflow's own client would bring a hundred times the code. Every call here may be
 made again after its answer was lost.
 """
 
@@ -12,11 +12,13 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
-import httpx2
+import aiohttp
+from yarl import URL
 
 from .delivery import UnreachableError
+from .outgoing import FAILURES, Session, body
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,8 @@ MAX_KEY: Final = 250
 MAX_MODEL_TAG: Final = 5000
 MAX_DATASET_DIGEST: Final = 36
 _BATCH: Final = {"params": 100, "metrics": 1000, "tags": 100}
+# The whole is bounded since to send is not otherwise, while the server reads nothing.
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=120.0, sock_connect=30.0, sock_read=30.0)
 _RETRY: Final = frozenset({401, 403, 408, 425, 429, 500, 502, 503, 504})
 
 
@@ -73,23 +77,16 @@ class MLflow:
     Args:
         url: its address.
         token: gives the bearer token for each call, or "".
-        transport: for tests.
     """
 
-    def __init__(
-        self,
-        url: str,
-        token: Callable[[], str] = lambda: "",
-        transport: httpx2.AsyncBaseTransport | None = None,
-    ) -> None:
+    def __init__(self, url: str, token: Callable[[], str] = lambda: "") -> None:
+        self._url = url.rstrip("/")
         self._token = token
-        self._http = httpx2.AsyncClient(
-            base_url=url.rstrip("/"), timeout=30.0, trust_env=False, transport=transport
-        )
+        self._http = Session(_TIMEOUT)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._http.close()
 
     async def experiment(self, name: str) -> str:
         """Give the id of the experiment of that name, made or restored if need be."""
@@ -240,7 +237,8 @@ class MLflow:
     async def outputs(self, run: str, model: str) -> None:
         """Record that a run gave a logged model, which is ready; again changes nothing."""
         path = f"/api/2.0/mlflow/logged-models/{quote(model, safe='')}"
-        await self._call("PATCH", path, json={"model_id": model, "status": "LOGGED_MODEL_READY"})
+        told = {"model_id": model, "status": "LOGGED_MODEL_READY"}
+        await self._call("PATCH", path, _json(told))
         # Unlike all else, MLflow takes no output twice.
         found = await self._get("runs/get", run_id=run)
         known = found["run"].get("outputs", {}).get("model_outputs", [])
@@ -263,39 +261,61 @@ class MLflow:
         target = quote(f"{parts.path.strip('/')}/{path}")
         path = f"/api/2.0/mlflow-artifacts/artifacts/{target}"
         # The answer has no body, where others have a JSON object.
-        await self._call("PUT", path, empty=True, content=content)
+        await self._call("PUT", path, content, kind="", empty=True)
         return True
 
     async def _get(self, path: str, **query: str) -> dict[str, Any]:
-        return await self._call("GET", f"/api/2.0/mlflow/{path}", params=query)
+        return await self._call("GET", f"/api/2.0/mlflow/{path}?{urlencode(query)}")
 
     async def _post(self, path: str, **body: Any) -> dict[str, Any]:
-        return await self._call("POST", f"/api/2.0/mlflow/{path}", json=body)
+        return await self._call("POST", f"/api/2.0/mlflow/{path}", _json(body))
 
     async def _call(
-        self, method: str, path: str, *, empty: bool = False, **options: Any
+        self,
+        method: str,
+        path: str,
+        content: bytes | None = None,
+        *,
+        kind: str = "application/json",
+        empty: bool = False,
     ) -> dict[str, Any]:
+        headers = {"Accept-Encoding": "identity", "User-Agent": "toolkit-pipelines"}
+        if content is not None and kind:
+            headers["Content-Type"] = kind
         try:
-            token = self._token()
-            headers = {"Authorization": f"Bearer {token}"} if token else {}
-            response = await self._http.request(method, path, headers=headers, **options)
-        except (httpx2.TransportError, OSError) as error:
-            raise UnreachableError(f"MLflow at {self._http.base_url}: {error!r}") from error
+            if token := self._token():
+                headers["Authorization"] = f"Bearer {token}"
+            async with self._http.get().request(
+                method,
+                URL(f"{self._url}{path}", encoded=True),
+                data=None if content is None else body(content),
+                headers=headers,
+                allow_redirects=False,
+            ) as response:
+                status, answer = response.status, await response.read()
+        except FAILURES as error:
+            # Not its repr, which may show the headers, and so the token.
+            why = f"{type(error).__name__}: {error}".removesuffix(": ")
+            raise UnreachableError(f"MLflow at {self._url}: {why}") from error
         try:
-            body = response.json()
+            found = json.loads(answer)
         except ValueError:
-            body = None
-        if response.status_code < 300 and isinstance(body, dict):
-            return body
-        if response.status_code < 300 and empty:
+            found = None
+        if status < 300 and isinstance(found, dict):
+            return found
+        if status < 300 and empty:
             return {}
-        code = str(body.get("error_code", "")) if isinstance(body, dict) else ""
-        message = str(body.get("message", "")) if isinstance(body, dict) else ""
-        message = message or f"{method} {path}: HTTP {response.status_code}"
-        if response.status_code in _RETRY or not code or response.status_code < 300:
+        code = str(found.get("error_code", "")) if isinstance(found, dict) else ""
+        message = str(found.get("message", "")) if isinstance(found, dict) else ""
+        message = message or f"{method} {path.partition('?')[0]}: HTTP {status}"
+        if status in _RETRY or not code or status < 300:
             # An answer that is not MLflow's is a proxy's, or another server's in its place.
             raise UnreachableError(message)
         raise RejectedError(code, message)
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
 def key(text: str) -> str:

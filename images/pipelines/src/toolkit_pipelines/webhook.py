@@ -23,13 +23,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-import httpx2
+import aiohttp
+from yarl import URL
 
 from . import events, timestamps
 from .delivery import Delivery, UnreachableError
 from .events import Event, RunPhase
+from .outgoing import FAILURES, Session, body
 from .store.interface import EventStore, NotFoundError, OutboxEntry, OutboxRecord, Recipient
 
 log = logging.getLogger(__name__)
@@ -82,8 +84,8 @@ def endpoint(url_file: Path, key_file: Path | None = None) -> Endpoint:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname)
-        usable = usable and parts.port != 0 and bool(httpx2.URL(url).host)
-    except (ValueError, httpx2.InvalidURL):
+        usable = usable and parts.port != 0 and bool(URL(url).host)
+    except ValueError:
         usable = False
     if not usable or not url.isascii() or " " in url or len(url) > _MAX_URL:
         raise WebhookError(
@@ -115,6 +117,22 @@ def _key(path: Path) -> bytes:
             "bytes"
         )
     return key
+
+
+def _parted(url: str) -> tuple[URL, dict[str, str]]:
+    """Give an address without user and password, and the header that these make."""
+    parts = urlsplit(url)
+    credentials, at, host = parts.netloc.rpartition("@")
+    # What cannot be sent as it stands is quoted, and nothing that is quoted is touched.
+    plain = quote(urlunsplit(parts._replace(netloc=host)), safe="%/:?#[]@!$&'()*+,;=")
+    if not at:
+        return URL(plain, encoded=True), {}
+    user, _, password = credentials.partition(":")
+    pair = f"{unquote(user)}:{unquote(password)}".encode()
+    return (
+        URL(plain, encoded=True),
+        {"authorization": f"Basic {base64.b64encode(pair).decode()}"},
+    )
 
 
 def record(appended: Sequence[Event]) -> list[OutboxRecord]:
@@ -158,12 +176,12 @@ class Webhook(Delivery):
         self._url = url.rstrip("/")
         self._timeout = timeout
         self._clock = clock
-        # A redirect would send what is told, and the key's signature, to who knows where.
-        self._http = httpx2.AsyncClient(timeout=timeout, trust_env=False, follow_redirects=False)
+        # The whole of a try is bounded where it is made.
+        self._http = Session(aiohttp.ClientTimeout())
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._http.close()
 
     async def deliver(self, entry: OutboxEntry) -> str:
         """Tell of one run; see `Delivery.deliver`."""
@@ -184,32 +202,41 @@ class Webhook(Delivery):
         message_id = f"{waiting.run_id}-{waiting.body['sequence']}"
         moment = str(int(self._clock()))
         message = await asyncio.to_thread(self._message, waiting)
-        body = json.dumps(message, separators=(",", ":")).encode()
+        content = json.dumps(message, separators=(",", ":")).encode()
+        address, credentials = _parted(self._to.url)
         headers = {
+            **credentials,
             "content-type": "application/json",
             "user-agent": "toolkit-pipelines",
             "webhook-id": message_id,
             "webhook-timestamp": moment,
         }
         if self._to.key:
-            signed = f"{message_id}.{moment}.".encode() + body
+            signed = f"{message_id}.{moment}.".encode() + content
             digest = hmac.digest(self._to.key, signed, hashlib.sha256)
             headers["webhook-signature"] = f"v1,{base64.b64encode(digest).decode()}"
         try:
             async with (
                 asyncio.timeout(self._timeout),
                 # What the answer holds is of no interest, and is not read.
-                self._http.stream("POST", self._to.url, content=body, headers=headers) as answer,
+                self._http.get().post(
+                    address,
+                    data=body(content),
+                    headers=headers,
+                    # It would send what is told, and the key's signature, to who knows where.
+                    allow_redirects=False,
+                ) as answer,
             ):
-                status = answer.status_code
+                status = answer.status
         except TimeoutError as error:
             raise UnreachableError(
                 f"{self._to.shown} does not answer within {self._timeout:g} s"
             ) from error
-        except httpx2.HTTPError as error:
-            raise UnreachableError(
-                f"{self._to.shown} does not answer: {error or type(error).__name__}"
-            ) from error
+        except FAILURES as error:
+            # What others tell shows the whole address.
+            known = isinstance(error, aiohttp.ClientConnectorError)
+            why = str(error) if known else type(error).__name__
+            raise UnreachableError(f"{self._to.shown} does not answer: {why}") from error
         if not 200 <= status < 300:
             more = ", a redirect, which is not followed" if 300 <= status < 400 else ""
             raise UnreachableError(f"{self._to.shown} answers with {status}{more}")

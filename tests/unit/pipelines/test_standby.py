@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import socket
 from collections.abc import AsyncIterator, Iterator
 
@@ -16,6 +17,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from toolkit_pipelines import standby as module
 from toolkit_pipelines.standby import STARTING, StandBy
 
 TOKEN = {"Authorization": "Bearer secret"}
@@ -27,11 +29,17 @@ class Leader:
 
     def __init__(self) -> None:
         self.left = asyncio.Event()
+        self.asked = asyncio.Event()
         self.app = Starlette(
             routes=[
                 Route("/echo/{path:path}", self.echo, methods=["GET", "POST", "HEAD"]),
                 Route("/endless", self.endless),
                 Route("/healthz", self.echo),
+                Route("/early", self.early, methods=["POST"]),
+                Route("/deaf", self.deaf, methods=["GET", "POST"]),
+                Route("/broken", self.broken),
+                Route("/packed", self.packed),
+                Route("/elsewhere", self.elsewhere),
             ]
         )
 
@@ -45,6 +53,31 @@ class Leader:
             "body": (await request.body()).decode(),
         }
         return JSONResponse(told, 418, headers={"x-told": "yes", "connection": "keep-alive"})
+
+    @staticmethod
+    async def early(request: Request) -> Response:
+        return JSONResponse({"message": "too large"}, 413)
+
+    async def deaf(self, request: Request) -> Response:
+        self.asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    @staticmethod
+    async def broken(request: Request) -> Response:
+        return Response(b"x", headers={"content-length": "2"})
+
+    @staticmethod
+    async def packed(request: Request) -> Response:
+        headers = {"content-encoding": "gzip", "set-cookie": "who=me"}
+        return Response(gzip.compress(b"packed"), headers=headers)
+
+    @staticmethod
+    async def elsewhere(request: Request) -> Response:
+        headers = [("location", "/healthz"), ("x-two", "1"), ("x-two", "2")]
+        answer = Response(status_code=302)
+        answer.raw_headers += [(name.encode(), value.encode()) for name, value in headers]
+        return answer
 
     async def endless(self, request: Request) -> Response:
         async def chunks() -> AsyncIterator[bytes]:
@@ -169,3 +202,97 @@ async def test_a_body_that_breaks_off() -> None:
         with pytest.raises(ClientDisconnect):
             await client.post("/echo/x", content=broken(), headers=TOKEN)
         assert (await client.get("/echo/x", headers=TOKEN)).status_code == 418
+
+
+async def said(url: str, request: bytes) -> bytes:
+    """What is answered to what no client of a library would send."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request)
+    async with asyncio.timeout(PATIENCE):
+        answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def test_what_is_asked_is_not_tidied_up() -> None:
+    async with pair(Leader()) as (_, client):
+        end = b" HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer s\r\nConnection: close\r\n"
+        url = str(client.base_url).rstrip("/")
+        path = b"/echo//a|b/./../c%7e%2f"
+        answer = await said(url, b"GET " + path + b"?x={y}&z=%20+" + end + "X: ü\r\n\r\n".encode())
+        assert answer.startswith(b"HTTP/1.1 418")
+        assert b'"path":"' + path + b'"' in answer
+        assert b'"query":"x={y}&z=%20+"' in answer
+        assert '"x":"\u00c3\u00bc"'.encode() in answer
+        assert b"accept" not in answer
+        assert b"user-agent" not in answer
+        answer = await said(url, b"GET /healthz" + end + b"X: \xfc\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 400")
+        assert b"UTF-8" in answer
+
+
+async def test_an_answer_comes_as_it_was_given() -> None:
+    async with pair(Leader()) as (_, client):
+        whole = await client.get("/echo/x", headers=TOKEN)
+        head = await client.head("/echo/x", headers=TOKEN)
+        assert int(head.headers["content-length"]) > 0
+        assert head.headers["content-type"] == whole.headers["content-type"]
+        for _ in range(2):
+            packed = await client.get("/packed", headers=TOKEN)
+            assert (packed.content, packed.headers["content-encoding"]) == (b"packed", "gzip")
+            assert packed.headers["set-cookie"] == "who=me"
+            client.cookies.clear()
+        assert "cookie" not in (await client.get("/echo/x", headers=TOKEN)).json()["headers"]
+        moved = await client.get("/elsewhere", headers=TOKEN)
+        assert (moved.status_code, moved.headers["location"]) == (302, "/healthz")
+        assert moved.headers.get_list("x-two") == ["1", "2"]
+
+
+async def test_a_body_that_is_announced_and_waits() -> None:
+    async with pair(Leader()) as (_, client):
+        headers = {**TOKEN, "Expect": "100-continue"}
+        told = (await client.post("/echo/x", content=b"body", headers=headers)).json()
+        assert told["body"] == "body"
+        assert "expect" not in told["headers"]
+        told = (await client.post("/echo/x", content=b"", headers=TOKEN)).json()
+        assert (told["body"], told["headers"]["content-length"]) == ("", "0")
+        assert "transfer-encoding" not in told["headers"]
+        assert "content-type" not in told["headers"]
+
+
+async def test_an_answer_before_the_body_was_read() -> None:
+    async with pair(Leader()) as (_, client):
+        for size in (1, 64 * 1024, 1_000_000):
+            answer = await client.post("/early", content=b"x" * size, headers=TOKEN)
+            assert (answer.status_code, answer.json()) == (413, {"message": "too large"})
+
+
+async def test_a_leader_that_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SEND_SECONDS", 0.05)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(500):
+            yield b"x" * 65536
+
+    async with pair(Leader()) as (_, client):
+        answer = await client.post("/deaf", content=pieces(), headers=TOKEN)
+        assert answer.status_code == 503
+        assert (await client.get("/healthz", headers=TOKEN)).status_code == 418
+
+
+async def test_an_answer_that_breaks_off() -> None:
+    async with pair(Leader()) as (_, client):
+        with pytest.raises(httpx2.TransportError):
+            await client.get("/broken", headers=TOKEN)
+        assert (await client.get("/healthz", headers=TOKEN)).status_code == 418
+
+
+async def test_what_is_under_way_as_it_is_closed_is_asked_again() -> None:
+    leader = Leader()
+    async with pair(leader) as (standby, client):
+        waiting = asyncio.create_task(client.get("/deaf", headers=TOKEN))
+        await leader.asked.wait()
+        await standby.close()
+        assert (await waiting).status_code == 503
+        assert (await client.get("/healthz", headers=TOKEN)).status_code == 418

@@ -21,9 +21,9 @@ from .settings import Settings, SettingsError, load
 from .store.interface import StoreError
 from .webhook import WebhookError
 
-QUIET = ("alembic", "botocore", "httpx2", "httpcore2", "urllib3")
+QUIET = ("alembic", "botocore", "urllib3")
 """Loggers that tell only of trouble: the first two else tell their inner life, signatures too; the
-others name every request, with what is secret in its address."""
+last names every request, with what is secret in its address."""
 
 
 def main(arguments: list[str]) -> int:

@@ -18,7 +18,7 @@ import aiohttp
 from yarl import URL
 
 from .delivery import UnreachableError
-from .outgoing import FAILURES, Session, body
+from .outgoing import FAILURES, Session, body, why
 
 log = logging.getLogger(__name__)
 
@@ -294,9 +294,7 @@ class MLflow:
             ) as response:
                 status, answer = response.status, await response.read()
         except FAILURES as error:
-            # Not its repr, which may show the headers, and so the token.
-            why = f"{type(error).__name__}: {error}".removesuffix(": ")
-            raise UnreachableError(f"MLflow at {self._url}: {why}") from error
+            raise UnreachableError(f"MLflow at {self._url}: {why(error)}") from error
         try:
             found = json.loads(answer)
         except ValueError:

@@ -14,7 +14,7 @@ FAILURES: Final = (aiohttp.ClientError, OSError, ValueError)
 """What a request or the reading of its answer may end with: the network's failures, time-outs, an
 answer that is none, an address or a header that cannot be sent.
 
-What they tell may show the address, and their repr the headers as well.
+What they say may show the whole address, and their repr the headers as well: see `why`.
 """
 _PIECE: Final = 64 * 1024
 
@@ -34,7 +34,7 @@ class Session:
 
     def get(self) -> aiohttp.ClientSession:
         """Give the session. Requests through it say `allow_redirects=False`."""
-        if self._session is None:
+        if self._session is None or self._session.closed:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(**self._connector),
                 timeout=self._timeout,
@@ -47,7 +47,7 @@ class Session:
         return self._session
 
     async def close(self) -> None:
-        """End all connections."""
+        """End all connections, with what is under way; what comes then has new ones."""
         if self._session is not None:
             await self._session.close()
 
@@ -55,3 +55,9 @@ class Session:
 def body(content: bytes) -> bytes | io.BytesIO:
     """Give what is to be sent as the library sends it without holding up the loop."""
     return content if len(content) <= _PIECE else io.BytesIO(content)
+
+
+def why(error: BaseException) -> str:
+    """Say what failed, without what may be secret: of an address host and port alone."""
+    known = isinstance(error, aiohttp.ClientConnectorError)
+    return str(error) if known else type(error).__name__

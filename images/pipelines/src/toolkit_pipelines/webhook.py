@@ -31,7 +31,7 @@ from yarl import URL
 from . import events, timestamps
 from .delivery import Delivery, UnreachableError
 from .events import Event, RunPhase
-from .outgoing import FAILURES, Session, body
+from .outgoing import FAILURES, Session, body, why
 from .store.interface import EventStore, NotFoundError, OutboxEntry, OutboxRecord, Recipient
 
 log = logging.getLogger(__name__)
@@ -233,10 +233,7 @@ class Webhook(Delivery):
                 f"{self._to.shown} does not answer within {self._timeout:g} s"
             ) from error
         except FAILURES as error:
-            # What others tell shows the whole address.
-            known = isinstance(error, aiohttp.ClientConnectorError)
-            why = str(error) if known else type(error).__name__
-            raise UnreachableError(f"{self._to.shown} does not answer: {why}") from error
+            raise UnreachableError(f"{self._to.shown} does not answer: {why(error)}") from error
         if not 200 <= status < 300:
             more = ", a redirect, which is not followed" if 300 <= status < 400 else ""
             raise UnreachableError(f"{self._to.shown} answers with {status}{more}")

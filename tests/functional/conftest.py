@@ -12,9 +12,9 @@ from sandbox.images import store_root
 from .deployment import Bundle
 from .objectstore import StoreServer
 
-# Whose tests share one deployment (`bundle`): a folder's are all of one worker, for each further
-# worker would have to deploy the bundle too.
-TOGETHER = ("bundle", "toolkit")
+# Whose tests share one deployment (`bundle`), or servers: a folder's are all of one worker, for
+# each further worker would have to start them too.
+TOGETHER = ("bundle", "metadata", "toolkit")
 
 # The files that take a minute and more, the longest first: begun last, such a file would run
 # alone at the end, while the other workers have nothing left to do.
@@ -26,7 +26,6 @@ LONG = (
     "pipelines/test_example.py",
     "metadata/test_postgresql.py",
     "minijuju/test_crash.py",
-    "metadata/test_object_store.py",
     "metadata/test_server.py",
     "minijuju/test_jubilant.py",
     "metadata/test_charm.py",

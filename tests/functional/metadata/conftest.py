@@ -1,17 +1,15 @@
 """A real server of the image, in the image's own environment, and a real client's."""
 
-import contextlib
 import http.client
 import os
+import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx2
-import jubilant
 import pytest
 
 from sandbox.images import ImageStore
@@ -23,7 +21,6 @@ ROOT = Path(__file__).parents[3]
 TOKEN = "metadata-test-token-000"
 OTHER = "metadata-test-token-111"
 PATIENCE = 120.0
-JUJU_PATIENCE = 180
 
 
 @pytest.fixture(scope="session")
@@ -65,57 +62,6 @@ def run_client(client_python, folder, url, token, code):
     )
 
 
-def cli(*arguments, check=True):
-    return subprocess.run(
-        [sys.executable, "-m", "minijuju", *arguments],
-        capture_output=True,
-        text=True,
-        check=check,
-        timeout=JUJU_PATIENCE,
-    )
-
-
-@contextlib.contextmanager
-def deployed(data):
-    """A model of a controller of its own with the charm, which is coming up; gone at the end.
-
-    Args:
-        data: the controller's folder.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MINIJUJU_DATA", str(data))
-        for name in ("JUJU_MODEL", "MINIJUJU_KUBECONFIG"):
-            patch.delenv(name, raising=False)
-        patch.setenv("PATH", cli("shim-path").stdout.strip(), prepend=":")
-        try:
-            with jubilant.temp_model() as juju:
-                juju.wait_timeout = JUJU_PATIENCE
-                juju.deploy(
-                    ROOT / "charms" / "metadata",
-                    resources={"metadata-image": str(ROOT / "images" / "metadata")},
-                )
-                yield juju
-        finally:
-            cli("shutdown")
-
-
-def settled(status):
-    return jubilant.all_active(status) and jubilant.all_agents_idle(status)
-
-
-@pytest.fixture(scope="module")
-def access(juju):
-    """What `get-token` shows, in a module that has a `juju`."""
-    return juju.run("metadata/0", "get-token").results
-
-
-@pytest.fixture
-def api(access):
-    headers = {"authorization": f"Bearer {access['token']}"}
-    with web.client(base_url=access["url"], headers=headers, timeout=60) as client:
-        yield client
-
-
 def write_tokens(path, *secrets):
     lines = "".join(f"t{number}:{secret}\n" for number, secret in enumerate(secrets))
     fresh = path.with_name(f"{path.name}.fresh")
@@ -130,9 +76,15 @@ class Answer(NamedTuple):
 
 
 class Server:
-    """One server process and its folder."""
+    """One server process and its folder.
 
-    def __init__(self, python, folder):
+    Args:
+        python: the image's interpreter.
+        folder: of its own; it has the data in `data`.
+        ready: data that it begins with; None for nothing.
+    """
+
+    def __init__(self, python, folder, ready=None):
         self.python = python
         self.folder = folder
         self.data = folder / "data"
@@ -141,6 +93,8 @@ class Server:
         (self.port,) = free_ports()
         self.process = None
         write_tokens(self.tokens, TOKEN)
+        if ready is not None:
+            shutil.copytree(ready, self.data)
 
     @property
     def url(self):
@@ -215,15 +169,27 @@ class Server:
             connection.close()
 
 
+@pytest.fixture(scope="session")
+def ready(python, tmp_path_factory):
+    """The data of a server that has done nothing yet: to make its tables takes a second each."""
+    server = Server(python, tmp_path_factory.mktemp("ready"))
+    try:
+        server.start()
+    finally:
+        server.kill(signal.SIGTERM)
+    return server.data
+
+
 @pytest.fixture
-def make_server(python, tmp_path):
+def make_server(python, ready, tmp_path):
     """Make servers that end with the test."""
     made = []
 
-    def make(name="one"):
+    def make(name="one", *, new=False):
+        """Give one with a database, or one that has yet to make it."""
         folder = tmp_path / name
         folder.mkdir(mode=0o700)
-        made.append(Server(python, folder))
+        made.append(Server(python, folder, None if new else ready))
         return made[-1]
 
     yield make
@@ -231,12 +197,15 @@ def make_server(python, tmp_path):
         server.kill()
 
 
-@pytest.fixture(scope="module")
-def server(python, tmp_path_factory):
-    """One running server for the tests of a module that leave it running."""
-    server = Server(python, tmp_path_factory.mktemp("metadata"))
+@pytest.fixture(scope="package")
+def server(python, ready, tmp_path_factory):
+    """One running server for all tests that leave it running, with tokens and data as they were.
+
+    It tells of every request in its log.
+    """
+    server = Server(python, tmp_path_factory.mktemp("metadata"), ready)
     try:
-        yield server.start("--allowed-host", "ml.example.com")
+        yield server.start("--allowed-host", "ml.example.com", "--log-level", "debug")
     finally:
         server.kill()
 

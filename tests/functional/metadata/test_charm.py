@@ -1,7 +1,10 @@
 """The charm deployed for real: on minijuju, through an unmodified jubilant."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -10,9 +13,12 @@ import jubilant
 import pytest
 
 from .. import web
-from .conftest import JUJU_PATIENCE, deployed, run_client, settled
+from .conftest import ROOT, run_client
+from .test_artifacts import ARTIFACTS
+from .test_kept import get, names, put, run
 
-HERE = Path(__file__).parent
+JUJU_PATIENCE = 180
+
 TRACK = """
 import mlflow
 with mlflow.start_run() as run:
@@ -24,16 +30,64 @@ source = f"{run.info.artifact_uri}/hello.txt"
 version = client.create_model_version("kept", source, run.info.run_id)
 print(run.info.run_id, version.version)
 """
+KEEP = """
+import mlflow
+with mlflow.start_run() as run:
+    mlflow.log_text("hello", "notes/hello.txt")
+print(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/notes/hello.txt"))
+"""
+INTEGRATOR = ROOT / "tests" / "charms" / "integrator"
+BUCKET = "of-metadata"
 
 
 @pytest.fixture(scope="module")
 def juju(tmp_path_factory):
-    """A model with the charm, active, and a charm that is related to it."""
-    with deployed(tmp_path_factory.mktemp("minijuju")) as juju:
-        juju.deploy(HERE / "charms" / "reader")
-        juju.integrate("metadata", "reader")
-        juju.wait(settled, error=jubilant.any_error)
-        yield juju
+    """A model of a controller of its own: the charm, active, and a charm related to it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINIJUJU_DATA", str(tmp_path_factory.mktemp("minijuju")))
+        for name in ("JUJU_MODEL", "MINIJUJU_KUBECONFIG"):
+            patch.delenv(name, raising=False)
+        patch.setenv("PATH", cli("shim-path").stdout.strip(), prepend=":")
+        try:
+            with jubilant.temp_model() as juju:
+                juju.wait_timeout = JUJU_PATIENCE
+                juju.deploy(
+                    ROOT / "charms" / "metadata",
+                    resources={"metadata-image": str(ROOT / "images" / "metadata")},
+                )
+                juju.deploy(Path(__file__).parent / "charms" / "reader")
+                juju.integrate("metadata", "reader")
+                juju.wait(settled, error=jubilant.any_error)
+                yield juju
+        finally:
+            cli("shutdown")
+
+
+def cli(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "minijuju", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=JUJU_PATIENCE,
+    )
+
+
+def settled(status):
+    return jubilant.all_active(status) and jubilant.all_agents_idle(status)
+
+
+@pytest.fixture(scope="module")
+def access(juju):
+    """What `get-token` shows."""
+    return juju.run("metadata/0", "get-token").results
+
+
+@pytest.fixture
+def api(access):
+    headers = {"authorization": f"Bearer {access['token']}"}
+    with web.client(base_url=access["url"], headers=headers, timeout=60) as client:
+        yield client
 
 
 def until(condition, what):
@@ -159,3 +213,103 @@ def test_a_second_unit_is_blocked_and_the_first_goes_on(juju, api):
     juju.wait(
         lambda status: list(status.apps["metadata"].units) == ["metadata/0"] and settled(status)
     )
+
+
+# -- with an object store ----------------------------------------------------------------------
+
+
+def secret(juju, name, keys):
+    """Make a secret for the integrator; give its id."""
+    made = juju.add_secret(name, keys)
+    juju.grant_secret(name, "integrator")
+    return str(made)
+
+
+def blocked(*words):
+    """Tell whether the unit is blocked, and says these words."""
+
+    def found(status):
+        unit = status.apps["metadata"].units["metadata/0"]
+        message = unit.workload_status.message
+        return unit.is_blocked and all(word in message for word in words)
+
+    return found
+
+
+def test_life_with_a_store(juju, access, api, object_store, client_python, tmp_path):
+    # An integrator beside it names a bucket that is not there.
+    juju.deploy(INTEGRATOR)
+    juju.wait(settled, error=jubilant.any_error)
+    told = {
+        "bucket": BUCKET,
+        "path": "team",
+        "endpoint": object_store.secure_url,
+        "tls-ca-chain": Path(object_store.authority).read_text(),
+        "credentials": secret(juju, "store", object_store.keys),
+    }
+    juju.config("integrator", told)
+    before_id, before = run(api)
+    put(api, f"{before}/old", b"old")
+
+    # Which is said, and runs go on.
+    juju.integrate("metadata:s3", "integrator")
+    juju.wait(blocked("NoSuchBucket", f"s3://{BUCKET}/team"))
+    run_id, root = run(api)
+    object_store.bucket(BUCKET)
+    juju.config("metadata", {"log-level": "debug"})
+    juju.wait(settled)
+
+    # MLflow's client has all it needs.
+    done = run_client(client_python, tmp_path, access["url"], access["token"], KEEP)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "hello"
+    assert any(key.endswith("/notes/hello.txt") for key in object_store.contents(BUCKET))
+    put(api, f"{root}/kept", b"kept")
+    put(api, f"{before}/new", b"new")
+    assert f"team/{root}/kept" in object_store.contents(BUCKET)
+    assert names(api, before_id) == {"old": 3, "new": 3}
+    assert get(api, f"{before}/old") == b"old"
+
+    # Keys are taken back, and given anew.
+    wrong = {**object_store.keys, "secret-key": "of-nobody-at-all"}
+    juju.config("integrator", {"credentials": secret(juju, "wrong", wrong)})
+    juju.wait(blocked("SignatureDoesNotMatch"))
+    assert api.get(f"{ARTIFACTS}/{root}/kept").status_code == 500
+    juju.config("integrator", {"credentials": secret(juju, "right", object_store.keys)})
+    juju.wait(settled)
+    assert get(api, f"{root}/kept") == b"kept"
+
+    # They are in secrets and one private file, and nowhere else.
+    shown = juju.cli("show-unit", "metadata/0", "integrator/0") + juju.cli("config", "metadata")
+    shown += juju.cli("debug-log", "--limit", "5000") + json.dumps(
+        juju.cli("status", "--format", "json")
+    )
+    shown += juju.cli("ssh", "--container", "metadata", "metadata/0", "/charm/bin/pebble", "plan")
+    shown += juju.cli(
+        "ssh", "--container", "metadata", "metadata/0", "/charm/bin/pebble", "logs", "-n", "all"
+    )
+    assert f"s3://{BUCKET}/team" in shown
+    for keys in (object_store.keys, wrong):
+        assert keys["secret-key"] not in shown
+    mode = juju.cli(
+        "ssh", "--container", "metadata", "metadata/0", "stat", "-c", "%a",
+        "/etc/toolkit/artifact-store",
+    )  # fmt: skip
+    assert mode.strip() == "600"
+
+    # Without the relation the storage has what comes, and what is in the store is named.
+    juju.remove_relation("metadata:s3", "integrator")
+    juju.wait(lambda status: not status.apps["metadata"].relations.get("s3") and settled(status))
+    answer = api.get(f"{ARTIFACTS}/{root}/kept")
+    assert answer.status_code == 400
+    assert f"s3://{BUCKET}/team, which is not set" in answer.json()["message"]
+    assert get(api, f"{before}/old") == b"old"
+    _, after = run(api)
+    put(api, f"{after}/x")
+
+    # And with it again all is there.
+    juju.integrate("metadata:s3", "integrator")
+    juju.wait(lambda status: "s3" in status.apps["metadata"].relations and settled(status))
+    assert get(api, f"{root}/kept") == b"kept"
+    assert get(api, f"{after}/x") == b"x"
+    assert names(api, run_id) == {"kept": 4}

@@ -1,6 +1,7 @@
 """Artifacts in a real object store, through the server and by MLflow's own client."""
 
 import os
+import shutil
 import subprocess
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from ..objectstore import StoreServer
+from ..waiting import wait
 from .conftest import TOKEN, Server, run_client
 from .test_artifacts import ARTIFACTS
 from .test_client import TRACK, check_tracked
@@ -33,6 +35,33 @@ def store_options(store, folder, bucket, *extra, keys=None, url=""):
 def options(object_store: StoreServer, tmp_path: Path):
     """Give what names the store to a server, by HTTPS."""
     return partial(store_options, object_store, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def stored(python, ready, object_store, tmp_path_factory):
+    """A server with a store and its bucket, for tests that leave it running; it logs all."""
+    server = Server(python, tmp_path_factory.mktemp("stored"), ready)
+    bucket = object_store.bucket("stored")
+    words = store_options(object_store, server.folder, bucket, "--log-level", "debug")
+    try:
+        yield server.start(*words), bucket
+    finally:
+        server.kill()
+
+
+@pytest.fixture(scope="module")
+def linked(python, ready, object_store, tmp_path_factory):
+    """The same with clients that get links, and with something outside of the store's prefix."""
+    server = Server(python, tmp_path_factory.mktemp("linked"), ready)
+    bucket = object_store.bucket("linked")
+    object_store.client().put_object(Bucket=bucket, Key="out", Body=b"out")
+    words = store_options(
+        object_store, server.folder, bucket, "--artifact-links", url=object_store.url
+    )
+    try:
+        yield server.start(*words), bucket
+    finally:
+        server.kill()
 
 
 def run(client):
@@ -61,22 +90,29 @@ def names(client, run_id, path=None):
 
 
 def on_storage(server):
-    """The files of artifacts on the storage."""
-    return [path for path in (server.data / "artifacts").rglob("*") if path.is_file()]
+    """The artifacts on the storage, by their paths from the root of all."""
+    top = server.data / "artifacts"
+    return {str(path.relative_to(top)) for path in top.rglob("*") if path.is_file()}
+
+
+def below(object_store, bucket, root):
+    """The sizes of what the store has of one folder, by the path in there."""
+    start = f"team/{root}/"
+    contents = object_store.contents(bucket).items()
+    return {key.removeprefix(start): size for key, size in contents if key.startswith(start)}
 
 
 def test_mlflows_client_works_and_its_artifacts_are_in_the_store(
-    client_python, make_server, object_store, options
+    client_python, stored, object_store, tmp_path
 ):
-    bucket = object_store.bucket("all")
-    server = make_server().start(*options(bucket), "--log-level", "debug")
-    done = run_client(client_python, server.folder, server.url, TOKEN, TRACK)
+    server, bucket = stored
+    done = run_client(client_python, tmp_path, server.url, TOKEN, TRACK)
     assert done.returncode == 0, done.stderr
     check_tracked(done)
     kept = object_store.contents(bucket)
     assert {"hello.txt", "numbers.json", "MLmodel"} <= {key.rpartition("/")[2] for key in kept}
     assert all(key.startswith("team/") for key in kept)
-    assert on_storage(server) == []
+    assert on_storage(server) == set()
     secret = object_store.keys["secret-key"].encode()
     process = Path("/proc") / str(server.process.pid)
     for found in (server.log, process / "cmdline", process / "environ"):
@@ -84,8 +120,8 @@ def test_mlflows_client_works_and_its_artifacts_are_in_the_store(
     assert server.data.joinpath("stores").stat().st_mode & 0o077 == 0
 
 
-def test_the_servers_pages_read_from_the_store(make_server, object_store, options):
-    server = make_server().start(*options(object_store.bucket("pages")))
+def test_the_servers_pages_read_from_the_store(stored):
+    server, _ = stored
     with server.client() as client:
         run_id, root = run(client)
         answer = client.post(
@@ -108,65 +144,41 @@ def test_the_servers_pages_read_from_the_store(make_server, object_store, option
         assert client.get(f"{ARTIFACTS}/{root}/none").status_code == 404
 
 
-def test_a_large_artifact_goes_through_in_parts(make_server, object_store, options):
-    bucket = object_store.bucket("large")
-    server = make_server().start(*options(bucket))
+def test_a_large_artifact_goes_through_in_parts(stored, object_store):
+    server, bucket = stored
     block = os.urandom(1 << 20)
     with server.client() as client:
         put(client, "large/file", (block for _ in range(100)))
-        assert object_store.contents(bucket) == {"team/large/file": 100 << 20}
+        assert below(object_store, bucket, "large") == {"file": 100 << 20}
         with client.stream("GET", f"{ARTIFACTS}/large/file") as answer:
             assert answer.headers["content-length"] == str(100 << 20)
             assert all(chunk == block for chunk in answer.iter_bytes(1 << 20))
         # A client that gives up leaves nothing behind.
-        with pytest.raises(RuntimeError):
-            client.put(f"{ARTIFACTS}/large/cut", content=breaking(block))
-    server.kill(15)
-    assert object_store.contents(bucket) == {"team/large/file": 100 << 20}
-    assert object_store.uploads(bucket) == []
-    assert on_storage(server) == []
+        with pytest.raises(RuntimeError, match="gone"):
+            client.put(f"{ARTIFACTS}/large/cut", content=breaking(block, object_store, bucket))
+    wait(lambda: object_store.uploads(bucket) == [], "the parts are gone")
+    assert below(object_store, bucket, "large") == {"file": 100 << 20}
+    assert on_storage(server) == set()
 
 
-def breaking(block):
-    for _ in range(20):
+def breaking(block, object_store, bucket):
+    """Blocks until the store has some of them, and no end."""
+    for _ in range(100):
         yield block
-    raise RuntimeError("gone")
+        if object_store.uploads(bucket):
+            raise RuntimeError("gone")
+    raise AssertionError("the store was never sent a part")
 
 
-def test_what_was_on_the_storage_is_read_too(make_server, object_store, options):
-    bucket = object_store.bucket("before")
+def test_a_store_that_comes_and_goes(make_server, object_store, options):
     server = make_server().start()
     with server.client() as client:
-        run_id, root = run(client)
-        for name in ("old", "same", "sub/old"):
-            put(client, f"{root}/{name}", b"before")
-    server.kill()
-    server.start(*options(bucket))
-    with server.client() as client:
-        assert get(client, f"{root}/old") == b"before"
-        put(client, f"{root}/same", b"after")
-        put(client, f"{root}/sub/new", b"after!")
-        assert get(client, f"{root}/same") == b"after"
-        assert names(client, run_id) == {"old": 6, "same": 5, "sub": None}
-        assert names(client, run_id, "sub") == {"sub/old": 6, "sub/new": 6}
-        # Nothing is moved, and there are no two of one name.
-        kept = {Path(key).name for key in object_store.contents(bucket)}
-        assert kept == {"same", "new"}
-        assert {path.name for path in on_storage(server)} == {"old"}
-        assert client.delete(f"{ARTIFACTS}/{root}/sub").status_code == 200
-        assert names(client, run_id) == {"old": 6, "same": 5}
-        assert client.delete(f"{ARTIFACTS}/{root}/same").status_code == 200
-        assert client.delete(f"{ARTIFACTS}/{root}/old").status_code == 200
-        assert names(client, run_id) == {}
-    assert object_store.contents(bucket) == {}
-    assert on_storage(server) == []
-
-
-def test_a_store_that_is_set_no_more_is_named(make_server, object_store, options):
-    server = make_server().start()
-    with server.client() as client:
+        assert told(client) == {"uri": "", "problem": "", "transient": False}
         old_id, old = run(client)
         put(client, f"{old}/old", b"old")
+        before_id, before = run(client)
+        for name in ("old", "same", "sub/old"):
+            put(client, f"{before}/{name}", b"before")
     server.kill()
     bucket = object_store.bucket("gone")
     server.start(*options(bucket))
@@ -174,6 +186,14 @@ def test_a_store_that_is_set_no_more_is_named(make_server, object_store, options
         run_id, root = run(client)
         put(client, f"{root}/sub/kept", b"kept")
         put(client, f"{old}/new", b"new")
+        # What was on the storage is read too.
+        check_both_are_used(client, before_id, before)
+        # Nothing is moved, and there are no two of one name.
+        assert below(object_store, bucket, before) == {"same": 5, "sub/new": 6}
+        assert on_storage(server) == {f"{old}/old", f"{before}/old", f"{before}/sub/old"}
+        check_both_are_deleted(client, before_id, before)
+        assert below(object_store, bucket, before) == {}
+        assert on_storage(server) == {f"{old}/old"}
     server.kill()
     for words in ((), options(object_store.bucket("another"))):
         server.start(*words)
@@ -211,11 +231,31 @@ def test_a_store_that_is_set_no_more_is_named(make_server, object_store, options
         assert client.get(f"{ARTIFACTS}/{root}/sub/kept").status_code == 404
 
 
+def check_both_are_used(client, run_id, root):
+    """A run that has `old`, `same` and `sub/old` on the storage gets more, which the store has."""
+    assert get(client, f"{root}/old") == b"before"
+    put(client, f"{root}/same", b"after")
+    put(client, f"{root}/sub/new", b"after!")
+    assert get(client, f"{root}/same") == b"after"
+    assert names(client, run_id) == {"old": 6, "same": 5, "sub": None}
+    assert names(client, run_id, "sub") == {"sub/old": 6, "sub/new": 6}
+
+
+def check_both_are_deleted(client, run_id, root):
+    assert client.delete(f"{ARTIFACTS}/{root}/sub").status_code == 200
+    assert names(client, run_id) == {"old": 6, "same": 5}
+    assert client.delete(f"{ARTIFACTS}/{root}/same").status_code == 200
+    assert client.delete(f"{ARTIFACTS}/{root}/old").status_code == 200
+    assert names(client, run_id) == {}
+
+
 @pytest.mark.parametrize(
     "path", ["../out", "%2e%2e/out", "..%2fout", "a%0ab", "./", "", "n" * 300]
 )
-def test_no_path_leads_out_of_the_prefix(stored, object_store, path):
-    server, bucket = stored
+def test_no_path_leads_out_of_the_prefix(linked, object_store, path):
+    server, bucket = linked
+    before = object_store.contents(bucket)
+    assert before["out"] == 3
     for method in ("GET", "PUT", "DELETE"):
         content = b"gotcha" if method == "PUT" else None
         answer = server.raw(method, f"{ARTIFACTS}/{path}", content)
@@ -225,20 +265,7 @@ def test_no_path_leads_out_of_the_prefix(stored, object_store, path):
             "POST", f"/api/2.0/mlflow-artifacts/mpu/create/{path}", b'{"path": "x"}'
         )
         assert 400 <= answer.status_code < 500, answer
-    assert object_store.contents(bucket) == {"out": 3}
-
-
-@pytest.fixture(scope="module")
-def stored(python, object_store, tmp_path_factory):
-    """A server whose clients get links, and a bucket with something outside of its prefix."""
-    bucket = object_store.bucket("outside")
-    object_store.client().put_object(Bucket=bucket, Key="out", Body=b"out")
-    server = Server(python, tmp_path_factory.mktemp("stored"))
-    words = store_options(object_store, server.folder, bucket, "--artifact-links")
-    try:
-        yield server.start(*words), bucket
-    finally:
-        server.kill()
+    assert object_store.contents(bucket) == before
 
 
 def told(client):
@@ -247,7 +274,7 @@ def told(client):
     return answer.json()
 
 
-def test_a_store_that_cannot_be_used_is_told(make_server, object_store, options, tmp_path):
+def test_a_store_that_cannot_be_used_is_told(make_server, options):
     nobody = {"access-key": "nobody", "secret-key": "of-nobody"}
     server = make_server().start(*options("nothing", keys=nobody))
     with server.client() as client:
@@ -273,17 +300,10 @@ def test_a_store_that_cannot_be_used_is_told(make_server, object_store, options,
             assert answer.status_code == 503, answer.text
             assert "s3://nothing/team" in answer.json()["message"]
     assert httpx2.get(f"{server.url}/artifact-store").status_code == 401
-    server.kill()
-    server.start()
-    with server.client() as client:
-        assert told(client) == {"uri": "", "problem": "", "transient": False}
 
 
-def test_a_collected_run_takes_its_objects_along(
-    python, make_server, object_store, options, tmp_path
-):
-    bucket = object_store.bucket("collected")
-    server = make_server().start(*options(bucket))
+def test_a_collected_run_takes_its_objects_along(python, stored, object_store, tmp_path):
+    server, bucket = stored
     with server.client() as client:
         run_id, root = run(client)
         put(client, f"{root}/a/b")
@@ -307,12 +327,13 @@ def test_a_collected_run_takes_its_objects_along(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert list(object_store.contents(bucket)) == [f"team/{kept}/a/b"]
+    assert below(object_store, bucket, root) == {}
+    assert below(object_store, bucket, kept) == {"a/b": 1}
 
 
-def test_a_trace_is_read_by_the_server(make_server, object_store, options):
+def test_a_trace_is_read_by_the_server(stored):
     """One of a client that keeps its spans as an artifact, as those before 3.0 do."""
-    server = make_server().start(*options(object_store.bucket("traces")))
+    server, _ = stored
     with server.client() as client:
         given = {
             "trace_id": "tr-1",
@@ -334,7 +355,7 @@ def test_a_trace_is_read_by_the_server(make_server, object_store, options):
         shown = client.get("/ajax-api/2.0/mlflow/get-trace-artifact", params=asked)
         assert shown.status_code == 200, shown.text
         assert shown.json()["spans"] == [{"name": "kept"}]
-    assert on_storage(server) == []
+    assert on_storage(server) == set()
 
 
 LINKED = """
@@ -356,15 +377,13 @@ print(mlflow.artifacts.load_text("mlflow-artifacts:/early/small"))
 
 @pytest.mark.parametrize("links", [True, False])
 def test_clients_that_reach_the_store_send_large_files_there(
-    client_python, make_server, object_store, options, links
+    request, client_python, object_store, links, tmp_path
 ):
-    bucket = object_store.bucket(f"links-{links}".lower())
-    server = make_server().start()
-    with server.client() as client:
-        put(client, "early/small", b"on the storage")
-    server.kill()
-    extra = ("--artifact-links",) if links else ()
-    server.start(*options(bucket, *extra, url=object_store.url))
+    server, bucket = request.getfixturevalue("linked" if links else "stored")
+    # As a server without a store leaves it, which knows nothing of stores.
+    early = server.data / "artifacts" / "early"
+    early.mkdir()
+    (early / "small").write_text("on the storage")
     with server.client() as client:
         info = client.get("/api/3.0/mlflow/server-info").json()
         assert info["multipart_uploads_enabled"] is links
@@ -372,7 +391,10 @@ def test_clients_that_reach_the_store_send_large_files_there(
     # MLflow's own least for parts is 500 MB.
     sizes = "import os\nos.environ['MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE'] = '1000000'\n"
     sizes += "os.environ['MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE'] = str(5 << 20)\n"
-    done = run_client(client_python, server.folder, server.url, TOKEN, sizes + LINKED)
+    try:
+        done = run_client(client_python, tmp_path, server.url, TOKEN, sizes + LINKED)
+    finally:
+        shutil.rmtree(early)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "on the storage"
     (key,) = [key for key in object_store.contents(bucket) if key.endswith("/files/big")]
@@ -380,16 +402,3 @@ def test_clients_that_reach_the_store_send_large_files_there(
     # In one piece through the server, in two without it.
     assert tag.strip('"').endswith("-2") is links
     assert object_store.uploads(bucket) == []
-
-
-def test_a_server_without_a_store_does_not_load_its_library(python, tmp_path):
-    """27 MiB that only those pay who set one."""
-    script = (
-        "import sys; from pathlib import Path; from toolkit_metadata.app import mlflow_app;"
-        "from toolkit_metadata.settings import Settings; data = Path(sys.argv[1]);"
-        "mlflow_app(Settings('127.0.0.1', 1, data, data / 'tokens'));"
-        "sys.exit('botocore' in sys.modules)"
-    )
-    subprocess.run(
-        [str(python), "-W", "ignore", "-c", script, str(tmp_path)], check=True, timeout=120
-    )

@@ -116,11 +116,24 @@ def test_from_sqlite_to_a_server_that_dies(make_server, postgresql, tmp_path):
     with server.client() as client:
         assert recorded(client, after)[0] == written[0]
     server.kill()
+
+    # A move that was cut between the commit of what was copied and the note that says so.
+    note = server.data / "postgresql.json"
+    told = json.loads(note.read_text())
+    note.unlink()
+    (server.data / "mlflow.db.moved").rename(server.data / "mlflow.db")
+    server.start(*words)
+    assert json.loads(note.read_text()) == told
+    assert not (server.data / "mlflow.db").exists()
+    with server.client() as client:
+        assert recorded(client, after)[0] == written[0]
+        assert recorded(client, run_id)[0] == before[0]
+    server.kill()
     assert PASSWORD not in server.log.read_text()
 
 
 def test_nothing_begins_anew(make_server, postgresql, tmp_path):
-    server = make_server()
+    server = make_server(new=True)
     login = postgresql.fresh()
     words = ("--login", str(login_file(login, tmp_path / "login")))
     run_id, kept = worked_with(server, *words)
@@ -131,51 +144,29 @@ def test_nothing_begins_anew(make_server, postgresql, tmp_path):
     assert "the data are in PostgreSQL" in ended.stderr
     assert not (server.data / "mlflow.db").exists()
     # On a database that has none, or others'.
-    other = login_file(postgresql.fresh(), tmp_path / "other")
+    others = postgresql.fresh()
+    other = login_file(others, tmp_path / "other")
     ended = server.run("--login", str(other))
     assert ended.returncode == 2
     assert "has none: restore them there" in ended.stderr
-    second = make_server("two").start("--login", str(other))
-    second.kill()
+    theirs, _ = worked_with(make_server("two", new=True), "--login", str(other))
     ended = server.run("--login", str(other))
     assert ended.returncode == 2
     assert "has others: restore them there" in ended.stderr
-    # An MLflow that knows nothing of us has worked there: what it has is not overwritten.
-    foreign = postgresql.fresh()
-    login_file(foreign, tmp_path / "foreign")
-    theirs, _ = worked_with(make_server("alone"), "--login", str(tmp_path / "foreign"))
-    postgresql.execute("DROP TABLE toolkit_identity", foreign.database)
-    third = make_server("three").start()
-    third.kill()
-    ended = third.run("--login", str(tmp_path / "foreign"))
-    assert ended.returncode == 2
-    assert "an MLflow has been at work there" in ended.stderr
-    rows = postgresql.execute("SELECT run_uuid FROM runs", foreign.database)
-    assert rows == [(theirs,)]
     # A storage that has data, on a database that has some.
+    third = make_server("three")
     ended = third.run("--login", str(other))
     assert ended.returncode == 2
     assert "has data of another application" in ended.stderr
+    # An MLflow that knows nothing of us has worked there: what it has is not overwritten.
+    postgresql.execute("DROP TABLE toolkit_identity", others.database)
+    ended = third.run("--login", str(other))
+    assert ended.returncode == 2
+    assert "an MLflow has been at work there" in ended.stderr
+    rows = postgresql.execute("SELECT run_uuid FROM runs", others.database)
+    assert rows == [(theirs,)]
     assert (third.data / "mlflow.db").exists()
 
     server.start(*words)
     with server.client() as client:
         assert recorded(client, run_id) == kept
-
-
-def test_a_move_that_was_cut(make_server, postgresql, tmp_path):
-    """Between the commit of what was copied and the note that says so."""
-    server = make_server()
-    run_id, before = worked_with(server)
-    words = ("--login", str(login_file(postgresql.fresh(), tmp_path / "login")))
-    server.start(*words)
-    server.kill()
-    note = server.data / "postgresql.json"
-    told = json.loads(note.read_text())
-    note.unlink()
-    (server.data / "mlflow.db.moved").rename(server.data / "mlflow.db")
-    server.start(*words)
-    assert json.loads(note.read_text()) == told
-    assert not (server.data / "mlflow.db").exists()
-    with server.client() as client:
-        assert recorded(client, run_id) == before

@@ -1,5 +1,6 @@
 """The server as a process: it starts, stops, survives and says what is wrong."""
 
+import json
 import os
 import signal
 import socket
@@ -12,7 +13,7 @@ import httpx2
 import pytest
 
 from .. import web
-from .conftest import PATIENCE, TOKEN
+from .conftest import PATIENCE, TOKEN, Server
 
 API = "/api/2.0/mlflow"
 
@@ -26,11 +27,14 @@ def names(client):
     return {experiment["name"] for experiment in found.json()["experiments"]}
 
 
-def test_it_stops_when_told_and_comes_back_with_its_data(make_server):
-    server = make_server().start()
+def test_it_comes_back_with_its_data_however_it_ended(make_server):
+    server = make_server(new=True).start()
     with server.client() as client:
         assert make_experiment(client, "kept").status_code == 200
         assert client.get("/version").text == "3.17.2"
+        client.put("/api/2.0/mlflow-artifacts/artifacts/f", content=b"x")
+    for private in (server.data, server.data / "mlflow.db", server.data / "artifacts"):
+        assert private.stat().st_mode & 0o077 == 0, private
     # After its shutdown is complete it ends by the signal, as uvicorn does.
     assert server.kill(signal.SIGTERM) == -signal.SIGTERM
     assert "Application shutdown complete" in server.log.read_text()
@@ -38,19 +42,15 @@ def test_it_stops_when_told_and_comes_back_with_its_data(make_server):
     with server.client() as client:
         assert "kept" in names(client)
 
-
-def test_its_files_are_private(make_server):
-    server = make_server().start()
+    # What it answered survives a kill while it writes.
+    made = written_until_killed(server)
+    server.start()
     with server.client() as client:
-        make_experiment(client, "x")
-        client.put("/api/2.0/mlflow-artifacts/artifacts/f", content=b"x")
-    assert server.data.stat().st_mode & 0o077 == 0
-    for found in [server.data / "mlflow.db", server.data / "artifacts"]:
-        assert found.stat().st_mode & 0o077 == 0
+        assert {"kept", *made} <= names(client)
 
 
-def test_what_it_answered_survives_a_kill(make_server):
-    server = make_server().start()
+def written_until_killed(server):
+    """Make experiments until it is killed, which it is after twenty; their names."""
     made = []
     stop = threading.Event()
 
@@ -73,10 +73,8 @@ def test_what_it_answered_survives_a_kill(make_server):
     finally:
         stop.set()
         writer.join(PATIENCE)
-    server.start()
-    with server.client() as client:
-        assert set(made) <= names(client)
     assert len(made) >= 20
+    return made
 
 
 def test_several_workers_serve_one_database(make_server):
@@ -91,21 +89,21 @@ def test_several_workers_serve_one_database(make_server):
     assert server.kill(signal.SIGTERM) == 0
 
 
-def test_ready_is_a_503_when_the_database_is_gone(make_server):
-    server = make_server().start()
+def test_ready_is_a_503_when_the_database_is_gone(server):
     (server.data / "mlflow.db").rename(server.data / "moved")
-    assert web.get(f"{server.url}/health").status_code == 200
-    response = web.get(f"{server.url}/ready")
-    assert response.status_code == 503
-    assert response.json()["error_code"] == "NOT_READY"
-    assert str(server.data) not in response.text
-    assert not (server.data / "mlflow.db").exists()
-    (server.data / "moved").rename(server.data / "mlflow.db")
+    try:
+        assert web.get(f"{server.url}/health").status_code == 200
+        response = web.get(f"{server.url}/ready")
+        assert response.status_code == 503
+        assert response.json()["error_code"] == "NOT_READY"
+        assert str(server.data) not in response.text
+        assert not (server.data / "mlflow.db").exists()
+    finally:
+        (server.data / "moved").rename(server.data / "mlflow.db")
     assert web.get(f"{server.url}/ready").status_code == 200
 
 
-def test_readiness_goes_on_beside_a_writer(make_server):
-    server = make_server().start()
+def test_readiness_goes_on_beside_a_writer(server):
     with closing(sqlite3.connect(server.data / "mlflow.db")) as other:
         other.execute("BEGIN EXCLUSIVE")
         # Readers go on beside a writer.
@@ -113,50 +111,84 @@ def test_readiness_goes_on_beside_a_writer(make_server):
         other.execute("ROLLBACK")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--address", "localhost"], "--address"),
-        (["--address", "0.0.0"], "--address"),
-        (["--port", "0"], "--port"),
-        (["--port", "http"], "--port"),
-        (["--workers", "0"], "--workers"),
-        (["--workers", "1000"], "--workers"),
-        (["--log-level", "loud"], "--log-level"),
-        (["--artifact-root", "../x"], "--artifact-root"),
-        (["--artifact-root", "/x"], "--artifact-root"),
-        (["--data", "relative"], "--data"),
-        (["--allowed-host", "http://x"], "is not a host"),
-        (["--tokens", "/nonexistent/tokens"], "/nonexistent/tokens"),
-        (["--artifact-store", "s3://bucket"], "--artifact-store-credentials"),
-        (
-            [
-                "--artifact-store",
-                "s3://bucket",
-                "--artifact-store-credentials",
-                "/nonexistent/keys",
-            ],
+MISTAKES = [
+    (["--address", "localhost"], "--address"),
+    (["--address", "0.0.0"], "--address"),
+    (["--port", "0"], "--port"),
+    (["--port", "http"], "--port"),
+    (["--workers", "0"], "--workers"),
+    (["--workers", "1000"], "--workers"),
+    (["--log-level", "loud"], "--log-level"),
+    (["--artifact-root", "../x"], "--artifact-root"),
+    (["--artifact-root", "/x"], "--artifact-root"),
+    (["--data", "relative"], "--data"),
+    (["--allowed-host", "http://x"], "is not a host"),
+    (["--tokens", "/nonexistent/tokens"], "/nonexistent/tokens"),
+    (["--artifact-store", "s3://bucket"], "--artifact-store-credentials"),
+    (
+        [
+            "--artifact-store",
+            "s3://bucket",
+            "--artifact-store-credentials",
             "/nonexistent/keys",
-        ),
-        (["--artifact-store-certificates", "/nonexistent/ca"], "/nonexistent/ca"),
-        (["--unknown"], "--unknown"),
-    ],
-)
-def test_a_wrong_setting_is_named(make_server, arguments, message):
-    server = make_server()
-    done = server.run(*arguments)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not server.data.exists()
+        ],
+        "/nonexistent/keys",
+    ),
+    (["--artifact-store-certificates", "/nonexistent/ca"], "/nonexistent/ca"),
+    (["--unknown"], "--unknown"),
+]
+
+# Each as a process would take it, one after the other in one: the imports take longer than all.
+MISTAKEN = """
+import contextlib, io, json, pathlib, sys
+from toolkit_metadata.__main__ import main
+
+usual, mistakes = map(json.loads, sys.argv[1:])
+data = pathlib.Path(usual[usual.index("--data") + 1])
+for mistake in mistakes:
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        try:
+            code = main([*usual, *mistake])
+        except SystemExit as ended:
+            code = ended.code
+    print(json.dumps([code, said.getvalue(), data.exists()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def mistaken(python, tmp_path_factory):
+    """By the arguments of each mistake: the exit status, what was said, whether data were made."""
+    server = Server(python, tmp_path_factory.mktemp("mistaken"))
+    usual = server.command()[3:]
+    mistakes = [arguments for arguments, _ in MISTAKES]
+    done = subprocess.run(
+        [str(python), "-c", MISTAKEN, json.dumps(usual), json.dumps(mistakes)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = map(json.loads, done.stdout.splitlines())
+    return dict(zip(map(tuple, mistakes), lines, strict=True))
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES)
+def test_a_wrong_setting_is_named(mistaken, arguments, message):
+    code, said, made = mistaken[tuple(arguments)]
+    assert code == 2
+    assert message in said
+    assert not made
 
 
 def test_a_token_file_that_others_may_read_stops_the_start(make_server):
-    server = make_server()
+    server = make_server(new=True)
     server.tokens.chmod(0o644)
     done = server.run()
+    assert not server.data.exists()
     assert done.returncode == 2
     assert "0600" in done.stderr
+    assert "Traceback" not in done.stderr
     assert TOKEN not in done.stderr
 
 
@@ -171,8 +203,7 @@ def test_a_port_in_use_is_said_so(make_server):
 
 
 def test_a_damaged_database_is_refused_and_left_as_it_is(make_server):
-    server = make_server().start()
-    server.kill(signal.SIGTERM)
+    server = make_server()
     path = server.data / "mlflow.db"
     with path.open("r+b") as file:
         file.seek(4096)
@@ -185,8 +216,7 @@ def test_a_damaged_database_is_refused_and_left_as_it_is(make_server):
 
 
 def test_a_database_of_a_newer_mlflow_is_refused_and_left_as_it_is(make_server):
-    server = make_server().start()
-    server.kill(signal.SIGTERM)
+    server = make_server()
     path = server.data / "mlflow.db"
     with closing(sqlite3.connect(path)) as database:
         database.execute("UPDATE alembic_version SET version_num = 'fffffffffff1'")
@@ -229,7 +259,7 @@ print(revisions[len(revisions) // 2])
 
 
 def test_an_older_database_is_copied_and_upgraded_before_it_serves(make_server, python):
-    server = make_server()
+    server = make_server(new=True)
     server.data.mkdir(mode=0o700)
     done = subprocess.run(
         [str(python), "-c", OLDER, str(server.data / "mlflow.db")],

@@ -259,7 +259,10 @@ def _compile(folder: Path, interpreter: interpreters.Python) -> None:
     packages = folder / "venv"
     python = (str(interpreter.executable), "-I", "-m", "compileall", "-qq")
     own = ("-x", f"^{re.escape(str(packages))}/", str(folder))
-    for mode, places in (("unchecked-hash", (str(packages),)), ("checked-hash", own)):
+    compiled: list[tuple[str, tuple[str, ...]]] = [("checked-hash", own)]
+    if packages.is_dir():  # Those of a source folder are an image, compiled as it was built.
+        compiled.append(("unchecked-hash", (str(packages),)))
+    for mode, places in compiled:
         subprocess.run(
             [*python, "--invalidation-mode", mode, *places],
             stdin=subprocess.DEVNULL,

@@ -38,21 +38,46 @@ class Crashing(Site):
         return (self.storage(f"{application}/0") / "hooks").read_text().split()
 
 
-@pytest.fixture
-def site(tmp_path, monkeypatch):
-    monkeypatch.delenv("MINIJUJU_KUBECONFIG", raising=False)
+@contextlib.contextmanager
+def made(folder):
+    """A site of its own, which leaves no process."""
     # Longer than a unix socket's path may be.
-    data = tmp_path / ("long-" * 20) / "data"
-    site = Crashing(data)
-    site.call("add_model", name=MODEL, config={"hook-retry-base": "200ms", "hook-retry-max": "1s"})
-    yield site
-    Client(data).call("shutdown")
-    assert site.processes() == []
+    data = folder / ("long-" * 20) / "data"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MINIJUJU_KUBECONFIG", raising=False)
+        site = Crashing(data)
+        retries = {"hook-retry-base": "200ms", "hook-retry-max": "1s"}
+        site.call("add_model", name=MODEL, config=retries)
+        yield site
+        Client(data).call("shutdown")
+        assert site.processes() == []
+
+
+@pytest.fixture
+def empty(tmp_path):
+    """A site without an application."""
+    with made(tmp_path) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory):
+    with made(tmp_path_factory.mktemp("site")) as site:
+        site.call("deploy", application="a", charm=str(ANY))
+        yield site
+
+
+@pytest.fixture
+def site(deployed):
+    """One site for the tests that leave its unit well: at rest, with what it serves by default."""
+    deployed.call("config_set", application="a", reset=["message"])
+    service = deployed.call("status")["applications"]["a"]["address"]
+    deployed.until(lambda: deployed.page(service) == "hello", "the page is not served")
+    deployed.active("a/0")
+    return deployed
 
 
 def test_what_runs_runs_on(site):
-    site.call("deploy", application="a", charm=str(ANY))
-    site.active("a/0")
     unit = site.unit("a/0")
     service = site.call("status")["applications"]["a"]["address"]
     # The server may be only just starting when Pebble says that it runs.
@@ -77,8 +102,6 @@ def test_what_runs_runs_on(site):
 
 
 def test_a_hook_that_ran_dies_and_runs_again(site):
-    site.call("deploy", application="a", charm=str(ANY))
-    site.active("a/0")
     site.call("config_set", application="a", settings={"hang-on": "config_changed"})
     count = site.hooks("a").count("config_changed")
     site.until(lambda: site.hooks("a").count("config_changed") > count, "no hook")
@@ -95,7 +118,8 @@ def test_a_hook_that_ran_dies_and_runs_again(site):
     site.active("a/0")
 
 
-def test_a_killed_controller_leaves_no_warm_interpreter(site):
+def test_a_killed_controller_leaves_no_warm_interpreter(empty):
+    site = empty
     site.call("model_config", set={"hook-warm-start": "true"}, reset=[])
     site.call("deploy", application="warm", charm=str(ANY))
     site.active("warm/0")
@@ -113,7 +137,8 @@ def _inside(site, text):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_killed_again_and_again_while_it_deploys(site, seed):
+def test_killed_again_and_again_while_it_deploys(empty, seed):
+    site = empty
     moments = random.Random(seed)
     asked = [
         ("deploy", {"application": "a", "charm": str(ANY), "num_units": 2}),
@@ -150,8 +175,6 @@ def test_killed_again_and_again_while_it_deploys(site, seed):
 
 
 def test_an_action_that_was_cut_off_has_failed(site):
-    site.call("deploy", application="a", charm=str(ANY))
-    site.active("a/0")
     waiting = subprocess.Popen(
         [
             sys.executable,
@@ -206,7 +229,9 @@ def test_many_callers_start_one_controller(site):
 
 
 def test_down_and_up_again(site):
-    site.call("deploy", application="a", charm=str(ANY), config={"message": "kept"})
+    site.call("config_set", application="a", settings={"message": "kept"})
+    address = site.call("status")["applications"]["a"]["address"]
+    site.until(lambda: site.page(address) == "kept", "the page is not changed")
     site.active("a/0")
     hooks = site.hooks("a")
     site.client.call("shutdown")
@@ -218,8 +243,6 @@ def test_down_and_up_again(site):
 
 
 def test_a_workload_that_dies_comes_back_with_pebble_ready_alone(site):
-    site.call("deploy", application="a", charm=str(ANY))
-    site.active("a/0")
     hooks = site.hooks("a")
     site.pebble("a/0").kill("test")
     site.until(lambda: len(site.hooks("a")) > len(hooks), "no hook")
@@ -230,8 +253,6 @@ def test_a_workload_that_dies_comes_back_with_pebble_ready_alone(site):
 
 
 def test_a_killed_balancer_is_started_again(site):
-    site.call("deploy", application="a", charm=str(ANY))
-    site.active("a/0")
     service = site.call("status")["applications"]["a"]["address"]
     site.until(lambda: site.page(service) == "hello", "the page is not served")
     balancer = Proxy(site.data / "proxy").identity
@@ -242,8 +263,6 @@ def test_a_killed_balancer_is_started_again(site):
 
 def test_state_is_private(site):
     """Nobody else on the machine may read it, also what SQLite keeps beside the database."""
-    site.call("deploy", application="a", charm=str(ANY))
-    site.active("a/0")
     assert site.data.stat().st_mode & 0o777 == 0o700
     names = {path.name for path in site.data.glob("*") if path.is_file() or path.is_socket()}
     assert {"state.db", "state.db-wal", "controller.log", "controller.socket"} <= names

@@ -26,6 +26,8 @@ IMAGE = HERE / "charms" / "image"
 RESOURCES = {"image": str(IMAGE)}
 DELAY = 0.2
 """Seconds between two looks, where the condition holds only after what is waited for."""
+ONCE: Any = {"delay": DELAY, "successes": 1}
+"""And where it then goes on to hold: one look is enough."""
 PATIENCE = 120
 
 
@@ -125,9 +127,9 @@ def test_config(juju: jubilant.Juju) -> None:
         "ratio": 0.5,
         "fail": False,
     }
-    juju.wait(lambda status: status.apps["web"].app_status.message == "level debug", delay=DELAY)
+    juju.wait(lambda status: status.apps["web"].app_status.message == "level debug", **ONCE)
     juju.config("web", reset="level")
-    juju.wait(lambda status: status.apps["web"].app_status.message == "level info", delay=DELAY)
+    juju.wait(lambda status: status.apps["web"].app_status.message == "level info", **ONCE)
 
 
 @pytest.mark.parametrize(
@@ -340,7 +342,7 @@ def test_relations_come_and_go(juju: jubilant.Juju) -> None:
         with pytest.raises(jubilant.CLIError):
             juju.integrate(*pair)
     juju.remove_relation("web", "app")
-    juju.wait(lambda status: "up" not in status.apps["app"].relations, delay=DELAY)
+    juju.wait(lambda status: "up" not in status.apps["app"].relations, **ONCE)
     juju.integrate("web:web", "app:up")
     juju.wait(lambda status: "up" in status.apps["app"].relations and settled(status))
 
@@ -541,9 +543,9 @@ def test_constraints_and_exposing(juju: jubilant.Juju) -> None:
 
 def test_an_application_goes_with_what_it_held(juju: jubilant.Juju) -> None:
     juju.deploy(DEMO, "extra", resources=RESOURCES)
-    juju.wait(lambda status: jubilant.all_active(status, "extra"), delay=DELAY)
+    juju.wait(lambda status: jubilant.all_active(status, "extra"), **ONCE)
     juju.remove_application("extra", destroy_storage=True)
-    status = juju.wait(lambda status: "extra" not in status.apps, delay=DELAY)
+    status = juju.wait(lambda status: "extra" not in status.apps, **ONCE)
     attached = [s.attachments for s in status.storage.storage.values() if s.attachments]
     assert not any(u.startswith("extra/") for a in attached for u in a.units)
 
@@ -613,26 +615,26 @@ def test_offers_between_models(controller: Path) -> None:
         )
         assert status.app_endpoints["pages"].url == url
         assert status.app_endpoints["pages"].relations == {"web": ["front"]}
-        offering.wait(lambda status: status.offers["web"].active_connected_count == 1, delay=DELAY)
+        offering.wait(lambda status: status.offers["web"].active_connected_count == 1, **ONCE)
 
         def seen(status: jubilant.Status) -> bool:
             info = consuming.show_unit("front/0").relation_info
             up = next(one for one in info if one.endpoint == "up")
             return up.related_units["pages/0"].data.get("url") == "http://there"
 
-        consuming.wait(seen, delay=DELAY)
+        consuming.wait(seen, **ONCE)
 
         def joined(status: jubilant.Status) -> bool:
             info = offering.show_unit("back/0").relation_info
             web = next(one for one in info if one.endpoint == "web")
             return [name.partition("-")[0] for name in web.related_units] == ["remote"]
 
-        offering.wait(joined, delay=DELAY)
+        offering.wait(joined, **ONCE)
         with pytest.raises(jubilant.CLIError, match="offer has 1 relation"):
             offering.cli("remove-offer", url, include_model=False)
         consuming.cli("remove-saas", "pages")
-        consuming.wait(lambda status: "pages" not in status.app_endpoints, delay=DELAY)
-        offering.wait(lambda status: not status.offers["web"].total_connected_count, delay=DELAY)
+        consuming.wait(lambda status: "pages" not in status.app_endpoints, **ONCE)
+        offering.wait(lambda status: not status.offers["web"].total_connected_count, **ONCE)
         offering.cli("remove-offer", url, include_model=False)
 
 

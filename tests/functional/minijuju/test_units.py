@@ -9,6 +9,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jubilant
 import lightkube
@@ -26,6 +27,8 @@ from sandbox import isolation
 ANY = Path(__file__).parents[2] / "charms" / "any"
 DELAY = 0.2
 """Seconds between two looks, where the condition holds only after what is waited for."""
+ONCE: Any = {"delay": DELAY, "successes": 1}
+"""And where it then goes on to hold: one look is enough."""
 PATIENCE = 180
 NAME = "app.kubernetes.io/name"
 
@@ -112,7 +115,7 @@ def test_units_are_pods_of_a_stateful_set(juju: jubilant.Juju, client: lightkube
         counted = owner.spec.replicas == owner.status.readyReplicas == 2
         return counted and [port.port for port in service.spec.ports] == [8080]
 
-    juju.wait(shown, delay=DELAY)
+    juju.wait(shown, **ONCE)
     assert all(ready(client, model, f"app-{number}") for number in (0, 1))
     owner = client.get(StatefulSet, "app", namespace=model)
     units = juju.status().apps["app"].units
@@ -150,11 +153,11 @@ def test_a_charm_patches_its_service(juju: jubilant.Juju, client: lightkube.Clie
     client.patch(Service, "app", patch, namespace=model, patch_type=PatchType.MERGE)
     juju.add_unit("app")
     juju.wait(settled)
-    juju.wait(lambda status: ready(client, model, "app-2"), delay=DELAY)
+    juju.wait(lambda status: ready(client, model, "app-2"), **ONCE)
     service = client.get(Service, "app", namespace=model)
     assert [one.port for one in service.spec.ports] == [8888]
     address = f"http://{service.spec.clusterIP}:8888/"
-    juju.wait(lambda status: served(address), delay=DELAY)
+    juju.wait(lambda status: served(address), **ONCE)
     fetched = juju.exec(
         "python3",
         "-c",
@@ -163,8 +166,8 @@ def test_a_charm_patches_its_service(juju: jubilant.Juju, client: lightkube.Clie
     )
     assert "hello" in fetched.stdout
     juju.remove_unit("app", num_units=1)
-    juju.wait(lambda status: len(status.apps["app"].units) == 2, delay=DELAY)
-    juju.wait(lambda status: not ready(client, model, "app-2"), delay=DELAY)
+    juju.wait(lambda status: len(status.apps["app"].units) == 2, **ONCE)
+    juju.wait(lambda status: not ready(client, model, "app-2"), **ONCE)
 
 
 def test_a_charm_patches_its_resources(juju: jubilant.Juju, client: lightkube.Client) -> None:
@@ -199,8 +202,8 @@ def test_a_charm_patches_its_resources(juju: jubilant.Juju, client: lightkube.Cl
         pod = client.get(Pod, "app-0", namespace=model)
         return pod.metadata.uid != before and pod.spec.containers[1].resources == wanted
 
-    juju.wait(patched, delay=DELAY)
-    juju.wait(lambda status: "upgrade_charm" in hooks(juju), delay=DELAY)
+    juju.wait(patched, **ONCE)
+    juju.wait(lambda status: "upgrade_charm" in hooks(juju), **ONCE)
 
 
 def test_a_container_that_takes_more_memory_is_ended_and_comes_back(juju: jubilant.Juju) -> None:
@@ -229,13 +232,13 @@ def test_nobody_else_has_stateful_sets(juju: jubilant.Juju, client: lightkube.Cl
 def test_all_goes_with_the_application(juju: jubilant.Juju, client: lightkube.Client) -> None:
     model = str(juju.model)
     juju.remove_application("app", force=True)
-    juju.wait(lambda status: not status.apps, delay=DELAY)
+    juju.wait(lambda status: not status.apps, **ONCE)
 
     def gone(status: jubilant.Status) -> bool:
         kinds = (Pod, StatefulSet, Service)
         return not any(list(client.list(kind, namespace=model)) for kind in kinds)
 
-    juju.wait(gone, delay=DELAY)
+    juju.wait(gone, **ONCE)
 
 
 ASK = """

@@ -81,11 +81,15 @@ class Bundle:
     def juju(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         return self.run("minijuju.cli", *arguments, **options)
 
+    def ask(self, method: str, **params: Any) -> Any:
+        """Call minijuju's controller, which runs, without a process for it."""
+        return Client(self.minijuju, start=False).call(method, **params)
+
     def status(self, model: str = MODEL) -> Any:
         """What `juju status --format json` prints."""
         # Asked of the controller itself, over and over; the command starts one that is not there.
         with contextlib.suppress(JujuError):
-            return Client(self.minijuju, start=False).call("status", model=model)
+            return self.ask("status", model=model)
         return json.loads(self.juju("status", "-m", model, "--format", "json").stdout)
 
     def active(self) -> bool:

@@ -14,7 +14,7 @@ import kfp.compiler
 import pytest
 import yaml
 
-from ..deployment import ROOT, Bundle
+from ..deployment import MODEL, ROOT, Bundle
 from ..waiting import wait
 from .pipelines import counting
 
@@ -34,7 +34,7 @@ def unchanged(bundle: Bundle) -> Iterator[None]:
             for unit in application["units"].values():
                 unit["juju-status"].pop("since", None)
         lists = [bundle.call("GET", f"/{each}").json() for each in ("pipelines", "runs")]
-        config = [bundle.juju("config", "-m", "toolkit", name).stdout for name in applications]
+        config = [bundle.ask("config_get", model=MODEL, application=name) for name in applications]
         return applications, [each.get("total_size", 0) for each in lists], config
 
     before = all_of_it()

@@ -16,24 +16,24 @@ from .objectstore import StoreServer
 # each further worker would have to start them too.
 TOGETHER = ("bundle", "metadata", "toolkit")
 
-# The files that take a minute and more, the longest first: begun last, such a file would run
-# alone at the end, while the other workers have nothing left to do.
+# The files that take long, the longest first, and those that a folder in `TOGETHER` begins with:
+# begun last, such a file would run alone at the end, while the other workers have nothing to do.
 LONG = (
     "bundle/test_postgresql.py",
-    "toolkit/test_deployment.py",
-    "pipelines/test_stand_by.py",
     "metadata/test_kept.py",
-    "pipelines/test_example.py",
-    "metadata/test_postgresql.py",
-    "minijuju/test_crash.py",
-    "metadata/test_server.py",
+    "toolkit/test_example.py",
+    "toolkit/test_deployment.py",
     "minijuju/test_jubilant.py",
-    "metadata/test_charm.py",
+    "pipelines/test_stand_by.py",
+    "minijuju/test_crash.py",
     "minijuju/test_chaos.py",
     "minijuju/test_units.py",
     "minijuju/test_stopped.py",
     "pipelines/test_storm.py",
-    "pipelines/test_postgresql.py",
+    "minijuju/test_clock.py",
+    "minijuju/test_models.py",
+    "tinykube/test_daemon.py",
+    "pipelines/test_stored_pipelines.py",
 )
 
 

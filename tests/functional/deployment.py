@@ -32,6 +32,8 @@ from .waiting import wait
 
 ROOT = Path(__file__).parents[2]
 MODEL = "toolkit"
+# In the command line of the pipelines service.
+ENGINE = "toolkit_pipelines --config"
 
 
 class Bundle:

@@ -188,6 +188,12 @@ def counting(seconds: float = 1.0) -> int:
     return count(seconds=seconds, before=middle[-1].output).after(*middle).output
 
 
+@dsl.pipeline(name="resting")
+def resting():
+    """Two steps, one after the other, that take no time."""
+    count(seconds=0.0, before=count(seconds=0.0).output)
+
+
 @dsl.component(base_image=IMAGE)
 def hold(before: int) -> int:
     """Wait until the run's folder has a file `go`."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ..deployment import MODEL, Bundle, tasks
+from ..deployment import ENGINE, MODEL, Bundle, tasks
 from ..processes import processes
 from ..waiting import wait
 from .pipelines import holding
@@ -20,7 +20,6 @@ from .pipelines import holding
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:kfp", "ignore::DeprecationWarning")
 
 STEPS = 5
-ENGINE = "toolkit_pipelines --config"
 MLFLOW = "-m toolkit_metadata"
 
 

@@ -116,7 +116,7 @@ def check(bundle, run_id):
     found = bundle.call("GET", "/artifacts", params={"run_id": run_id}).json()["artifacts"]
     path = "/artifacts/{}:download"
     pages = [bundle.call("GET", path.format(each["artifact_id"])).text for each in found]
-    assert sorted(pages) == ["<p>0", "<p>1", "<p>2"]
+    assert sorted(pages) == ["<p>0", "<p>1", "<p>2"], pages
 
 
 def test_scale(

@@ -112,17 +112,18 @@ class Site:
 
     def until(self, holds: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
         """Wait until something is so; whoever is asked may be away meanwhile."""
-        deadline = time.monotonic() + patience
+        begun = time.monotonic()
         while True:
             try:
                 if holds():
                     return
             except (KeyError, JujuError, OSError):
                 pass
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - begun
+            if waited > patience:
                 status = json.dumps(self.call("status"), indent=1)
                 raise AssertionError(f"{what}\n{status}\n{self.log()}")
-            time.sleep(0.05)
+            time.sleep(min(max(waited / 20, 0.05), 0.3))
 
     def units(self) -> dict[str, Any]:
         """Every unit as status shows it."""

@@ -40,14 +40,16 @@ class Harness:
     Args:
         data: the controller's data folder, to be made.
         seed: of everything that is drawn by lot.
+        warm: whether hooks start warm; drawn by lot if not given.
     """
 
-    def __init__(self, data: Path, seed: int) -> None:
+    def __init__(self, data: Path, seed: int, *, warm: bool | None = None) -> None:
         chance = random.Random(seed)
         self.site = Site(data, start=False)
         self.faults = Faults(self.site, random.Random(chance.random()))
         self._load = Load(self.site, random.Random(chance.random()))
-        self._warm = chance.random() < 0.5
+        drawn = chance.random() < 0.5
+        self._warm = drawn if warm is None else warm
         self.storms = 0
         self.asked = 0
 

@@ -3,8 +3,9 @@
 from ...chaos.harness import Harness
 
 
-def test_nothing_is_lost_in_a_storm(tmp_path):
-    harness = Harness(tmp_path / "d", seed=1)
+def test_nothing_is_lost_in_a_storm(tmp_path, request):
+    warm = request.config.getoption("--hooks") == "warm"
+    harness = Harness(tmp_path / "d", seed=1, warm=warm)
     try:
         harness.run(30, storm=20)
     finally:

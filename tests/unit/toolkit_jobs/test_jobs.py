@@ -343,6 +343,22 @@ async def test_a_watch_that_ends_goes_on_where_it_was(api: Api, jobs: Jobs) -> N
     assert api.lists() == 1
 
 
+async def test_a_watch_that_told_something_is_begun_again_at_once_and_no_other(
+    api: Api, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolkit_jobs.api._BACKOFF", (3600.0, 3600.0))
+    async with jobs:
+        await until(lambda: bool(api.watches))
+        await api.watches[0].put(api.event("ADDED", "Pending"))
+        await api.watches[0].put(None)
+        await until(lambda: len(api.watches) == 2)
+        await api.watches[1].put(None)
+        for _ in range(20):
+            # Each a round trip to the server that would be asked without end.
+            await jobs.get("q")
+    assert len(api.watches) == 2
+
+
 async def test_an_expired_watch_lists_again_and_tells_what_went(api: Api, jobs: Jobs) -> None:
     heard: list[PodStatus] = []
     jobs.subscribe(heard.append)

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 _METADATA: Final = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
 _WATCH_SECONDS: Final = 300
 _BACKOFF: Final = (0.05, 5.0)
+_LASTING: Final = 1.0
+"""Seconds after which a watch that has told nothing may be begun again at once."""
 _WARNING: Final = re.compile(r'299 - "((?:[^"\\]|\\.)*)"')
 _TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -301,14 +303,18 @@ class Watch:
     async def run(self) -> None:
         """Work until cancelled, whatever happens to the API."""
         wait, version = _BACKOFF[0], ""
+        clock = asyncio.get_running_loop().time
         while True:
             try:
                 if not version:
                     version = await self._list()
+                began, before = clock(), version
                 version = await self._follow(version)
-                wait = _BACKOFF[0]
+                if version != before or clock() - began >= _LASTING:
+                    wait = _BACKOFF[0]
+                    continue
             except ExpiredError:
-                version, wait = "", _BACKOFF[0]
+                version = ""
             except (JobsError, ValueError, KeyError) as error:
                 # Whatever it was, the way out is to list again; a refusal (a role taken away) may
                 # be lifted, so it is tried for ever, each time a little later.
@@ -317,8 +323,8 @@ class Watch:
                 else:
                     log.error("following %s: %s", self.path, error)
                     version = ""
-                await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
-                wait = min(wait * 2, _BACKOFF[1])
+            await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            wait = min(wait * 2, _BACKOFF[1])
 
     async def _list(self) -> str:
         found = await self.api.call("GET", self.path, query={"labelSelector": self.selector})

@@ -7,6 +7,7 @@ own control (resume, expiry, back-off).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import logging
@@ -138,7 +139,7 @@ class Api:
     ) -> AsyncIterator[bytes]:
         """GET, in pieces as they come; with `endless` however long the next one takes."""
         bounds = _ENDLESS if endless else _STREAM
-        async with await self._send("GET", path, bounds, query=query) as response:
+        async with self._asked("GET", path, bounds, query=query) as response:
             if response.status >= 300:
                 raise await self._error(response)
             try:
@@ -161,7 +162,7 @@ class Api:
             "timeoutSeconds": str(_WATCH_SECONDS),
         }
         lines = Lines()
-        async with await self._send("GET", path, _WATCH, query=query) as response:
+        async with self._asked("GET", path, _WATCH, query=query) as response:
             if response.status == 410:
                 raise ExpiredError
             if response.status >= 300:
@@ -187,13 +188,14 @@ class Api:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[aiohttp.ClientResponse, bytes]:
-        sent = self._send(method, path, _CALL, query=query, body=body, headers=headers)
-        async with await sent as response:
+        asked = self._asked(method, path, _CALL, query=query, body=body, headers=headers)
+        async with asked as response:
             if response.status >= 300:
                 raise await self._error(response)
             return response, await self._content(response)
 
-    async def _send(
+    @contextlib.asynccontextmanager
+    async def _asked(
         self,
         method: str,
         path: str,
@@ -202,8 +204,26 @@ class Api:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Give the answer as soon as it begins; what is not read of it is cut off."""
+        response = await self._send(method, path, bounds, query, body, headers)
+        try:
+            yield response
+        finally:
+            if (left := response.connection) is not None and left.transport is not None:
+                # TLS' farewell might outlive the loop: nobody waits for it.
+                left.transport.abort()
+            response.close()
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        bounds: aiohttp.ClientTimeout,
+        query: Mapping[str, str] | None,
+        body: Mapping[str, Any] | None,
+        headers: Mapping[str, str] | None,
     ) -> aiohttp.ClientResponse:
-        """Give the answer as soon as it begins."""
         whole = {**self._connection.headers(), **(headers or {})}
         content: bytes | io.BytesIO | None = None
         if body is not None:

@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -179,14 +179,7 @@ class Bundle:
 
     def recorded(self, run_id: str) -> list[Any]:
         """What MLflow has of a pipeline run: the run itself and its tasks."""
-        experiments = self.mlflow("experiments/search", max_results=100)["experiments"]
-        found: list[Any] = self.mlflow(
-            "runs/search",
-            experiment_ids=[each["experiment_id"] for each in experiments],
-            filter=f"tags.`kfp.run_id` = '{run_id}'",
-            max_results=1000,
-        ).get("runs", [])
-        return found
+        return mlflow_runs(self.mlflow, run_id)
 
     def told(self, run_id: str, records: int) -> bool:
         """Whether MLflow has the good end of a run and of its tasks, so many in all."""
@@ -266,6 +259,23 @@ class Bundle:
 def _holder(path: Path) -> int:
     found = lock.holder(path)
     assert found, f"nobody holds {path}"
+    return found
+
+
+def mlflow_runs(post: Callable[..., Any], run_id: str) -> list[Any]:
+    """What an MLflow has of a pipeline run.
+
+    Args:
+        post: calls its API by a path and the body's fields.
+        run_id: the pipeline run's.
+    """
+    experiments = post("experiments/search", max_results=100)["experiments"]
+    found: list[Any] = post(
+        "runs/search",
+        experiment_ids=[each["experiment_id"] for each in experiments],
+        filter=f"tags.`kfp.run_id` = '{run_id}'",
+        max_results=1000,
+    ).get("runs", [])
     return found
 
 

@@ -16,6 +16,7 @@ from sandbox.images import ImageStore
 
 from ...ports import free_ports
 from .. import web
+from ..deployment import mlflow_runs
 from ..waiting import wait
 from .stack import NAMESPACE, ROOT, Cluster, Service
 from .test_steps import doubling
@@ -82,14 +83,7 @@ class Tracking:
         return response.json()
 
     def runs(self, run_id: str) -> list[Any]:
-        experiments = self.post("experiments/search", max_results=100)["experiments"]
-        found: list[Any] = self.post(
-            "runs/search",
-            experiment_ids=[each["experiment_id"] for each in experiments],
-            filter=f"tags.`kfp.run_id` = '{run_id}'",
-            max_results=1000,
-        ).get("runs", [])
-        return found
+        return mlflow_runs(self.post, run_id)
 
 
 @pytest.fixture

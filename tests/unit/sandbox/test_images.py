@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -210,3 +211,24 @@ def test_the_store_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("SANDBOX_STORE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
     assert images.store_root() == Path("/cache/sandbox")
+
+
+def test_what_an_image_carries_as_data_is_compiled_where_it_can_be(tmp_path: Path) -> None:
+    python = tmp_path / "bin/python"
+    python.parent.mkdir()
+    python.symlink_to(sys.executable)
+    folder = tmp_path / "share" / "launcher"
+    folder.mkdir(parents=True)
+    (folder / "__main__.py").write_text("print('as ever')\n")
+    (folder / "template.py").write_text("{% not Python %}\n")
+
+    images._compile(tmp_path / "share")
+
+    compiled = [path.name for path in (folder / "__pycache__").iterdir()]
+    assert compiled == [f"__main__.{sys.implementation.cache_tag}.pyc"]
+
+
+def test_an_image_without_data_has_nothing_to_compile(tmp_path: Path) -> None:
+    images._compile(tmp_path / "share")
+
+    assert not list(tmp_path.iterdir())

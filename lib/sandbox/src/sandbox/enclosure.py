@@ -194,24 +194,38 @@ def _give_up_privileges() -> None:
     _prctl(_PR_SET_DUMPABLE, 1)
 
 
-def enclose(request: dict[str, Any], status: int, output: int, reply: int) -> dict[str, Any]:
-    """Be the monitor; returns in PID 1 alone, ready to run the command."""
+def enclose(owner: bytes, source: int, status: int, output: int, reply: int) -> dict[str, Any]:
+    """Be the monitor; returns the request in PID 1 alone, ready to run the command.
+
+    What each of the two has no need of is left to the other: every page that one writes to is
+    copied for it.
+
+    Args:
+        owner: the user and the group to be in the container, as numbers.
+        source: the descriptor of the request's JSON.
+        status: that of the status file.
+        output: that of the command's output.
+        reply: that of a pipe: "ok" once the command runs, else why it does not.
+    """
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     gate_out, gate_in = os.pipe()
     begun_out, begun_in = os.pipe()
-    what, user, group = "new namespaces", os.getuid(), os.getgid()
+    user, group = owner.split()
+    what = "new namespaces"
     try:
+        outer_user, outer_group = os.getuid(), os.getgid()
         _check(_libc.unshare(_NEW_USER_AND_PIDS), "user and PID")
         _prctl(_PR_SET_DUMPABLE, 1)
         for name, text in (
-            ("setgroups", "deny"),
-            ("uid_map", f"{request['user']} {user} 1"),
-            ("gid_map", f"{request['group']} {group} 1"),
+            ("setgroups", b"deny"),
+            ("uid_map", b"%b %d 1" % (user, outer_user)),
+            ("gid_map", b"%b %d 1" % (group, outer_group)),
         ):
             what = f"write {text!r} to {name}"
-            with open(f"/proc/self/{name}", "w") as stream:
-                stream.write(text)
+            descriptor = os.open(f"/proc/self/{name}", os.O_WRONLY)
+            os.write(descriptor, text)
+            os.close(descriptor)
         what = "fork"
         pid = os.fork()
     except OSError as error:
@@ -221,14 +235,12 @@ def enclose(request: dict[str, Any], status: int, output: int, reply: int) -> di
         os.close(gate_in)
         os.close(begun_out)
         os.close(status)
-        _become(request, output, reply, begun_in, gate_out)
-        return request
-    for descriptor in (begun_in, gate_out, output):
+        return _become(source, output, reply, begun_in, gate_out)
+    for descriptor in (begun_in, gate_out, source, output):
         os.close(descriptor)
     try:
         namespace = os.stat(f"/proc/{pid}/ns/pid").st_ino
-        record = {"child-pid": pid, "pid-namespace": namespace}
-        os.write(status, json.dumps(record).encode() + b"\n")
+        os.write(status, b'{"child-pid": %d, "pid-namespace": %d}\n' % (pid, namespace))
         os.write(gate_in, b"1")
     except OSError as error:
         # PID 1 has ended, and said why; or it will, once it finds its gate closed.
@@ -238,18 +250,19 @@ def enclose(request: dict[str, Any], status: int, output: int, reply: int) -> di
     _, result = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(result)
     if os.read(begun_out, 1):
-        record = {"exit-code": code if code >= 0 else 128 - code}
-        os.write(status, json.dumps(record).encode() + b"\n")
+        os.write(status, b'{"exit-code": %d}\n' % (code if code >= 0 else 128 - code))
     os._exit(0)
 
 
-def _become(request: dict[str, Any], output: int, reply: int, begun: int, gate: int) -> None:
+def _become(source: int, output: int, reply: int, begun: int, gate: int) -> dict[str, Any]:
     """Turn this PID 1 into the container, up to the command itself; a failure ends it.
 
     Meanwhile the monitor writes down who that is; it opens the gate once it has.
     """
     try:
         os.setsid()
+        with open(source) as stream:
+            request: dict[str, Any] = json.load(stream)
         _check(_libc.unshare(_NEW_NAMESPACES), "new namespaces")
         socket.sethostname(request["hostname"])
         os.umask(0o022)
@@ -278,3 +291,4 @@ def _become(request: dict[str, Any], output: int, reply: int, begun: int, gate: 
         os.write(reply, b"ok")
     os.close(begun)
     os.close(reply)
+    return request

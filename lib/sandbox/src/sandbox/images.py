@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 _REFERENCE = re.compile(r"process\.local/([a-z0-9][a-z0-9._-]{0,100})@sha256:([0-9a-f]{64})")
 # Part of every digest: raised when the same input is built in another way.
-_RECIPE = 1
+_RECIPE = 2
 _LEFT_OUT = {"__pycache__", "build", "dist", "node_modules", "tests", "Containerfile"}
 _USUAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What would make uv build another environment than the one asked for.
@@ -254,11 +254,23 @@ class ImageStore:
                 cwd=folder,
                 environment=environment,
             )
+            _compile(environment / "share")
             data = {"prefix": recipe.prefix, "env": recipe.env, "preload": recipe.preload}
             (draft / "image.json").write_text(json.dumps(data))
             draft.rename(place)
         finally:
             tree.remove(draft)
+
+
+def _compile(data: Path) -> None:
+    """Compile the modules that an image carries as data, as uv does with those of packages.
+
+    One that is not for this Python stays as it is.
+    """
+    if data.is_dir():
+        python = str(data.parent / "bin/python")
+        command = [python, "-I", "-m", "compileall", "-q", "-q", str(data)]
+        subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
 
 
 class _Uv:

@@ -102,13 +102,11 @@ def start(
         "environment": environment,
         "cwd": spec.cwd,
         "hostname": spec.hostname,
-        "user": spec.user,
-        "group": spec.group,
         "processes": gate.bound(spec.limits.processes),
         "steps": [_step(step) for step in steps],
     }
     try:
-        interpreter.fork(request, status, output)
+        interpreter.fork(f"{spec.user} {spec.group}", request, status, output)
     except _WarmError as error:
         logger.warning("%s starts cold: %s", list(spec.command)[:3], error)
         os.truncate(status, 0)
@@ -191,7 +189,7 @@ class _Interpreter:
                 self._fail(said or self._evidence())
             return self._ready
 
-    def fork(self, request: dict[str, Any], status: int, output: int) -> None:
+    def fork(self, owner: str, request: dict[str, Any], status: int, output: int) -> None:
         """Have it start a container; returns when the command runs. Raises _WarmError."""
         with contextlib.ExitStack() as stack:
             source = os.memfd_create("request", os.MFD_CLOEXEC)
@@ -204,7 +202,7 @@ class _Interpreter:
             try:
                 descriptors = array.array("i", (source, status, output, reply))
                 self._socket.sendmsg(
-                    [b"start"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
+                    [owner.encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
                 )
             except OSError as error:
                 with self._lock:

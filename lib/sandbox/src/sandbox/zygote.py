@@ -36,6 +36,7 @@ import weakref
 from typing import Any, NoReturn
 
 _PR_SET_MM, _PR_SET_MM_MAP = 35, 14
+_OPENSSL_INIT_NO_ATEXIT = 0x00080000
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _shown: list[mmap.mmap] = []
@@ -81,10 +82,10 @@ def _close_all_but(keep: set[int]) -> None:
                 continue  # The descriptor of the listing itself.
 
 
-def _receive(connection: socket.socket, count: int) -> list[int]:
-    """The descriptors of the next request; ends this process when there will be none."""
+def _receive(connection: socket.socket, count: int) -> tuple[bytes, list[int]]:
+    """The next request, words and descriptors; ends this process when there will be none."""
     try:
-        message, ancillary, _, _ = connection.recvmsg(16, socket.CMSG_SPACE(4 * count))
+        message, ancillary, _, _ = connection.recvmsg(64, socket.CMSG_SPACE(4 * count))
     except socket.timeout:  # noqa: UP041 - its name in every version
         sys.exit(0)
     if not message:
@@ -93,7 +94,7 @@ def _receive(connection: socket.socket, count: int) -> list[int]:
     descriptors = array.array("i")
     for _, _, data in ancillary:
         descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
-    return list(descriptors)
+    return message, list(descriptors)
 
 
 def _serve_containers(connection: socket.socket, idle: float, enclose: Any) -> dict[str, Any]:
@@ -101,14 +102,11 @@ def _serve_containers(connection: socket.socket, idle: float, enclose: Any) -> d
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     connection.settimeout(idle)
     while True:
-        descriptors = _receive(connection, 4)
+        owner, descriptors = _receive(connection, 4)
         if os.fork() == 0:
-            source, status, output, reply = descriptors
             connection.close()
-            with open(source) as stream:
-                request = json.load(stream)
-            _close_all_but({status, output, reply})
-            made: dict[str, Any] = enclose(request, status, output, reply)
+            made: dict[str, Any] = enclose(owner, *descriptors)
+            _close_all_but(set())
             return made
         for descriptor in descriptors:
             os.close(descriptor)
@@ -131,7 +129,7 @@ def _serve_here(connection: socket.socket, base: dict[str, str], script: str) ->
     python = getattr(sys, "orig_argv", [sys.executable])[0]
     devices = set(os.listdir("/dev"))
     while True:
-        source, *streams = _receive(connection, 4)
+        _, (source, *streams) = _receive(connection, 4)
         with open(source) as stream:
             request = json.load(stream)
         objection = _shadow(folders, names) or _changed(request["launcher"], request["text"])
@@ -410,6 +408,20 @@ def _clear(module: types.ModuleType) -> None:
                 held[name] = None
 
 
+def _spare_openssl() -> None:
+    """Have OpenSSL leave its memory alone when a process ends (OPENSSL_init_crypto(3)).
+
+    To free all that it has would copy the pages of it, at the end of every fork.
+    """
+    spec = importlib.util.find_spec("_hashlib")
+    if spec is None or not spec.has_location or spec.origin is None:
+        return
+    # Loaded, and not imported yet: OpenSSL heeds this before its first use alone.
+    init = getattr(ctypes.CDLL(spec.origin), "OPENSSL_init_crypto", None)
+    if init is not None:
+        init(ctypes.c_uint64(_OPENSSL_INIT_NO_ATEXIT), None)
+
+
 def _preload(modules: list[str]) -> str:
     """Import the modules; what went wrong, or nothing."""
     for name in modules:
@@ -454,6 +466,7 @@ def _main() -> None:
     for path in _python_path():
         if sys.path[0] == path:
             del sys.path[0]
+    _spare_openssl()
     fault = _preload([*setup["preload"], *filter(_found, setup.get("preload_found", ()))])
     if fault:
         connection.send(fault.encode()[:4000])

@@ -5,7 +5,8 @@ together tell how to go on:
 
 - no pod, and no launcher has claimed its folder: make the pod (its name is fixed);
 - a pod is there: follow it;
-- a result is in its folder: that is how it ended, whatever became of its pod;
+- a result is in its folder: that is how it ended, whatever becomes of its pod (`endings` tells of
+  it at once);
 - no pod, claimed but without a result: it was lost, and does not run again by itself.
 
 What the service itself carries out has no pod (see `claims`). How an attempt ended is known here
@@ -26,6 +27,7 @@ from . import events, provenance, scheduler
 from .claims import ClaimError, Claims
 from .disposal import report
 from .documents import lasting
+from .endings import Endings
 from .environments import BuildError
 from .events import Event
 from .podrequests import PodRequests
@@ -55,7 +57,9 @@ class Work:
         status: its pod, as the API told last.
         waiting_since: when its image was first missed; the event loop's time.
         waiting: why it has not started, a word and a sentence; ("", "") if it has.
+        recorded: its launcher has written its record.
         end: the event that ends it, once that is known.
+        ending: its end is known from its record, before its pod was seen to end.
     """
 
     step: Step
@@ -65,7 +69,9 @@ class Work:
     status: PodStatus | None = None
     waiting_since: float | None = None
     waiting: tuple[str, str] = ("", "")
+    recorded: bool = False
     end: Event | None = None
+    ending: bool = False
 
     @property
     def path(self) -> str:
@@ -100,6 +106,7 @@ class Attempts:
         root: where they leave their results.
         requests: makes what their pods are made of.
         claims: carries out those without a pod.
+        endings: tells of records.
         patience: seconds that an image may be missed before its attempt has failed.
         clock: seconds since the epoch.
     """
@@ -110,6 +117,7 @@ class Attempts:
         root: PipelineRoot,
         requests: PodRequests,
         claims: Claims,
+        endings: Endings,
         patience: float,
         clock: Callable[[], float],
     ) -> None:
@@ -117,6 +125,7 @@ class Attempts:
         self._root = root
         self._requests = requests
         self._claims = claims
+        self._endings = endings
         self._patience = patience
         self._clock = clock
         self._by_pod: dict[str, Work] = {}
@@ -138,6 +147,7 @@ class Attempts:
         work = Work(step, spent, ended)
         if work.pod:
             self._by_pod[work.pod] = work
+            self._endings.hear(work.files.folder, lambda: self._recorded(work))
         self._set(work, self._attempt(work, fresh=fresh) if work.pod else self._act(work))
         return work
 
@@ -166,6 +176,7 @@ class Attempts:
         """Let go of an attempt: its end is recorded, or will never be."""
         if work.pod:
             self._by_pod.pop(work.pod, None)
+            self._endings.leave(work.files.folder)
 
     async def stop(self, works: Iterable[Work]) -> None:
         """Stop working on attempts; their pods go on."""
@@ -206,6 +217,8 @@ class Attempts:
             pod = work.status or pod
             if pod.phase.ended:
                 await self._finish(work, pod)
+            elif work.recorded:
+                await self._take(work)
             else:
                 self._wait(work, pod)
         except BuildError as error:
@@ -228,30 +241,57 @@ class Attempts:
         else:
             self._succeed(work, outputs, self._clock())
 
+    def _recorded(self, work: Work) -> None:
+        """Take in that an attempt's launcher has written its record."""
+        work.recorded = True
+        if work.end is None and (work.task is None or work.task.done()):
+            self._set(work, self._take(work))
+
+    async def _take(self, work: Work) -> None:
+        """End an attempt that went well by its record; of any other its pod has more to tell."""
+        try:
+            result, ran = await self._left(work)
+        except OutputError as error:
+            log.debug("pod %s: %s", work.pod, error)
+        else:
+            if result is not None and result.exit_code == 0:
+                work.ending = True
+                self._succeed(work, self._given(work, result), self._clock(), ran)
+                return
+        if work.status is not None and work.status.phase.ended:
+            # It was told meanwhile.
+            await self._finish(work, work.status)
+
     async def _finish(self, work: Work, pod: PodStatus) -> None:
         """Find out how a pod that has ended did."""
         work.waiting = ("", "")
         try:
-            result, ran = await lasting(f"pod {work.pod}", lambda: self._left(work))
+            result, ran = await self._left(work)
         except OutputError as error:
             self._fail(work, "OutputError", str(error))
             return
         if result is not None and result.exit_code == 0:
             # Its record is its last act: what became of the pod after it changes nothing, and a
             # step that has done its work must not do it again.
-            outputs = result.outputs if work.step.gives is None else work.step.gives
-            ended = pod.finished or self._clock()
-            self._succeed(work, outputs, ended, ran)
+            self._succeed(work, self._given(work, result), pod.finished or self._clock(), ran)
             return
         reason, message = _blame(pod, result.message if result is not None else "")
         self._fail(work, reason, message)
 
-    def _left(self, work: Work) -> tuple[Result | None, Provenance]:
-        """Read what a pod has left, and what it ran in if it ended well; blocking."""
-        result = self._root.result(work.files, work.step.component)
-        if result is None or result.exit_code != 0:
-            return result, Provenance()
-        return result, self._requests.provenance(work.step, result.packages)
+    @staticmethod
+    def _given(work: Work, result: Result) -> events.Values:
+        return result.outputs if work.step.gives is None else work.step.gives
+
+    async def _left(self, work: Work) -> tuple[Result | None, Provenance]:
+        """Read what a pod has left, and what it ran in if it ended well."""
+
+        def read() -> tuple[Result | None, Provenance]:
+            result = self._root.result(work.files, work.step.component)
+            if result is None or result.exit_code != 0:
+                return result, Provenance()
+            return result, self._requests.provenance(work.step, result.packages)
+
+        return await lasting(f"pod {work.pod}", read)
 
     def _wait(self, work: Work, pod: PodStatus) -> None:
         """Note why a pod has not started, and give up on an image that cannot be had."""

@@ -12,7 +12,7 @@ from toolkit_jobs import RefusedError, UnavailableError
 from toolkit_objects import ObjectStoreError
 
 from .logs import Logs
-from .pods import Pods, persist
+from .pods import Ends, Pods, persist
 from .root import Attempt
 from .steps import Exchange
 from .store.interface import StoreError
@@ -23,6 +23,8 @@ _HEADSTART: Final = 0.025
 """Seconds that what comes next in a run has the API for itself; then this clears away."""
 _LAST_LOG: Final = 10.0
 """Seconds that the log of a terminated pod may take to be saved before it is killed."""
+_ENDING: Final = 30.0
+"""Seconds that a pod has to end after its step has recorded its own end."""
 
 
 class Disposal:
@@ -42,6 +44,7 @@ class Disposal:
         self._logs = logs
         self._exchange = exchange
         self._done = done
+        self._ends = Ends(pods)
         self._cleaning: dict[str, asyncio.Task[None]] = {}
 
     def busy(self, pod: str) -> bool:
@@ -52,10 +55,16 @@ class Disposal:
         """Give what is under way."""
         return list(self._cleaning.values())
 
-    def begin(self, pod: str, files: Attempt) -> None:
-        """Clean up after an attempt that has ended, in the background."""
+    def begin(self, pod: str, files: Attempt, *, ending: bool) -> None:
+        """Clean up after an attempt that has ended, in the background.
+
+        Args:
+            pod: its pod.
+            files: its files.
+            ending: the pod itself has not been seen to end.
+        """
         if pod not in self._cleaning:
-            task = asyncio.create_task(self._clean(pod, files), name=f"clean-{pod}")
+            task = asyncio.create_task(self._clean(pod, files, ending), name=f"clean-{pod}")
             self._cleaning[pod] = task
             task.add_done_callback(lambda _: self._cleaning.pop(pod, None))
             task.add_done_callback(lambda _: self._done(pod))
@@ -69,8 +78,10 @@ class Disposal:
                 await self._save_log(pod, files)
         await persist(f"pod {pod}", lambda: self._pods.delete(pod, grace=0), told)
 
-    async def _clean(self, pod: str, files: Attempt) -> None:
+    async def _clean(self, pod: str, files: Attempt, ending: bool) -> None:
         await asyncio.sleep(_HEADSTART)
+        if ending:
+            await self._ends.wait(self._pods, pod, _ENDING)
         try:
             await persist(f"the log of pod {pod}", lambda: self._save_log(pod, files))
         except RefusedError as error:

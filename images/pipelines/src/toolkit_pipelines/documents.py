@@ -59,6 +59,10 @@ class Documents(Protocol):
     Besides what is said, each may raise OSError (a disk) or StoreError (a database).
     """
 
+    def path(self, home: str, kind: Kind) -> Path | None:
+        """Give the file that one is in, or would be; None if it is in none."""
+        ...
+
     def has(self, home: str, kind: Kind) -> bool:
         """Tell whether there is one."""
         ...
@@ -95,7 +99,7 @@ class VolumeDocuments:
         self._folder = folder
 
     def path(self, home: str, kind: Kind) -> Path:
-        """Give where one is, or would be."""
+        """See `Documents`."""
         return self._folder / _PATHS[kind].format(home)
 
     def has(self, home: str, kind: Kind) -> bool:

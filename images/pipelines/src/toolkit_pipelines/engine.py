@@ -44,6 +44,7 @@ from .cache import Cache
 from .claims import Claims
 from .contents import Contents
 from .disposal import Disposal, report
+from .endings import Endings
 from .environments import Environments
 from .events import Event, RunPhase
 from .installs import Group
@@ -117,12 +118,14 @@ class Engine:
         self._cache = Cache(store, self._contents, options.cache, clock)
         self._options = options
         self._workspaces = Workspaces(pods, root)
+        self._endings = Endings(root.documents)
         reserved = Reserved(pods, options.reserved_labels, options.claims)
         self._attempts = Attempts(
             pods,
             root,
-            PodRequests(reserved, root, environments, options, self._workspaces),
+            PodRequests(reserved, root, environments, options, self._workspaces, self._endings),
             Claims(pods, root, reserved),
+            self._endings,
             options.pull_patience,
             clock,
         )
@@ -245,6 +248,7 @@ class Engine:
     async def run(self) -> None:
         """Drive all runs that have not ended, now and to come, until cancelled."""
         self._loop = asyncio.get_running_loop()
+        self._endings.open()
         self._pods.subscribe(self._heard)
         unsubscribe = self._store.subscribe(self._called)
         try:
@@ -269,6 +273,7 @@ class Engine:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._endings.close()
 
     def _called(self, run_id: str) -> None:
         # In the thread of whoever appended.
@@ -540,7 +545,8 @@ class Engine:
                 continue
             assert run.pipeline is not None  # noqa: S101 - _load() came first
             if ended := _ended_attempt(run.state, run.pipeline.name, name):
-                self._disposal.begin(name, self._attempt_files(run, *ended))
+                files = self._attempt_files(run, *ended)
+                self._disposal.begin(name, files, ending=not pod.phase.ended)
 
     def _attempt_files(self, run: _Run, path: str, attempt: int) -> Attempt:
         assert run.pipeline is not None  # noqa: S101 - the callers loaded it
@@ -621,7 +627,7 @@ class Engine:
         assert state.created is not None  # noqa: S101 - a run's first event
         if ended := _ended_attempt(state, state.created.pipeline_name, pod.name):
             files, _ = await asyncio.to_thread(self._files, run_id, *ended)
-            self._disposal.begin(pod.name, files)
+            self._disposal.begin(pod.name, files, ending=not pod.phase.ended)
 
     async def _listed(self, run_id: str) -> tuple[Event, ...]:
         """Give the events of a run, once the store does."""
@@ -660,7 +666,7 @@ class Engine:
         """Let go of an attempt and clean up after its pod."""
         self._attempts.release(work)
         if work.pod:
-            self._disposal.begin(work.pod, work.files)
+            self._disposal.begin(work.pod, work.files, ending=work.ending)
 
     def _files(self, run_id: str, path: str, attempt: int) -> tuple[Attempt, str]:
         """Give the files and the pod of an attempt; blocking."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from toolkit_jobs import ClaimMount, EmptyMount, Mount, PodRequest, Variable
 
 from . import installs, podspec, taskconfig, workspaces
 from .documents import Kind, lasting
+from .endings import Endings
 from .environments import (
     LABEL_ENVIRONMENT,
     LAUNCHER,
@@ -58,11 +59,13 @@ class PodRequests:
         environments: Environments,
         options: EngineOptions,
         workspaces: Workspaces,
+        endings: Endings,
     ) -> None:
         self._root = root
         self._environments = environments
         self._options = options
         self._workspaces = workspaces
+        self._endings = endings
         self._reserved = reserved
 
     async def make(self, step: Step) -> PodRequest:
@@ -130,7 +133,7 @@ class PodRequests:
         if step.gives is not None:
             self._check_copied(inputs)
         imported = self._imported(files, inputs)
-        await lasting(f"pod {step.task.pod}", lambda: self._root.prepare(files, task))
+        await lasting(f"pod {step.task.pod}", lambda: self._prepare(files, task))
         mounts, arguments = self._files(files, imported)
         if environment:
             mounts.append(
@@ -168,6 +171,11 @@ class PodRequests:
             dataclasses.replace(each, image=images.of(each.image)) for each in request.before
         )
         return dataclasses.replace(request, before=tuple(before))
+
+    def _prepare(self, files: Attempt, task: Mapping[str, Json]) -> None:
+        """Make room for an attempt and listen to it; blocking."""
+        self._root.prepare(files, task)
+        self._endings.watch(files.folder)
 
     def provenance(self, step: Step, packages: tuple[str, ...]) -> Provenance:
         """Give what a step that has ended well ran in; blocking.

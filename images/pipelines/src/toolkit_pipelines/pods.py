@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import random
@@ -135,3 +136,17 @@ class Ends:
             return await future
         finally:
             del self._waiting[request.name]
+
+    async def wait(self, pods: Pods, name: str, patience: float) -> None:
+        """Wait until a pod that was there has ended, or until patience (seconds) is lost."""
+        future: asyncio.Future[PodStatus] = asyncio.get_running_loop().create_future()
+        self._waiting[name] = future
+        try:
+            known = (await pods.pods()).get(name)
+            if known is not None and known.phase.ended:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await future
+        finally:
+            del self._waiting[name]

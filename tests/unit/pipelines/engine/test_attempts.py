@@ -15,7 +15,7 @@ from toolkit_jobs import (
     PodPhase,
     PodStatus,
 )
-from toolkit_pipelines import events
+from toolkit_pipelines import disposal, events
 from toolkit_pipelines.events import RunPhase
 from toolkit_pipelines.imagemap import ImageMap
 from toolkit_pipelines.root import Attempt, PipelineRoot
@@ -263,3 +263,68 @@ async def test_an_attempt_goes_on_though_its_run_is_read_anew(
         "slow": TaskPhase.SUCCEEDED,
     }
     assert set(played.pods.started.values()) == {1}
+
+
+def _recorded(given: dict[str, Any], record: dict[str, Any], phase: PodPhase) -> PodStatus:
+    """Write a record as a launcher does; give what the pod is just then."""
+    whole = {"exit_code": 0, "message": "", "parameters": {}, "artifacts": {}, **record}
+    Path(given["folder"], "result.json").write_text(json.dumps(whole))
+    return PodStatus("", phase)
+
+
+async def test_a_step_has_ended_once_it_says_so_though_its_pod_runs_on(played: Service) -> None:
+    pods = pods_of(played)
+    pods.behave = lambda path, given: _recorded(given, add_one(path, given), PodPhase.RUNNING)
+    await played.start()
+
+    run_id = played.submit(CHAIN)
+    state = await played.wait(run_id)
+
+    assert state.status.phase is RunPhase.SUCCEEDED
+    assert {each.phase for each in pods.statuses.values()} == {PodPhase.RUNNING}
+    # They are cleared away once they have ended, not before.
+    assert not pods.deleted
+    for status in list(pods.statuses.values()):
+        pods.publish(replace(status, phase=PodPhase.SUCCEEDED))
+    await played.until(lambda: not pods.statuses)
+
+
+async def test_a_pod_that_does_not_end_after_its_step_is_killed(
+    played: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disposal, "_ENDING", 0.05)
+    pods = pods_of(played)
+    pods.behave = lambda path, given: _recorded(given, add_one(path, given), PodPhase.RUNNING)
+    await played.start()
+
+    await played.wait(played.submit(CHAIN))
+
+    await played.until(lambda: not pods.statuses)
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"exit_code": 137, "message": "killed"}, "OOMKilled"),
+        ({"exit_code": "no number"}, "OutputError"),
+    ],
+)
+async def test_how_a_step_failed_is_its_pod_s_to_say(
+    played: Service, record: dict[str, Any], reason: str
+) -> None:
+    pods = pods_of(played)
+    pods.behave = lambda path, given: _recorded(given, record, PodPhase.RUNNING)
+    engine = await played.start()
+    run_id = played.submit(CHAIN)
+
+    def looked_at() -> bool:
+        found = [engine._attempts.within(name) for name in pods.statuses]
+        return any(w and w.recorded and w.task and w.task.done() for w in found)
+
+    await played.until(looked_at)
+    assert played.state(run_id).tasks["a"].phase is TaskPhase.RUNNING
+
+    (status,) = pods.statuses.values()
+    pods.publish(replace(status, phase=PodPhase.FAILED, reason="OOMKilled"))
+
+    assert (await played.wait(run_id)).tasks["a"].reason == reason

@@ -26,6 +26,9 @@ class StoredDocuments:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def path(self, home: str, kind: Kind) -> None:
+        """See `Documents`: they are in no files."""
+
     def has(self, home: str, kind: Kind) -> bool:
         """See `Documents`."""
         with self._database.read() as connection:

@@ -40,6 +40,7 @@ class Bench:
     reasons: dict[str, str] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
     locks: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    awaited: list[str] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
     nowhere: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
@@ -65,6 +66,10 @@ class Bench:
     def packages(self, image: str, groups: Sequence[Group]) -> tuple[str, ...]:
         """What the environment of an image and its first requirement holds."""
         return self.locks.get(f"{image} {groups[0].requirements[0]}", ()) if groups else ()
+
+    async def cleared(self, run_id: str, patience: float) -> None:
+        assert patience > 0
+        self.awaited.append(run_id)
 
     def forget(self, run_id: str) -> None:
         self.forgotten.append(run_id)

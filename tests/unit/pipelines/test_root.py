@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +193,56 @@ def test_forget_deletes_one_run_and_follows_no_link(root: PipelineRoot, tmp_path
     assert not list(root.folder.rglob(RUN))
     assert list(root.folder.rglob(other))
     assert (outside / "kept").exists()
+
+
+def _disturbed(monkeypatch: pytest.MonkeyPatch, disturb: Callable[[Path], None]) -> None:
+    """Have something happen in a folder whenever the first of its files has been deleted."""
+    unlink = os.unlink
+
+    def disturbed(path: str, **options: Any) -> None:
+        place = Path(os.readlink(f"/proc/self/fd/{options['dir_fd']}"))
+        unlink(path, **options)
+        disturb(place)
+
+    monkeypatch.setattr("os.unlink", disturbed)
+
+
+def _logged(root: PipelineRoot) -> Path:
+    attempt = root.attempt("", "p", RUN, "t", 0)
+    (root.folder / attempt.folder).mkdir(parents=True)
+    for name in (".started", "result.json"):
+        (root.folder / attempt.folder / name).touch()
+    draft = root.folder / f"{attempt.log}.new"
+    draft.touch()
+    return draft
+
+
+def test_forget_leaves_nothing_though_a_log_is_just_being_saved(
+    root: PipelineRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = _logged(root)
+    written = draft.with_name("another.log")
+
+    def save(place: Path) -> None:
+        # One that was listed already has another name, and one comes that was not.
+        if draft.exists():
+            draft.rename(draft.with_suffix(""))
+            written.touch()
+
+    _disturbed(monkeypatch, save)
+    root.forget(root.run_folders()[RUN])
+
+    assert not list(root.folder.rglob(RUN))
+
+
+def test_forget_gives_up_on_a_folder_that_is_always_filled_again(
+    root: PipelineRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _logged(root)
+    _disturbed(monkeypatch, lambda place: (place / str(uuid.uuid4())).touch())
+
+    with pytest.raises(OSError, match="not empty"):
+        root.forget(root.run_folders()[RUN])
 
 
 def test_a_root_in_an_object_store_still_has_kfps_name(tmp_path: Path) -> None:

@@ -45,15 +45,19 @@ class Disposal:
         self._exchange = exchange
         self._done = done
         self._ends = Ends(pods)
-        self._cleaning: dict[str, asyncio.Task[None]] = {}
+        self._cleaning: dict[str, tuple[Attempt, asyncio.Task[None]]] = {}
 
     def busy(self, pod: str) -> bool:
         """Tell whether a pod is being cleaned up just now."""
         return pod in self._cleaning
 
-    def tasks(self) -> list[asyncio.Task[None]]:
-        """Give what is under way."""
-        return list(self._cleaning.values())
+    def tasks(self, run_id: str | None = None) -> list[asyncio.Task[None]]:
+        """Give what is under way, of a run or of all."""
+        return [
+            task
+            for files, task in self._cleaning.values()
+            if run_id is None or files.run_id == run_id
+        ]
 
     def begin(self, pod: str, files: Attempt, *, ending: bool) -> None:
         """Clean up after an attempt that has ended, in the background.
@@ -65,7 +69,7 @@ class Disposal:
         """
         if pod not in self._cleaning:
             task = asyncio.create_task(self._clean(pod, files, ending), name=f"clean-{pod}")
-            self._cleaning[pod] = task
+            self._cleaning[pod] = files, task
             task.add_done_callback(lambda _: self._cleaning.pop(pod, None))
             task.add_done_callback(lambda _: self._done(pod))
             task.add_done_callback(report)

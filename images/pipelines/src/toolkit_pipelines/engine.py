@@ -235,6 +235,16 @@ class Engine:
             return ()
         return self._environments.lock(image, groups)
 
+    async def cleared(self, run_id: str, patience: float) -> None:
+        """Wait until the pods of a run are cleared away; see `Workloads.cleared`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while tasks := self._disposal.tasks(run_id) or self._driver(run_id):
+                    await asyncio.wait(tasks)
+
+    def _driver(self, run_id: str) -> list[asyncio.Task[None]]:
+        return [self._drivers[run_id]] if run_id in self._drivers else []
+
     def forget(self, run_id: str) -> None:
         """Delete a run's files; see `Contents.forget`."""
         self._contents.forget(run_id)

@@ -12,8 +12,8 @@ Clients see a stable URI that does not tell where the volume is. No such object 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import errno
 import json
 import math
 import os
@@ -41,6 +41,8 @@ RESTORING: Final = ".restore"
 """In the root: what `restoration` keeps. No run's files are in there."""
 MAX_DEPTH: Final = 8
 """How many levels below the root a run's folder may be."""
+_TURNS: Final = 10
+"""How often a folder is deleted before it is given up that something always comes into it."""
 RUN_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SCHEMES: Final = (("gs://", "/gcs/"), ("minio://", "/minio/"), ("s3://", "/s3/"))
 _DIGEST: Final = re.compile(r"((tree-)?sha256:[0-9a-f]{64}|none)?")
@@ -71,6 +73,11 @@ class Attempt:
     run: str
     task: str
     salt: str
+
+    @property
+    def run_id(self) -> str:
+        """The id of its run."""
+        return self.run.rpartition("/")[2]
 
     @property
     def folder(self) -> str:
@@ -307,10 +314,12 @@ class PipelineRoot:
 
         Args:
             folders: its folders, as `run_folders` gives them.
+
+        Raises:
+            OSError: not all of them can be deleted.
         """
         for folder in folders:
-            with contextlib.suppress(FileNotFoundError):
-                shutil.rmtree(self.folder / folder)
+            _remove(self.folder / folder)
 
     def run_folders(self) -> dict[str, list[str]]:
         """Give the folders of all runs, relative to the root, by the run's id; blocking."""
@@ -335,6 +344,20 @@ class PipelineRoot:
 
 
 _SALT: Final = re.compile(r"[0-9a-f]{16}")
+
+
+def _remove(folder: Path) -> None:
+    """Delete a folder, also one in which a file comes or goes meanwhile."""
+    for left in reversed(range(_TURNS)):
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            if not os.path.lexists(folder):
+                return
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY) or not left:
+                raise
+        else:
+            return
 
 
 def _runtime(artifact: Artifact, kind: ArtifactType | None = None) -> dict[str, Json]:

@@ -49,11 +49,20 @@ class Workloads(Protocol):
         """
         ...
 
+    async def cleared(self, run_id: str, patience: float) -> None:
+        """Wait until the pods of a run that has ended are cleared away and their logs saved.
+
+        Args:
+            run_id: the run.
+            patience: seconds after which it is waited no more.
+        """
+        ...
+
     def forget(self, run_id: str) -> None:
         """Drop what is kept of a run outside the database: its logs and its artifacts.
 
         Raises:
-            ObjectStoreError: not all of it could be dropped; it may be tried again.
+            ObjectStoreError, OSError: not all of it could be dropped; it may be tried again.
         """
         ...
 

@@ -597,8 +597,10 @@ def test_archive_and_delete(
     refused = client.delete(f"/runs/{run_id}")
     assert (refused.status_code, refused.json()["code"]) == (400, 9)
     assert "terminate" in refused.json()["message"]
+    assert workloads.awaited == []
     end(store, run_id)
     assert client.delete(f"/runs/{run_id}").json() == {}
+    assert workloads.awaited == [run_id]
     assert client.get(f"/runs/{run_id}").status_code == 404
     assert workloads.forgotten == [run_id]
 
@@ -628,24 +630,33 @@ def test_a_run_that_does_not_end_is_not_waited_for_for_ever(
     assert "is CANCELING" in refused.json()["message"]
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ObjectStoreError("the object store is away", transient=True), "the object store is away"),
+        (OSError(30, "Read-only file system"), "files can be deleted: [Errno 30] Read-only"),
+    ],
+)
 def test_a_run_whose_artifacts_cannot_be_deleted_stays(
     client: TestClient,
     pipeline: Spec,
     store: Store,
     workloads: Any,
     monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    message: str,
 ) -> None:
     run_id = created(client, pipeline)["run_id"]
     end(store, run_id)
 
     def away(run_id: str) -> None:
-        raise ObjectStoreError("the object store is away", transient=True)
+        raise error
 
     with monkeypatch.context() as patch:
         patch.setattr(workloads, "forget", away)
         refused = client.delete(f"/runs/{run_id}")
     assert refused.status_code == 503
-    assert refused.json()["message"] == "the object store is away"
+    assert message in refused.json()["message"]
     assert client.get(f"/runs/{run_id}").status_code == 200
     assert client.delete(f"/runs/{run_id}").json() == {}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from toolkit_pipelines.events import RunPhase
 from toolkit_pipelines.imagemap import ImageMap
 from toolkit_pipelines.options import Transfer
 from toolkit_pipelines.runstate import TaskPhase
+from toolkit_pipelines.step import LABEL_RUN
 from toolkit_pipelines.steps import Exchange, StepTokens
 from toolkit_pipelines.steps.routes import StartingError
 from toolkit_pipelines.store.interface import StoreError
@@ -111,6 +114,36 @@ async def test_pods_are_deleted_and_their_logs_kept(played: Service) -> None:
     await played.until(lambda: not played.pods.statuses)
     chunks = [chunk async for chunk in engine.logs(run_id, "b", 0)]
     assert chunks == [f"output of {state.tasks['b'].pod}\n".encode()]
+
+
+async def test_a_run_is_cleared_once_all_its_logs_are_saved(
+    played: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pods, saved = pods_of(played), asyncio.Event()
+    pods.behave = add_one
+    output = pods.output
+
+    async def held(name: str) -> AsyncIterator[bytes]:
+        await saved.wait()
+        async for chunk in output(name):
+            yield chunk
+
+    monkeypatch.setattr(pods, "output", held)
+    engine = await played.start()
+    run_id, other = played.submit(CHAIN), played.submit(CHAIN)
+    await played.wait(run_id)
+    await played.wait(other)
+    # Its bound is kept.
+    await engine.cleared(run_id, 0.05)
+    assert pods.statuses
+    cleared = asyncio.create_task(engine.cleared(run_id, 60))
+
+    saved.set()
+    await cleared
+
+    assert len(list(played.root.folder.glob(f"*/{run_id}/*/*.log"))) == 3
+    assert not [name for name, s in pods.statuses.items() if s.labels[LABEL_RUN] == run_id]
+    await engine.cleared(str(uuid.uuid4()), 60)
 
 
 async def test_a_failed_task_ends_the_run_and_skips_the_rest(played: Service) -> None:

@@ -252,21 +252,36 @@ async def _store(request: Request, storage: Storage) -> Response:
 async def delete(request: Request) -> Response:
     """DELETE /runs/{run_id}; only one that has ended, and one that is ending is waited for."""
     context, run_id = context_of(request), request.path_params["run_id"]
-    await _stopped(context, run_id)
-    await blocking(lambda: remove(context.store.runs, context.workloads.forget, run_id))
+    end = time.monotonic() + _ENDING_SECONDS
+    if (await _stopped(context, run_id, end)).ended:
+        # The log of its last step may just be saved.
+        await context.workloads.cleared(run_id, end - time.monotonic())
+    try:
+        await blocking(lambda: remove(context.store.runs, context.workloads.forget, run_id))
+    except OSError as error:
+        raise ApiError(
+            Code.UNAVAILABLE,
+            f"run {run_id} stays, since not all of its files can be deleted: {error}; delete it "
+            "again once they can",
+        ) from error
     return MessageResponse({})
 
 
-async def _stopped(context: Context, run_id: str) -> None:
-    """Wait a while for the end of a run that is being terminated.
+async def _stopped(context: Context, run_id: str, end: float) -> RunPhase:
+    """Wait a while for the end of a run that is being terminated; give its phase.
 
     KFP's own server deletes a run whatever it does, so clients terminate and delete in one go.
     """
-    end = time.monotonic() + _ENDING_SECONDS
+
+    async def now() -> RunPhase:
+        return (await blocking(lambda: context.store.runs.run(run_id))).phase
+
     with contextlib.suppress(TooManyError), context.watchers.watch(run_id) as watch:
-        while (await blocking(lambda: context.store.runs.run(run_id))).phase is RunPhase.CANCELING:
+        while (phase := await now()) is RunPhase.CANCELING:
             if context.watchers.closed or not await watch.changed(end - time.monotonic()):
-                return
+                break
+        return phase
+    return await now()
 
 
 async def prune(request: Request) -> Response:

@@ -87,6 +87,42 @@ def test_changes_are_the_same_from_memory_and_from_disk(tmp_path):
     second.close()
 
 
+def test_what_a_change_says_is_read_once(store, monkeypatch):
+    seen = []
+    store.listen(seen.extend)
+    insert(store, "a")
+    first = seen[0].after
+    data = store.get("pods", "ns", "a")
+    assert store.recall("pods", "ns", "a", data) is first
+    with store.write() as transaction:
+        marked = transaction.replace("pods", thing("a", spec=1), data)
+        transaction.remove("pods", thing("a", spec=1), marked)
+    assert seen[1].before is first
+    # Nobody has read what the second change made of it.
+    assert seen[2].before == seen[1].after
+    assert store.recall("pods", "ns", "a", marked) == seen[1].after
+    monkeypatch.setattr(storing, "_RECENT_EVENTS", 1)
+    insert(store, "b", "a")
+    with store.write() as transaction:
+        transaction.replace("pods", thing("b", spec=2), store.get("pods", "ns", "b"))
+    assert seen[-1].before["metadata"]["name"] == "b"
+    assert list(store._latest) == [("pods", "ns", "b")]
+
+
+def test_what_was_undone_is_not_remembered(store):
+    insert(store, "a")
+    data = store.get("pods", "ns", "a")
+
+    def fail():
+        with store.write() as transaction:
+            transaction.replace("pods", thing("a", spec=1), data)
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        fail()
+    assert "spec" not in store.recall("pods", "ns", "a", data)
+
+
 def test_a_list_in_an_older_version(store):
     insert(store, "a", "b", "c")
     version = store.version

@@ -7,15 +7,57 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 JSON = dict[str, Any]
+
+_QUICK = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+# To find long numbers: digits become 0, all else a space.
+_DIGITS = bytes(48 if chr(byte) in "0123456789" else 32 for byte in range(256))
+_LONG = b"0" * 19
 
 
 def dump(value: Any) -> str:
-    """Compact JSON in ASCII: a lone surrogate in a client's string cannot break the encoding."""
+    """Compact JSON in ASCII: a lone surrogate in a client's string cannot break the encoding.
+
+    orjson writes it where that is the same as the slow module's text, which takes fifteen times
+    as long: its text is not ASCII where a string is not, and says null for what is no number.
+    (Of a number below 0.0001 the spelling differs, as Go's does: 1e-7, not 1e-07.)
+
+    Raises:
+        TypeError: it is no JSON.
+    """
+    try:
+        data = orjson.dumps(value, option=_QUICK)
+    except orjson.JSONEncodeError:
+        # Whole numbers of more than 64 bits, keys that are no strings, lone surrogates.
+        return _dump(value)
+    if not data.isascii() or b"\x7f" in data or b"null" in data:
+        return _dump(value)
+    return data.decode("ascii")
+
+
+def _dump(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def load(text: str | bytes) -> Any:
+def load(text: str) -> Any:
+    """Read what `dump` has written; what others send is `parse`'s.
+
+    orjson makes a float of a whole number of more than 64 bits, and refuses lone surrogates.
+
+    Raises:
+        ValueError: it is no JSON, or it is nested too deeply to be read.
+    """
+    if not text.isascii() or _LONG in text.encode("ascii").translate(_DIGITS):
+        return parse(text)
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return parse(text)
+
+
+def parse(text: str | bytes) -> Any:
     """Read JSON as RFC 8259 has it (no NaN).
 
     Raises:

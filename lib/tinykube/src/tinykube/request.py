@@ -243,7 +243,7 @@ def _parse_protobuf(body: bytes) -> Any:
 def parse(body: bytes, *, yaml: bool) -> Any:
     """Read JSON, or YAML (of which JSON is a part) if `yaml`. Raises ApiError 400."""
     try:
-        return objects.load(body)
+        return objects.parse(body)
     except ValueError as error:
         if not yaml:
             detail = f"the body is not JSON: {error}"
@@ -261,7 +261,7 @@ def _parse_yaml(body: bytes) -> Any:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(body, yaml.SafeLoader)):
             raise bad_request("the YAML must not use aliases")
         # By way of JSON: keys become strings, and dates are refused.
-        return objects.load(objects.dump(yaml.safe_load(body)))
+        return objects.parse(objects.dump(yaml.safe_load(body)))
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise bad_request(f"error parsing YAML: {str(error)[:500]}") from None
 
@@ -332,7 +332,7 @@ def place(token: str) -> Place:
     """Read a `continue` token. Raises ApiError 400."""
     try:
         padded = token + "=" * (-len(token) % 4)
-        data = objects.load(base64.b64decode(padded, altchars=b"-_", validate=True))
+        data = objects.parse(base64.b64decode(padded, altchars=b"-_", validate=True))
         namespace, name = data["at"]
         version = data["rv"]
         good = (

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -56,6 +56,8 @@ _CHECKPOINT_BYTES = 4 * 2**20
 _REBOOT_GAP = 1_000_000
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED"]
+# A resource, a namespace (or empty) and a name.
+Key = tuple[str, str, str]
 
 
 class StorageError(Exception):
@@ -86,6 +88,11 @@ class Change:
     _before: JSON | None = field(default=None, repr=False)
 
     @property
+    def key(self) -> Key:
+        """Of which object it is."""
+        return self.resource, self.namespace, self.name
+
+    @property
     def after(self) -> JSON:
         """`data`, read once; not to be changed."""
         if self._after is None:
@@ -98,6 +105,10 @@ class Change:
         if self._before is None and self.previous is not None:
             self._before = objects.load(self.previous)
         return self._before
+
+    def known(self, data: str | None) -> JSON | None:
+        """What `data` says, if it is this change's and was read already; not to be changed."""
+        return self._after if data == self.data else None
 
     @property
     def size(self) -> int:
@@ -117,9 +128,14 @@ class Row:
 class Transaction:
     """Writes that are kept together or not at all; made by `Store.write`."""
 
-    def __init__(self, connection: sqlite3.Connection, version: int) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, version: int, latest: Mapping[Key, Change]
+    ) -> None:
         self._connection = connection
         self.version = version
+        # The last change of each object, before this transaction and of its own.
+        self._latest = latest
+        self._own: dict[Key, Change] = {}
         self.changes: list[Change] = []
 
     def insert(self, resource: str, obj: JSON) -> str:
@@ -148,8 +164,7 @@ class Transaction:
         self.version += 1
         obj["metadata"]["resourceVersion"] = str(self.version)
         data = objects.dump(obj)
-        namespace, name = objects.namespace(obj), objects.name(obj)
-        key = (resource, namespace, name)
+        key = (resource, objects.namespace(obj), objects.name(obj))
         execute = self._connection.execute
         if type_ == "DELETED":
             execute("DELETE FROM objects WHERE resource=? AND namespace=? AND name=?", key)
@@ -159,16 +174,20 @@ class Transaction:
                 "DO UPDATE SET version=excluded.version, data=excluded.data",
                 (*key, objects.uid(obj), self.version, data),
             )
-        self._own(key, obj, type_, previous)
+        self._note_owners(key, obj, type_, previous)
         execute(
             "INSERT INTO history VALUES (?,?,?,?,?,?,?)",
             (self.version, *key, type_, data, previous),
         )
+        last = self._own.get(key) or self._latest.get(key)
+        if before is None and last is not None:
+            before = last.known(previous)
         change = Change(self.version, *key, type_, data, previous, _before=before)
+        self._own[key] = change
         self.changes.append(change)
         return data
 
-    def _own(
+    def _note_owners(
         self, key: tuple[str, str, str], obj: JSON, type_: EventType, previous: str | None
     ) -> None:
         owners = () if type_ == "DELETED" else obj["metadata"].get("ownerReferences") or ()
@@ -189,6 +208,8 @@ class Store:
         self.path = path
         self._listeners: list[Callable[[Sequence[Change]], None]] = []
         self._recent: deque[Change] = deque()
+        # Of the recent changes the last of each object: what they say is often read already.
+        self._latest: dict[Key, Change] = {}
         self._recent_bytes = 0
         self._history_bytes = 0
         self._unfolded = 0
@@ -243,7 +264,7 @@ class Store:
         """
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            transaction = Transaction(self._connection, self.version)
+            transaction = Transaction(self._connection, self.version, self._latest)
             try:
                 yield transaction
                 self._trim(transaction)
@@ -285,11 +306,15 @@ class Store:
         size = sum(change.size for change in transaction.changes)
         self._history_bytes += size
         self._recent.extend(transaction.changes)
+        self._latest.update((change.key, change) for change in transaction.changes)
         self._recent_bytes += size
         while len(self._recent) > _RECENT_EVENTS or (
             self._recent_bytes > _RECENT_BYTES and len(self._recent) > 1
         ):
-            self._recent_bytes -= self._recent.popleft().size
+            old = self._recent.popleft()
+            self._recent_bytes -= old.size
+            if self._latest[old.key] is old:
+                del self._latest[old.key]
         for listener in self._listeners:
             listener(transaction.changes)
         self._unfolded += 3 * size + 16_384
@@ -317,6 +342,14 @@ class Store:
         """One object, or None."""
         data = self.get(resource, namespace, name)
         return None if data is None else objects.load(data)
+
+    def recall(self, resource: str, namespace: str, name: str, data: str) -> JSON:
+        """What `data`, an object's JSON as it is stored, says; not to be changed."""
+        last = self._latest.get((resource, namespace, name))
+        if last is not None and last.data == data:
+            return last.after
+        obj: JSON = objects.load(data)
+        return obj
 
     def by_uid(self, uid: str) -> tuple[str, Row] | None:
         """The resource and row of the object with this uid, or None."""

@@ -108,7 +108,7 @@ async def _input(link: Channels, execution: Execution) -> None:
 
 def _resize(execution: Execution, data: bytes) -> None:
     try:
-        size = objects.load(data)
+        size = objects.parse(data)
         rows, columns = int(size["Height"]), int(size["Width"])
     except (ValueError, TypeError, KeyError):
         return  # A size that nobody can read changes nothing.

@@ -26,7 +26,7 @@ def modify(store: Store, wanted: Sequence[Modification]) -> int:
             continue
         found += 1
         if change(obj):
-            before = objects.load(previous)
+            before = store.recall(resource.key, namespace, name, previous)
             _record(resource, obj, before)
             writes.append((resource, obj, previous, before))
     if writes:

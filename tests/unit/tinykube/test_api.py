@@ -53,7 +53,7 @@ async def test_no_path_but_the_open_ones_answers_without_a_token(app, header):
 
 async def test_every_route_of_the_application_is_behind_the_gate(app):
     transport = httpx2.ASGITransport(app)
-    routes = {route.path for route in app._app.routes}
+    routes = {route.path for route in app._app.router.routes}
     async with httpx2.AsyncClient(transport=transport, base_url="https://kube") as client:
         for path in routes - serving.OPEN:
             filled = (

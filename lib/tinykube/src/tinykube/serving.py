@@ -13,6 +13,8 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tinykube.gathering import Gathering
+
 # The key of `scope["state"]` that holds the client's certificate (DER), if it has shown one.
 PEER = "peer"
 
@@ -52,7 +54,7 @@ async def until_stopped(tasks: set[asyncio.Task[None]], stopping: asyncio.Task[A
 
 
 class _Protocol(HttpToolsProtocol):
-    """Tells the application who is at the other end."""
+    """Tells the application who is at the other end, and sends together what belongs together."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Note the client's certificate: the handshake has verified it."""
@@ -60,7 +62,7 @@ class _Protocol(HttpToolsProtocol):
         shown = found.getpeercert(binary_form=True) if found is not None else None
         if shown is not None:
             self.app_state = {**self.app_state, PEER: shown}
-        super().connection_made(transport)
+        super().connection_made(Gathering(transport, self.loop))
 
 
 def settings(

@@ -21,6 +21,7 @@ from tinykube.api.placements import Placements
 from tinykube.api.reviews import Reviews
 from tinykube.api.roots import Roots
 from tinykube.api.scales import Scales
+from tinykube.api.shortcut import Shortcut
 from tinykube.api.tokens import TokenRequests
 from tinykube.api.visits import ACTIONS, Visits
 from tinykube.api.watches import Watches
@@ -85,7 +86,8 @@ class Api:
         ]
         starlette = Starlette(routes=routes)
         starlette.router.redirect_slashes = False
-        return Gate(starlette, self._context.tokens, self._context.registry.authorizer)
+        shortcut = Shortcut(starlette, guarded(self.serve), _METHODS)
+        return Gate(shortcut, self._context.tokens, self._context.registry.authorizer)
 
     async def unknown(self, http: Request) -> Response:
         """Nothing is served here."""

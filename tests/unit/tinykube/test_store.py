@@ -109,6 +109,20 @@ def test_what_a_change_says_is_read_once(store, monkeypatch):
     assert list(store._latest) == [("pods", "ns", "b")]
 
 
+def test_what_changed_a_moment_ago_is_read_as_it_is_stored(store):
+    insert(store, "a", "b")
+    data = store.get("pods", "ns", "a")
+    with store.write() as transaction:
+        new = transaction.replace("pods", thing("a", spec=1), data)
+        assert store.get("pods", "ns", "a") == new
+        transaction.remove("pods", thing("b"), store.get("pods", "ns", "b"))
+        assert store.get("pods", "ns", "b") is None
+    again = Store(store.path)
+    for name in ("a", "b", "c"):
+        assert store.get("pods", "ns", name) == again.get("pods", "ns", name)
+    again.close()
+
+
 def test_what_was_undone_is_not_remembered(store):
     insert(store, "a")
     data = store.get("pods", "ns", "a")
@@ -120,6 +134,7 @@ def test_what_was_undone_is_not_remembered(store):
 
     with pytest.raises(RuntimeError, match="no"):
         fail()
+    assert store.get("pods", "ns", "a") == data
     assert "spec" not in store.recall("pods", "ns", "a", data)
 
 

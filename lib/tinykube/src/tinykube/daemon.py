@@ -47,6 +47,9 @@ from tinykube.watch import Hub
 
 log = logging.getLogger(__name__)
 
+# How many more objects than were freed make the collector look.
+_COLLECT = 20_000
+
 ADDRESS = "127.0.0.1"
 
 
@@ -315,6 +318,9 @@ def _settle() -> None:
     """Keep what was loaded out of the collector's way, and give spare memory back."""
     gc.collect()
     gc.freeze()
+    # An object of the API is a hundred dictionaries: by Python's own numbers the collector would
+    # look for circles ten times for each pod, and find none.
+    gc.set_threshold(_COLLECT, *gc.get_threshold()[1:])
 
 
 async def serve(folder: Folder, *, ready: asyncio.Event | None = None) -> None:

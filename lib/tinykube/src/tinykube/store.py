@@ -332,6 +332,9 @@ class Store:
 
     def get(self, resource: str, namespace: str, name: str) -> str | None:
         """One object's JSON, or None."""
+        last = self._latest.get((resource, namespace, name))
+        if last is not None and not self._connection.in_transaction:
+            return None if last.type == "DELETED" else last.data
         row = self._connection.execute(
             "SELECT data FROM objects WHERE resource=? AND namespace=? AND name=?",
             (resource, namespace, name),

@@ -1,7 +1,9 @@
 import json
 from datetime import UTC, datetime, timedelta
 
-from tinykube import events, kinds
+import pytest
+
+from tinykube import events, kinds, objects
 
 
 def stored(store):
@@ -18,6 +20,27 @@ def test_the_same_event_is_counted(create, registry, store, pod):
     assert found["worse"]["count"] == 1
     assert found["worse"]["involvedObject"]["uid"] == about["metadata"]["uid"]
     assert found["worse"]["source"] == {"component": "kubelet"}
+
+
+@pytest.mark.parametrize("version", ["7", ""])
+def test_an_event_is_what_a_creation_makes_of_it(
+    create, registry, store, pod, monkeypatch, version
+):
+    about = create(kinds.PODS, pod())
+    about["metadata"]["resourceVersion"] = version
+    monkeypatch.setattr(objects, "now", lambda: "2026-01-02T03:04:05Z")
+    events.record(registry, about, "Normal", "Started", "it runs", component="kubelet")
+    (found,) = stored(store)
+    given = {"metadata": {"name": "other"}} | {
+        key: value
+        for key, value in found.items()
+        if key not in ("apiVersion", "kind", "metadata", "eventTime", "reportingInstance")
+    }
+    made = create(kinds.EVENTS, given, manager="kubelet")
+    for event in (found, made):
+        for key in ("name", "uid", "resourceVersion"):
+            del event["metadata"][key]
+    assert json.dumps(found) == json.dumps(made)
 
 
 def test_long_messages_are_cut(create, registry, store, pod):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -50,7 +51,7 @@ def record(
 
     if registry.modify(kinds.EVENTS, namespace, name, again):
         return
-    event = {
+    event: JSON = {
         "metadata": {"name": name},
         "involvedObject": {
             "apiVersion": about["apiVersion"],
@@ -69,11 +70,54 @@ def record(
         "firstTimestamp": moment,
         "lastTimestamp": moment,
     }
+    store = registry.store
+    if all((reason, message, component, *event["involvedObject"].values())):
+        if store.get(kinds.NAMESPACES.key, "", namespace) is None:
+            log.debug("no event about %s/%s: its namespace is gone", namespace, name)
+            return
+        with store.write() as transaction:
+            transaction.insert(kinds.EVENTS.key, _whole(event, namespace, component))
+        return
     try:
         registry.create(kinds.EVENTS, namespace, event, SYSTEM, Options(manager=component))
     except status.ApiError as error:
         # The namespace may have gone together with what the event is about.
         log.debug("no event about %s/%s: %s", namespace, objects.name(about), error)
+
+
+def _whole(event: JSON, namespace: str, component: str) -> JSON:
+    """What a creation makes of an event in which nothing is empty: there are two for each pod.
+
+    No quota counts events, and what they ask for is valid: there is nothing to admit.
+    """
+    moment = event["lastTimestamp"]
+    fields: JSON = {f"f:{name}": {} for name in ("involvedObject", "reason", "message", "type")}
+    fields["f:source"] = {"f:component": {}}
+    for name in ("reportingComponent", "count", "firstTimestamp", "lastTimestamp"):
+        fields[f"f:{name}"] = {}
+    manager = {
+        "manager": component,
+        "operation": "Update",
+        "apiVersion": "v1",
+        "fieldsType": "FieldsV1",
+        "fieldsV1": fields,
+        "time": moment,
+    }
+    meta = {
+        "name": event["metadata"]["name"],
+        "namespace": namespace,
+        "uid": str(uuid.uuid4()),
+        "creationTimestamp": moment,
+        "managedFields": [manager],
+    }
+    return {
+        "apiVersion": kinds.EVENTS.api_version,
+        "kind": kinds.EVENTS.kind,
+        "metadata": meta,
+        **{name: value for name, value in event.items() if name != "metadata"},
+        "eventTime": None,
+        "reportingInstance": "",
+    }
 
 
 def _seen(event: JSON) -> datetime:

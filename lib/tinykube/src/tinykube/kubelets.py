@@ -71,15 +71,12 @@ class Kubelets:
                 f"pod {objects.name(pod)} is on node {node}, which lets nobody into its pods"
             )
 
-    async def logs(self, pod: JSON, container: str, options: LogOptions) -> AsyncIterator[bytes]:
+    def logs(self, pod: JSON, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         """See `tinykube.node.client.NodeLogs`."""
         node = pod["spec"].get("nodeName", "")
         if node == self._own:
-            async for chunk in self._local.logs(pod, container, options):
-                yield chunk
-            return
-        async for chunk in self._ask(node, pod, container, options):
-            yield chunk
+            return self._local.logs(pod, container, options)
+        return self._ask(node, pod, container, options)
 
     async def _ask(
         self, node: str, pod: JSON, container: str, options: LogOptions

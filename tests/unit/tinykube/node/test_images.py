@@ -82,6 +82,25 @@ def test_one_that_is_not_built_is_named(store: ImageStore, config: Path) -> None
         ImageMap(config, store).resolve("ghost:1")
 
 
+def test_an_image_that_went_or_was_built_again_is_not_taken_for_the_old_one(
+    store: ImageStore, config: Path
+) -> None:
+    known = ImageMap(config, store)
+    first = known.resolve(REFERENCE)
+    assert known.resolve("python:3.11") is first
+    description = store.root / "images/step" / ("a" * 64) / "image.json"
+
+    description.rename(description.with_suffix(".old"))
+    with pytest.raises(PullError, match="not built"):
+        known.resolve(REFERENCE)
+
+    data = {"prefix": "/opt/other", "env": {}, "preload": []}
+    description.write_text(json.dumps(data))
+    found = known.resolve(REFERENCE).image
+    assert found is not None
+    assert found.prefix == "/opt/other"
+
+
 def test_the_table_is_read_again_when_it_changes(store: ImageStore, config: Path) -> None:
     table = ImageMap(config, store)
     table.resolve("redis:7")

@@ -205,22 +205,33 @@ class Agent:
     async def logs(self, pod: JSON, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         """Stream a container's log; see `tinykube.node.client.NodeLogs`."""
         folder = self._node.pod_folder(objects.uid(pod))
-        path = (
-            self._previous(folder, pod, container)
-            if options.previous
-            else logs.latest(folder, container)
-        )
+        path, run = (None, None) if options.previous else self._current(pod, container)
         if path is None:
-            raise LogsError(
-                f'container "{container}" in pod "{objects.name(pod)}" is waiting to start: '
-                f"{self._waiting(pod, container)}"
+            path = (
+                self._previous(folder, pod, container)
+                if options.previous
+                else logs.latest(folder, container)
             )
-        run = Runs(folder, container).find(int(path.stem))
+            if path is None:
+                raise LogsError(
+                    f'container "{container}" in pod "{objects.name(pod)}" is waiting to start: '
+                    f"{self._waiting(pod, container)}"
+                )
+            run = Runs(folder, container).find(int(path.stem))
         running = (lambda: False) if run is None else (lambda: run.exit() is None)
         # It can be read: whoever waits to know that need not wait for the first line.
         yield b""
         async for chunk in logs.read(path, options, running, self._node.growth):
             yield chunk
+
+    def _current(self, pod: JSON, container: str) -> tuple[Path | None, Container | None]:
+        """The log and the run of a container that this agent has begun, or adopted."""
+        found = self._pods.get(objects.uid(pod))
+        for workload in found.workloads if found is not None else ():
+            if workload.name == container and (current := workload.current) is not None:
+                log, run = current
+                return (log, run) if log.is_file() else (None, None)
+        return None, None
 
     @staticmethod
     def _previous(folder: Path, pod: JSON, container: str) -> Path:

@@ -91,6 +91,8 @@ class ImageMap:
         self._store = store
         self._seen: tuple[int, int] | None = None
         self._rules: tuple[Rule, ...] = ()
+        # Images that were found, and the inode and time of what describes each.
+        self._found: dict[str, tuple[tuple[int, int], Resolved]] = {}
 
     def resolve(self, name: str) -> Resolved:
         """What the image `name` is here. Raises PullError."""
@@ -112,6 +114,9 @@ class ImageMap:
         )
 
     def _process_image(self, reference: str, *, asked: str) -> Resolved:
+        known = self._found.get(reference)
+        if known is not None and known[0] == _described(known[1].image):
+            return known[1]
         image = self._store.get(reference)
         if image is None:
             mapped = "" if asked == reference else f' (which {self._config} maps "{asked}" to)'
@@ -119,7 +124,10 @@ class ImageMap:
                 f'image "{reference}"{mapped} is not built on this machine; build it from its'
                 f" folder into the store {self._store.root}"
             )
-        return Resolved(image.reference, image, {})
+        resolved = Resolved(image.reference, image, {})
+        if (described := _described(image)) is not None:
+            self._found[reference] = (described, resolved)
+        return resolved
 
     def _reload(self) -> None:
         try:
@@ -138,6 +146,17 @@ class ImageMap:
             raise PullError(f"{self._config} is not a table of options")
         self._rules = read_rules(data.get("images"), self._config)
         self._seen = seen
+
+
+def _described(image: Image | None) -> tuple[int, int] | None:
+    """What tells whether an image is still the same; None if it is gone."""
+    if image is None:
+        return None
+    try:
+        found = os.stat(f"{image.path}/../image.json")
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from sandbox.container import Container
@@ -101,6 +102,13 @@ class Workload:
     def begun(self) -> bool:
         """True once a run of it was started."""
         return self._begun or self._last is not None
+
+    @property
+    def current(self) -> tuple[Path, Container] | None:
+        """The log and the container of the run that was begun last; None before and between."""
+        if not self._begun or self._current is None:
+            return None
+        return self._runs.log(self._attempt), self._current
 
     @property
     def running(self) -> bool:

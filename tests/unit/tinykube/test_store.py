@@ -51,6 +51,20 @@ def test_a_failed_block_leaves_no_trace(store):
     assert seen == []
 
 
+def test_who_listens_is_told_of_what_concerns_him(store):
+    all_, pods, nodes = [], [], []
+    store.listen(lambda changes: all_.append([change.name for change in changes]))
+    store.listen(lambda changes: pods.append([change.name for change in changes]), ["pods", "x"])
+    store.listen(lambda changes: nodes.append([change.name for change in changes]), ["nodes"])
+    insert(store, "a")
+    with store.write() as transaction:
+        transaction.insert("nodes", thing("n"))
+        transaction.insert("pods", thing("b"))
+    assert all_ == [["a"], ["n", "b"]]
+    assert pods == [["a"], ["n", "b"]]
+    assert nodes == [["n", "b"]]
+
+
 def test_the_database_is_private(store):
     for path in store.path.parent.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -24,15 +24,17 @@ class Loop:
     """
 
     name = "loop"
+    # The resources whose changes it is told of; none: of all.
+    concern: Sequence[str] = ()
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
         self.store = registry.store
         self._wake = asyncio.Event()
-        self.store.listen(self.changed)
+        self.store.listen(self.changed, self.concern)
 
     def changed(self, changes: Sequence[Change]) -> None:
-        """Note what concerns this loop; called after every commit."""
+        """Note what concerns this loop; called after every commit of its `concern`."""
 
     def load(self) -> None:
         """Read the state of the world from the store."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import marshal
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -74,11 +75,19 @@ def _refuse_constant(word: str) -> Any:
 
 
 def copy(value: Any) -> Any:
-    """A deep copy of JSON; several times as fast as copy.deepcopy."""
+    """A deep copy of JSON; many times as fast as copy.deepcopy."""
+    try:
+        return marshal.loads(marshal.dumps(value))  # noqa: S302 - its own bytes
+    except ValueError:
+        # Something else is among it, or it is very deep.
+        return _copy(value)
+
+
+def _copy(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: copy(item) for key, item in value.items()}
+        return {key: _copy(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [copy(item) for item in value]
+        return [_copy(item) for item in value]
     return value
 
 

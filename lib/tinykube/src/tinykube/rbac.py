@@ -13,6 +13,15 @@ from tinykube.store import Change, Store
 MASTERS = "system:masters"
 AUTHENTICATED = "system:authenticated"
 _ACCOUNT = "system:serviceaccount:"
+_CONCERN = tuple(
+    resource.key
+    for resource in (
+        kinds.ROLES,
+        kinds.CLUSTER_ROLES,
+        kinds.ROLE_BINDINGS,
+        kinds.CLUSTER_ROLE_BINDINGS,
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +85,12 @@ class Authorizer:
         self._nodes = nodeauthorizer.NodeAuthorizer(store)
         self._roles: dict[tuple[str, str], list[JSON]] = {}
         self._bindings: dict[str, list[JSON]] = {}
-        store.listen(self._changed)
+        store.listen(self._changed, _CONCERN)
 
     def _changed(self, changes: Sequence[Change]) -> None:
-        if any(change.resource.endswith(kinds.RBAC) for change in changes):
-            self._roles.clear()
-            self._bindings.clear()
+        del changes
+        self._roles.clear()
+        self._bindings.clear()
 
     def allowed(self, caller: Caller, asked: Attributes) -> bool:
         """True if any rule of the caller allows it."""

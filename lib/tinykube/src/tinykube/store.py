@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -206,7 +206,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._listeners: list[Callable[[Sequence[Change]], None]] = []
+        self._listeners: list[tuple[Callable[[Sequence[Change]], None], frozenset[str]]] = []
         self._recent: deque[Change] = deque()
         # Of the recent changes the last of each object: what they say is often read already.
         self._latest: dict[Key, Change] = {}
@@ -251,9 +251,16 @@ class Store:
     def _remember(self, name: str, value: str) -> None:
         self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?,?)", (name, value))
 
-    def listen(self, listener: Callable[[Sequence[Change]], None]) -> None:
-        """Call `listener` after every commit with its changes; it must not raise or block."""
-        self._listeners.append(listener)
+    def listen(
+        self, listener: Callable[[Sequence[Change]], None], resources: Iterable[str] = ()
+    ) -> None:
+        """Call `listener` after every commit with its changes; it must not raise or block.
+
+        Args:
+            listener: is given all changes of the commit.
+            resources: only commits that change an object of one of these; none: every commit.
+        """
+        self._listeners.append((listener, frozenset(resources)))
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -315,8 +322,10 @@ class Store:
             self._recent_bytes -= old.size
             if self._latest[old.key] is old:
                 del self._latest[old.key]
-        for listener in self._listeners:
-            listener(transaction.changes)
+        touched = {change.resource for change in transaction.changes}
+        for listener, concern in self._listeners:
+            if not concern or not concern.isdisjoint(touched):
+                listener(transaction.changes)
         self._unfolded += 3 * size + 16_384
         if self._unfolded > _CHECKPOINT_BYTES:
             self.checkpoint()

@@ -61,11 +61,12 @@ class Aggregator(Loop):
     """Keeps aggregated roles up to date."""
 
     name = "cluster role aggregator"
+    concern = (kinds.CLUSTER_ROLES.key,)
 
     def changed(self, changes: Sequence[Change]) -> None:
         """See Loop."""
-        if any(change.resource == kinds.CLUSTER_ROLES.key for change in changes):
-            self.wake()
+        del changes
+        self.wake()
 
     def step(self) -> bool:
         """See Loop."""

@@ -23,6 +23,7 @@ class EphemeralVolumes(Loop):
     """Makes the claim of each ephemeral volume."""
 
     name = "ephemeral volumes"
+    concern = (kinds.PODS.key,)
 
     def __init__(self, registry: Registry) -> None:
         self._waiting: set[tuple[str, str]] = set()

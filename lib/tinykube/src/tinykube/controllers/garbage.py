@@ -59,6 +59,7 @@ class Collector(Loop):
                 self._suspects.append(objects.uid(change.after))
             if change.type == "MODIFIED" and (ORPHAN in change.data or FOREGROUND in change.data):
                 self._leaving.add(objects.uid(change.after))
+        if self._gone or self._suspects or self._leaving:
             self.wake()
 
     def step(self) -> bool:

@@ -65,6 +65,12 @@ class Binder(Loop):
     """
 
     name = "volumes"
+    concern = (
+        kinds.CLAIMS.key,
+        kinds.VOLUMES.key,
+        kinds.STORAGE_CLASSES.key,
+        kinds.PODS.key,
+    )
 
     def __init__(self, registry: Registry, folder: Path) -> None:
         self._folder = folder

@@ -20,7 +20,7 @@ class Definitions:
         self._catalog = catalog
         for row in store.rows(DEFINITIONS.key):
             self._take(objects.load(row.data))
-        store.listen(self._changed)
+        store.listen(self._changed, (DEFINITIONS.key,))
 
     def _changed(self, changes: Sequence[Change]) -> None:
         for change in changes:

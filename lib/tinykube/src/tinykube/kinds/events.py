@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from tinykube import names, objects, schema
 from tinykube.kinds.core import EVENTS
@@ -28,7 +29,7 @@ _BACK = {view: core for core, view in _NAMES.items()}
 class EventView(Resource):
     """The events of the core group under other names."""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """See Resource."""
         return EVENTS.key

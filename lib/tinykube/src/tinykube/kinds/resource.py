@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tinykube import names, schema
@@ -101,17 +102,17 @@ class Resource:
     document: Mapping[str, Any] = field(default_factory=dict)
     name_fault: Callable[[str], str] = names.subdomain_fault
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The store's name for it: `pods`, `roles.rbac.authorization.k8s.io`."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
-    @property
+    @cached_property
     def api_version(self) -> str:
         """What its objects have as apiVersion."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
-    @property
+    @cached_property
     def prefix(self) -> str:
         """How the JSON of each of its objects begins in the store."""
         return f'{{"apiVersion":"{self.api_version}","kind":"{self.kind}",'

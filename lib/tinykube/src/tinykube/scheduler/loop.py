@@ -39,6 +39,7 @@ class Scheduler(Loop):
     """Keeps what is bound and what waits in memory; both can be read again from the store."""
 
     name = "scheduler"
+    concern = (kinds.PODS.key, kinds.NODES.key, kinds.NAMESPACES.key, kinds.CLAIMS.key)
 
     def __init__(self, registry: Registry) -> None:
         self._cluster = Cluster()

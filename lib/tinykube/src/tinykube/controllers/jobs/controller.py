@@ -42,6 +42,7 @@ class JobController(Loop):
     """
 
     name = "jobs"
+    concern = (kinds.JOBS.key, kinds.PODS.key)
 
     def __init__(self, registry: Registry, clock: Callable[[], datetime] = _clock) -> None:
         self._clock = clock

@@ -52,6 +52,7 @@ class TaintEviction(Loop):
     """
 
     name = "taint eviction"
+    concern = (kinds.NODES.key, kinds.PODS.key)
 
     def __init__(
         self, registry: Registry, clock: Callable[[], datetime] = lambda: datetime.now(UTC)

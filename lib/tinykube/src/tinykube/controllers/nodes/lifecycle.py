@@ -107,6 +107,7 @@ class NodeLifecycle(Loop):
     """
 
     name = "node lifecycle"
+    concern = (kinds.LEASES.key, kinds.NODES.key)
 
     def __init__(self, registry: Registry, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -26,6 +26,7 @@ class OrphanCollector(Loop):
     """
 
     name = "orphaned pods"
+    concern = (kinds.NODES.key, kinds.PODS.key)
 
     def __init__(self, registry: Registry, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

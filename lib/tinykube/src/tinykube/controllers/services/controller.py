@@ -22,6 +22,7 @@ class EndpointsController(Loop):
     """Brings what stands behind each service up to its pods."""
 
     name = "endpoints"
+    concern = (kinds.SERVICES.key, kinds.ENDPOINTS.key, kinds.PODS.key)
 
     def __init__(self, registry: Registry) -> None:
         # By namespace and name.

@@ -22,6 +22,7 @@ class Naming(Loop):
     """
 
     name = "names"
+    concern = _CONCERN
 
     def __init__(self, registry: Registry, tell: Callable[[Names], None]) -> None:
         self._tell = tell
@@ -30,8 +31,8 @@ class Naming(Loop):
 
     def changed(self, changes: Sequence[Change]) -> None:
         """See Loop."""
-        if any(change.resource in _CONCERN for change in changes):
-            self.wake()
+        del changes
+        self.wake()
 
     def step(self) -> bool:
         """See Loop."""

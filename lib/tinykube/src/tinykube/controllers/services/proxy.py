@@ -55,11 +55,11 @@ class ServiceProxy:
         self._wake = asyncio.Event()
         self._served = asyncio.Event()
         self._told: dict[str, str] = {}
-        registry.store.listen(self._changed)
+        registry.store.listen(self._changed, _CONCERN)
 
     def _changed(self, changes: Sequence[Change]) -> None:
-        if any(change.resource in _CONCERN for change in changes):
-            self._wake.set()
+        del changes
+        self._wake.set()
 
     async def run(self) -> None:
         """Work until cancelled; the balancer runs on."""

@@ -34,6 +34,7 @@ from tinykube.node.gpus.manager import Gpus
 from tinykube.node.gpus.plan import Settings
 from tinykube.node.growth import Growth
 from tinykube.node.images import ImageMap
+from tinykube.node.leavings import Leavings
 from tinykube.node.neighbours import Names
 from tinykube.node.pod import Node, Pod
 from tinykube.node.runs import Runs
@@ -128,6 +129,7 @@ class Agent:
             growth=Growth(self._disk.look),
             gpus=self._gpus,
             processes=processes,
+            leavings=Leavings(clock),
         )
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -138,6 +140,7 @@ class Agent:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keeper.run())
                 group.create_task(self._node.growth.run())
+                group.create_task(self._node.leavings.run())
                 group.create_task(self._send_events())
                 group.create_task(self._heartbeat())
                 group.create_task(self._report())

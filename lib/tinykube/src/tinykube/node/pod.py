@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from tinykube.node.gpus.leases import ShortageError
 from tinykube.node.gpus.manager import Gpus
 from tinykube.node.growth import Growth
 from tinykube.node.images import ImageMap
+from tinykube.node.leavings import Leavings
 from tinykube.node.recipe import Context
 from tinykube.node.volumes import VolumeError, Volumes
 from tinykube.node.waiting import first_of, happened
@@ -65,6 +67,7 @@ class Node:
     gpus: Gpus
     addresses: Addresses
     processes: int | None
+    leavings: Leavings
 
     def pod_folder(self, uid: str) -> Path:
         """The folder of a pod."""
@@ -200,6 +203,7 @@ class Pod:
             growth=self._node.growth,
             gpus=self._node.gpus,
             processes=self._node.processes,
+            spent=functools.partial(self._node.leavings.add, self.uid),
         )
         found = self.body.get("status") or {}
         known_init = {s["name"]: s for s in found.get("initContainerStatuses") or ()}
@@ -330,6 +334,7 @@ class Pod:
                 logger.warning("cannot remove pod %s: %s", self._name, error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_RETRY)
+        await self._node.leavings.forget(self.uid)
         await asyncio.to_thread(tree.remove, self.folder)
         self._node.addresses.release(self.uid)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sandbox.container import Container
 from sandbox.limits import LimitKeeper
 from sandbox.spec import Limits, Mount, Spec
 from tinykube import quantity
@@ -39,6 +40,7 @@ class Context:
         host: the node as pods see it.
         event: records an Event about the pod: type, reason, message.
         processes: how many each container may have, with its threads; None: no limit.
+        spent: told of a container that has ended for good, to have its files deleted.
     """
 
     pod: JSON
@@ -53,6 +55,7 @@ class Context:
     growth: Growth
     gpus: Gpus
     processes: int | None
+    spent: Callable[[Container], None]
 
 
 class Recipe:

@@ -139,7 +139,7 @@ class Workload:
                 # It was to be started again: it is left as it ended last.
                 self._set(self._last)
             return
-        await self._end(container, await self._care.terminate(container, until))
+        await self._end(container, await self._care.terminate(container, until), last=True)
 
     def rename(self) -> None:
         """Bring a running container's names up to the services there are."""
@@ -174,6 +174,8 @@ class Workload:
             self._attempt, self._current, self._begun = number, container, True
             if ended is not None:
                 self._state = self._terminated(container, ended, number)
+                if self._last_of(ended) and (container.directory / "root").exists():
+                    self._context.spent(container)
             else:
                 self._state = status.Running(container.started)
                 if known.get("containerID") == self._id(number):
@@ -227,13 +229,20 @@ class Workload:
             self._prober = None
             self._remembered = self._care.prober(None, self._probed)
             self.started.clear()
-        await self._end(container, ended)
+        await self._end(container, ended, last=self._last_of(ended))
 
-    async def _end(self, container: Container, ended: Exit) -> None:
+    def _last_of(self, ended: Exit) -> bool:
+        """True if the pod may have ended with this: nothing of this container comes after it."""
+        return not self._init and not self._restarted(ended.code)
+
+    async def _end(self, container: Container, ended: Exit, *, last: bool) -> None:
         self._context.growth.finish(self._runs.log(self._attempt))
         self._set(self._terminated(container, ended, self._attempt))
         # The file system of a run goes with it; the records and the log stay.
-        await asyncio.to_thread(container.trim)
+        if last:
+            self._context.spent(container)
+        else:
+            await asyncio.to_thread(container.trim)
 
     def _terminated(self, container: Container, ended: Exit, attempt: int) -> Terminated:
         if ended.reason == "Lost":

@@ -137,6 +137,66 @@ def test_what_changed_a_moment_ago_is_read_as_it_is_stored(store):
     again.close()
 
 
+def test_a_write_within_a_write_is_a_part_of_it(store):
+    told = []
+    store.listen(lambda changes: told.append([change.name for change in changes]))
+    insert(store, "old")
+    with store.write():
+        insert(store, "a")
+        assert store.get("pods", "ns", "a") is not None
+        assert [row.name for row in store.rows("nodes")] == []
+        insert(store, "b", resource="nodes")
+        assert [row.name for row in store.rows("nodes")] == ["b"]
+    assert told == [["old"], ["a", "b"]]
+
+    def fail():
+        with store.write():
+            insert(store, "c", resource="leases")
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        fail()
+    assert store.get("leases", "ns", "c") is None
+    assert list(store.rows("leases")) == []
+    assert len(told) == 2
+
+
+def test_what_was_read_is_read_anew_once_it_changed(store, monkeypatch):
+    monkeypatch.setattr(storing, "_RECENT_EVENTS", 1)
+    monkeypatch.setattr(storing, "_KEEP_READ", 2)
+    insert(store, "a", "b", "c", "d")
+    for name in ("a", "b", "c", "a", "d"):
+        assert f'"name":"{name}"' in store.get("pods", "ns", name)
+    with store.write() as transaction:
+        new = transaction.replace("pods", thing("a", spec=1), store.get("pods", "ns", "a"))
+    insert(store, "e")
+    assert store.get("pods", "ns", "a") == new
+    with store.write() as transaction:
+        transaction.remove("pods", thing("a"), new)
+    insert(store, "f")
+    assert store.get("pods", "ns", "a") is None
+    assert [row.name for row in store.rows("pods")] == ["b", "c", "d", "e", "f"]
+
+
+def test_an_object_that_changes_and_goes_at_once_is_told_of_twice(store):
+    insert(store, "a")
+    owner = {"uid": "u", "kind": "Job", "name": "j", "apiVersion": "batch/v1"}
+    with store.write() as transaction:
+        new = thing("a")
+        new["metadata"]["ownerReferences"] = [owner]
+        data = transaction.replace("pods", new, store.get("pods", "ns", "a"))
+    seen = []
+    store.listen(seen.extend)
+    with store.write() as transaction:
+        marked = transaction.pass_by("pods", {**new, "spec": 1}, data)
+        transaction.remove("pods", {**new, "spec": 1}, marked)
+    assert [change.type for change in seen] == ["MODIFIED", "DELETED"]
+    assert [change.previous for change in seen] == [data, marked]
+    assert store.get("pods", "ns", "a") is None
+    assert store.owners() == []
+    assert store.by_uid("uid-ns-a") is None
+
+
 def test_what_was_undone_is_not_remembered(store):
     insert(store, "a")
     data = store.get("pods", "ns", "a")

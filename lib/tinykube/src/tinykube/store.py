@@ -11,7 +11,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +50,8 @@ _KEEP_BYTES = 64 * 2**20
 # How much of it stays in memory for the watchers that keep up.
 _RECENT_EVENTS = 512
 _RECENT_BYTES = 4 * 2**20
+# How many objects that were read are remembered.
+_KEEP_READ = 256
 # The log is folded into the database after about this many bytes, by a thread.
 _CHECKPOINT_BYTES = 4 * 2**20
 # A rebooted machine may have lost the last commits: versions that clients saw are not used again.
@@ -153,6 +155,10 @@ class Transaction:
         """Delete an object. Returns its JSON with the version of the deletion."""
         return self._record(resource, obj, "DELETED", previous)
 
+    def pass_by(self, resource: str, obj: JSON, previous: str) -> str:
+        """Tell of a changed object that this transaction removes next. Returns its new JSON."""
+        return self._record(resource, obj, "MODIFIED", previous, kept=False)
+
     def _record(
         self,
         resource: str,
@@ -160,6 +166,8 @@ class Transaction:
         type_: EventType,
         previous: str | None,
         before: JSON | None = None,
+        *,
+        kept: bool = True,
     ) -> str:
         self.version += 1
         obj["metadata"]["resourceVersion"] = str(self.version)
@@ -168,13 +176,14 @@ class Transaction:
         execute = self._connection.execute
         if type_ == "DELETED":
             execute("DELETE FROM objects WHERE resource=? AND namespace=? AND name=?", key)
-        else:
+        elif kept:
             execute(
                 "INSERT INTO objects VALUES (?,?,?,?,?,?) ON CONFLICT (resource, namespace, name) "
                 "DO UPDATE SET version=excluded.version, data=excluded.data",
                 (*key, objects.uid(obj), self.version, data),
             )
-        self._note_owners(key, obj, type_, previous)
+        if kept:
+            self._note_owners(key, obj, type_, previous)
         execute(
             "INSERT INTO history VALUES (?,?,?,?,?,?,?)",
             (self.version, *key, type_, data, previous),
@@ -210,6 +219,10 @@ class Store:
         self._recent: deque[Change] = deque()
         # Of the recent changes the last of each object: what they say is often read already.
         self._latest: dict[Key, Change] = {}
+        # What was read lately and has not changed since; how many objects a resource has.
+        self._read: dict[Key, str] = {}
+        self._counts: Counter[str] = Counter()
+        self._open: Transaction | None = None
         self._recent_bytes = 0
         self._history_bytes = 0
         self._unfolded = 0
@@ -243,6 +256,9 @@ class Store:
             self._remember("boot", boot)
             self._remember("oldest", str(oldest))
         self._remember("version", str(version))
+        self._counts.update(
+            dict(self._connection.execute("SELECT resource, count(*) FROM objects GROUP BY 1"))
+        )
         (self._history_bytes,) = self._connection.execute(
             "SELECT coalesce(sum(length(data) + coalesce(length(previous), 0)), 0) FROM history"
         ).fetchone()
@@ -266,12 +282,18 @@ class Store:
     def write(self) -> Iterator[Transaction]:
         """A transaction: committed at the end of the block, undone if the block raises.
 
+        One within another's block is a part of that, and is told to listeners with all of it.
+
         Raises:
             StorageError: the disk refused it.
         """
+        if self._open is not None:
+            yield self._open
+            return
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             transaction = Transaction(self._connection, self.version, self._latest)
+            self._open = transaction
             try:
                 yield transaction
                 self._trim(transaction)
@@ -280,6 +302,8 @@ class Store:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+            finally:
+                self._open = None
         except sqlite3.Error as error:
             raise StorageError(f"the database {self.path} cannot be written: {error}") from error
         self._publish(transaction)
@@ -322,6 +346,10 @@ class Store:
             self._recent_bytes -= old.size
             if self._latest[old.key] is old:
                 del self._latest[old.key]
+        for change in transaction.changes:
+            self._read.pop(change.key, None)
+            if change.type != "MODIFIED":
+                self._counts[change.resource] += 1 if change.type == "ADDED" else -1
         touched = {change.resource for change in transaction.changes}
         for listener, concern in self._listeners:
             if not concern or not concern.isdisjoint(touched):
@@ -341,14 +369,23 @@ class Store:
 
     def get(self, resource: str, namespace: str, name: str) -> str | None:
         """One object's JSON, or None."""
-        last = self._latest.get((resource, namespace, name))
-        if last is not None and not self._connection.in_transaction:
-            return None if last.type == "DELETED" else last.data
+        key = (resource, namespace, name)
+        if self._open is None:
+            if (last := self._latest.get(key)) is not None:
+                return None if last.type == "DELETED" else last.data
+            if (data := self._read.get(key)) is not None:
+                return data
         row = self._connection.execute(
             "SELECT data FROM objects WHERE resource=? AND namespace=? AND name=?",
-            (resource, namespace, name),
+            key,
         ).fetchone()
-        return str(row[0]) if row else None
+        if row is None:
+            return None
+        if self._open is None:
+            if len(self._read) >= _KEEP_READ:
+                self._read.clear()
+            self._read[key] = row[0]
+        return str(row[0])
 
     def load(self, resource: str, namespace: str, name: str) -> JSON | None:
         """One object, or None."""
@@ -401,6 +438,8 @@ class Store:
             version: as they were at this version, which history must still cover.
             limit: at most so many; -1 for all.
         """
+        if version is None and self._open is None and not self._counts[resource]:
+            return
         query, values = self._select("namespace, name, data", resource, namespace, after, version)
         # Read whole: a half-read cursor would hold the log back and see later writes.
         found = self._connection.execute(

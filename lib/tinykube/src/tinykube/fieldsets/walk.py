@@ -28,6 +28,7 @@ _UNOWNED = frozenset(
         "selfLink",
     }
 )
+_ABSENT = object()
 
 
 def owned(obj: Mapping[str, Any]) -> JSON:
@@ -150,6 +151,10 @@ def differences(
     """Add to `changed` what is new or other in `new`, to `gone` what is no longer there."""
     if old == new and type(old) is type(new):
         return
+    both = isinstance(old, dict) and isinstance(new, dict)
+    if both and isinstance(shape, Fields) and not shape.atomic:
+        _members_differ(old, new, shape, changed, gone, at)
+        return
     after = _children(new, shape)
     before = _children(old, shape) if old is not None else {}
     if after is None or before is None:
@@ -164,3 +169,33 @@ def differences(
     for element, (item, inner) in before.items():
         if element not in after:
             _everything(item, inner, (*at, element), gone)
+
+
+def _members_differ(
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    shape: Fields,
+    changed: list[Path],
+    gone: list[Path],
+    at: Path,
+) -> None:
+    """`differences` of two objects whose fields are known: what is the same is not looked into."""
+    known = shape.fields
+    for name, item in new.items():
+        inner = known.get(name)
+        found = old.get(name, _ABSENT)
+        if found is item or _absent(item, inner):
+            continue
+        if _absent(found, inner):
+            _everything(item, inner, (*at, f"f:{name}"), changed)
+        elif found != item or type(found) is not type(item):
+            differences(found, item, inner, changed, gone, (*at, f"f:{name}"))
+    for name, item in old.items():
+        inner = known.get(name)
+        if not _absent(item, inner) and _absent(new.get(name, _ABSENT), inner):
+            _everything(item, inner, (*at, f"f:{name}"), gone)
+
+
+def _absent(item: Any, shape: Shape | None) -> bool:
+    """True for a field that is not there; a list that is null is none."""
+    return item is _ABSENT or (item is None and isinstance(shape, Many))

@@ -295,8 +295,10 @@ class Scheduler(Loop):
             return True
 
         # The commit reports back through `changed`, which books the room before the next pod.
-        self.registry.modify(kinds.PODS, pod.namespace, pod.name, change, uid=pod.uid)
-        if bound:
+        with self.store.write():
+            self.registry.modify(kinds.PODS, pod.namespace, pod.name, change, uid=pod.uid)
+            if not bound:
+                return
             message = f"Successfully assigned {pod.namespace}/{pod.name} to {node}"
             self._event(bound[0], "Normal", "Scheduled", message)
 

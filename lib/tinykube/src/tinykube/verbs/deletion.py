@@ -43,7 +43,7 @@ def delete(
 def _end(store: Store, pod: JSON, previous: str) -> Written:
     """Take out a pod that nothing keeps: whoever watches sees first that it is to go."""
     with store.write() as transaction:
-        marked = transaction.replace(kinds.PODS.key, pod, previous)
+        marked = transaction.pass_by(kinds.PODS.key, pod, previous)
         data = transaction.remove(kinds.PODS.key, pod, marked)
     return Written(data, gone=True)
 

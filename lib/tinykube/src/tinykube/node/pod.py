@@ -180,10 +180,12 @@ class Pod:
         # To the millisecond, which the API's startTime is not, and before anything can start.
         mark = self.folder / "started"
         known = (self.body.get("status") or {}).get("startTime")
-        if not mark.is_file():
-            moment = objects.when(known).timestamp() if known else time.time()
-            mark.write_text(repr(moment))
-        self._started = float(mark.read_text() or time.time())
+        try:
+            text = mark.read_text()
+        except FileNotFoundError:
+            text = repr(objects.when(known).timestamp() if known else time.time())
+            mark.write_text(text)
+        self._started = float(text or time.time())
         address = self._node.addresses.of(self.uid)
         host = self._node.host
         if address != host.address:
@@ -231,7 +233,7 @@ class Pod:
         """
         await self._make_volumes()
         beside: dict[Workload, asyncio.Task[object]] = {}
-        renewal = asyncio.create_task(self._refresh_volumes())
+        renewal = asyncio.create_task(self._refresh_volumes()) if self._volumes.living else None
         # After the node's restart what runs already waits for nobody.
         begun = any(workload.begun for workload in self._main)
         try:
@@ -243,18 +245,26 @@ class Pod:
                 elif (await workload.run()).failed:
                     break
             else:
-                async with asyncio.TaskGroup() as group:
-                    for workload in self._main:
-                        group.create_task(workload.run())
+                await self._run_main()
         finally:
-            renewal.cancel()
-            for task in beside.values():
-                task.cancel()
-            await asyncio.wait((renewal, *beside.values()))
+            others = [*beside.values(), *(() if renewal is None else (renewal,))]
+            for other in others:
+                other.cancel()
+            if others:
+                await asyncio.wait(others)
             for task in beside.values():
                 if not task.cancelled():
                     task.result()
         await self._stop_sidecars(list(beside))
+
+    async def _run_main(self) -> None:
+        """Run the containers that make the pod; most pods have one."""
+        if len(self._main) == 1:
+            await self._main[0].run()
+            return
+        async with asyncio.TaskGroup() as group:
+            for workload in self._main:
+                group.create_task(workload.run())
 
     async def _stop_sidecars(self, beside: Sequence[Workload]) -> None:
         """End what ran beside the others, the last one first."""
@@ -352,12 +362,18 @@ class Pod:
     async def _gather(self) -> None:
         """Wait for what may be told together with what there is; for nothing once all ended."""
         pause = asyncio.create_task(self._clock.sleep(_GATHER))
+        pause.add_done_callback(self._awake)
         try:
             while not (pause.done() or self._ended or self._final):
                 self._changed.clear()
-                await happened(self._changed.wait(), pause)
+                await self._changed.wait()
         finally:
+            pause.remove_done_callback(self._awake)
             pause.cancel()
+
+    def _awake(self, pause: asyncio.Task[None]) -> None:
+        del pause
+        self._changed.set()
 
     @property
     def _final(self) -> bool:

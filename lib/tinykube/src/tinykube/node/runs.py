@@ -7,6 +7,7 @@ back after kill -9 finds each container where it is and starts none twice.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from sandbox import tree
@@ -46,7 +47,11 @@ class Runs:
 
     def newest(self) -> tuple[int, Container] | None:
         """The last run; None before the first."""
-        numbers = [int(path.name) for path in self._containers.glob("*") if path.name.isdigit()]
+        try:
+            found = os.listdir(self._containers)
+        except FileNotFoundError:
+            return None
+        numbers = [int(name) for name in found if name.isdigit()]
         for number in sorted(numbers, reverse=True):
             container = self.find(number)
             if container is not None:

@@ -89,11 +89,14 @@ class Recorder:
 
     def __init__(self, log: Path) -> None:
         self._log = log
+        self._size = self._moment = 0
+        times = times_of(log)
+        if not times.is_file():
+            return
         known = read(log) if log.is_file() else Timeline((), (), 0)
         self._size = known.sizes[-1] if known.sizes else 0
         self._moment = known.moments[-1] if known.moments else 0
-        times = times_of(log)
-        if times.is_file() and times.stat().st_size != len(known.sizes) * _PAIR.size:
+        if times.stat().st_size != len(known.sizes) * _PAIR.size:
             os.truncate(times, len(known.sizes) * _PAIR.size)
 
     def note(self) -> bool:

@@ -260,7 +260,8 @@ class Workload:
     def _termination_message(self, attempt: int, *, failed: bool) -> str:
         path = self._runs.message(attempt)
         data = b""
-        if path.is_file():
+        # Most leave none, in an empty file.
+        if path.is_file() and path.stat().st_size:
             with path.open("rb") as stream:
                 data = stream.read(_MESSAGE_BYTES)
         text = data.decode(errors="replace")

@@ -1,9 +1,9 @@
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tinykube import objects
@@ -108,6 +108,21 @@ def test_what_is_no_json_is_a_value_error(text):
     if isinstance(text, str):
         with pytest.raises(ValueError):
             objects.load(text)
+
+
+@given(
+    st.datetimes(
+        min_value=datetime(1000, 1, 1),
+        timezones=st.timezones() | st.just(UTC),
+        allow_imaginary=False,
+    )
+)
+@example(datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC))
+@example(datetime(2026, 2, 3, 4, 5, 6, 999_999, tzinfo=timezone(timedelta(hours=-3))))
+def test_a_time_is_cut_to_whole_seconds_of_utc(moment):
+    expected = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert objects.stamp(moment) == expected
+    assert objects.when(expected) <= moment
 
 
 def test_a_condition_moves_only_when_it_changes():

@@ -25,9 +25,9 @@ class Runs:
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._folder = folder
-        self._name = name
         self._containers = folder / "containers" / name
+        self._logs = folder / "logs" / name
+        self._messages = folder / "messages" / name
 
     def directory(self, number: int) -> Path:
         """What `sandbox` keeps of a run."""
@@ -35,11 +35,11 @@ class Runs:
 
     def log(self, number: int) -> Path:
         """What a run has printed."""
-        return self._folder / "logs" / self._name / f"{number}.log"
+        return self._logs / f"{number}.log"
 
     def message(self, number: int) -> Path:
         """The file that a run may leave its last words in."""
-        return self._folder / "messages" / self._name / str(number)
+        return self._messages / str(number)
 
     def find(self, number: int) -> Container | None:
         """A run, going on or ended; None if there was none."""
@@ -71,8 +71,8 @@ class Runs:
         for path in self._containers.glob("*"):
             if path.name.isdigit() and int(path.name) < number:
                 tree.remove(path)
-        for folder in ("logs", "messages"):
-            for path in (self._folder / folder / self._name).glob("*"):
+        for folder in (self._logs, self._messages):
+            for path in folder.glob("*"):
                 first = path.name.partition(".")[0]
                 if first.isdigit() and int(first) < number:
                     path.unlink(missing_ok=True)

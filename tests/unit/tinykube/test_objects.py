@@ -117,6 +117,7 @@ def test_what_is_no_json_is_a_value_error(text):
         allow_imaginary=False,
     )
 )
+@example(datetime(3059, 1, 1, 0, 0, 0, 999_997, tzinfo=UTC))
 @example(datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC))
 @example(datetime(2026, 2, 3, 4, 5, 6, 999_999, tzinfo=timezone(timedelta(hours=-3))))
 def test_a_time_is_cut_to_whole_seconds_of_utc(moment):

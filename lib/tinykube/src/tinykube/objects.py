@@ -6,7 +6,7 @@ import json
 import marshal
 import time
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -100,7 +100,7 @@ def now() -> str:
 
 def stamp(moment: datetime) -> str:
     """A time as metav1.Time writes it."""
-    return time.strftime(_TIME, time.gmtime(moment.timestamp()))
+    return moment.astimezone(UTC).strftime(_TIME)
 
 
 def when(text: str) -> datetime:

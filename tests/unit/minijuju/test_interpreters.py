@@ -1,6 +1,7 @@
 """The interpreter of a charm's version."""
 
 import os
+import subprocess
 import sys
 
 import pytest
@@ -39,9 +40,12 @@ def binary(tmp_path):
 
 def test_our_own():
     own = interpreters.own()
-    assert own.version == sys.version_info[:3]
-    assert str(own.prefix) == sys.base_prefix
     assert own.executable.resolve() == own.executable
+    # Asked for by name, it says the same of itself.
+    code = "import sys; print(*sys.version_info[:3], sys.base_prefix)"
+    words = [str(own.executable), "-I", "-S", "-c", code]
+    told = subprocess.run(words, check=True, capture_output=True, text=True, timeout=60)
+    assert told.stdout == f"{' '.join(map(str, own.version))} {own.prefix}\n"
 
 
 def test_our_own_version_is_found_without_path():

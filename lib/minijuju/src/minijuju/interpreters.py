@@ -43,13 +43,10 @@ class Python:
         return None if self.prefix.is_relative_to("/usr") else self.prefix
 
 
-@functools.cache
 def own() -> Python:
     """The interpreter that this process runs on, outside any virtual environment."""
-    found = _probe(Path(sys.executable).resolve())
-    if not found:
-        raise PythonError(f"the interpreter {sys.executable} does not run")
-    return found
+    # Known without a process: every controller that starts asks, for several units at once.
+    return Python(Path(sys.executable).resolve(), sys.version_info[:3], Path(sys.base_prefix))
 
 
 @functools.cache
@@ -67,7 +64,7 @@ def find(minor: str) -> Python:
         if path in seen or not os.access(path, os.X_OK):
             continue
         seen.add(path)
-        found = _probe(path)
+        found = own() if path == own().executable else _probe(path)
         if found and found.minor == minor:
             return found
     raise PythonError(

@@ -9,12 +9,17 @@ PATIENCE = 90.0
 
 
 def wait(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
-    """Wait until a condition holds; fail with what was waited for.
-
-    To look costs what others wait for: the processor. What takes long is looked at less often.
-    """
+    """Wait until a condition holds; fail with what was waited for."""
     begun = time.monotonic()
     while not condition():
         waited = time.monotonic() - begun
         assert waited < patience, f"not within {patience:.0f} s: {what}"
-        time.sleep(min(max(waited / 20, 0.05), 0.3))
+        time.sleep(pause(waited))
+
+
+def pause(waited: float) -> float:
+    """Give the seconds until the next look, after so many.
+
+    To look costs what others wait for: the processor. What takes long is looked at less often.
+    """
+    return min(max(waited / 20, 0.05), 0.3)

@@ -5,10 +5,12 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from minijuju import archive, execution, runtime
 from minijuju.charm import Charm
@@ -16,6 +18,11 @@ from minijuju.hooks import tools
 from sandbox.limits import LimitKeeper
 from sandbox.process import Identity
 from sandbox.spec import Image
+
+from ..waiting import pause
+
+# One loop for all of them: a pod that several tests look at lives in it.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PATIENCE = 90
 METADATA = """\
@@ -111,16 +118,15 @@ def packed(tmp_path_factory):
     return archive.CharmStore(root / "store").add(source)
 
 
-@pytest.fixture
-def spec(packed, tmp_path, request):
-    """A unit at an address that no other test of this run has."""
-    worker = getattr(request.config, "workerinput", {}).get("workerid", "gw0")
-    address = f"127.241.{int(worker.removeprefix('gw'))}.1"
+def unit_spec(packed, folder, config, host):
+    """A unit with its storages below a folder, at an address of its own in this run."""
+    worker = getattr(config, "workerinput", {}).get("workerid", "gw0")
+    address = f"127.241.{int(worker.removeprefix('gw'))}.{host}"
     storages = []
     for id_ in ("data/0", "many/1", "many/2"):
-        folder = tmp_path / "storage" / id_
-        folder.mkdir(parents=True)
-        storages.append(runtime.StorageMount(id_, id_.partition("/")[0], folder))
+        place = folder / "storage" / id_
+        place.mkdir(parents=True)
+        storages.append(runtime.StorageMount(id_, id_.partition("/")[0], place))
     return runtime.UnitSpec(
         model="m",
         model_uuid="0d9a4f8e-aaaa-4bbb-8ccc-123456789abc",
@@ -138,6 +144,12 @@ def spec(packed, tmp_path, request):
 
 
 @pytest.fixture
+def spec(packed, tmp_path, request):
+    """The unit of a test's own pod."""
+    return unit_spec(packed, tmp_path, request.config, 1)
+
+
+@pytest.fixture
 def folder(tmp_path):
     """A folder deep enough to break a unix socket's path."""
     return tmp_path / ("long-" * 20) / "unit"
@@ -150,7 +162,7 @@ def hooks(tmp_path):
     return folder
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def pods(folder, pebble_binary):
     """Make runtimes of one folder; the last of them is removed at the end."""
     made = []
@@ -167,11 +179,36 @@ async def pods(folder, pebble_binary):
         assert not folder.exists()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def pod(pods, spec):
     pod = pods(spec)
     await pod.start()
     return pod
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(packed, tmp_path_factory, pebble_binary, request):
+    """A pod for the tests that leave it as it was, and the boot ids of its containers."""
+    folder = tmp_path_factory.mktemp("shared")
+    pod = runtime.UnitRuntime(
+        folder / ("long-" * 20) / "unit",
+        unit_spec(packed, folder, request.config, 3),
+        binary=pebble_binary,
+    )
+    await pod.start()
+    yield pod, await ready(pod, "web", "bare")
+    await pod.remove()
+
+
+@pytest.fixture
+def still(shared):
+    """That pod, whose containers are ready; they are the same ones afterwards."""
+    pod, boots = shared
+    before = [pids(pod, name) for name in boots]
+    assert all(before)
+    yield pod
+    assert [pids(pod, name) for name in boots] == before
+    assert pod.workload_events().empty()
 
 
 async def next_event(pod):
@@ -262,22 +299,20 @@ async def test_names_and_the_host_name(pod, spec):
     assert "probe.m" not in await inside(pod, "web", "cat", "/etc/hosts")
 
 
-async def test_storage_is_where_the_charm_says(pod, hooks, spec):
-    await ready(pod, "web", "bare")
-    code, lines = await hook(pod, hooks, "storage")
+async def test_storage_is_where_the_charm_says(still, hooks):
+    code, lines = await hook(still, hooks, "storage")
     assert (code, lines["stdout"]) == (0, ["1", "2"])
-    assert await inside(pod, "web", "cat", "/data/file") == "from the charm\n"
-    assert await inside(pod, "web", "ls", "/many") == "1\n2\n"
-    assert (spec.storages[0].folder / "file").read_text() == "from the charm\n"
+    assert await inside(still, "web", "cat", "/data/file") == "from the charm\n"
+    assert await inside(still, "web", "ls", "/many") == "1\n2\n"
+    assert (still.spec.storages[0].folder / "file").read_text() == "from the charm\n"
 
 
-async def test_homes_and_other_state_cannot_be_seen(pod, folder, tmp_path):
-    await ready(pod, "web", "bare")
+async def test_homes_and_other_state_cannot_be_seen(still, tmp_path):
     for container in ("web", None):
-        assert await inside(pod, container, "ls", "/home", "/root", "/tmp") == (
+        assert await inside(still, container, "ls", "/home", "/root", "/tmp") == (
             "/home:\n\n/root:\n\n/tmp:\n"
         )
-        seen = await inside(pod, container, "sh", "-c", f"ls -d {tmp_path} || echo none")
+        seen = await inside(still, container, "sh", "-c", f"ls -d {tmp_path} || echo none")
         assert seen.splitlines()[-1] == "none"
 
 
@@ -334,9 +369,10 @@ def alive(*found):
 
 
 async def until(condition):
+    begun = time.monotonic()
     async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(pause(time.monotonic() - begun))
 
 
 async def test_notices_and_checks_are_heard(pod, spec):
@@ -401,10 +437,9 @@ async def test_a_container_has_the_files_of_its_image_for_its_own(pods, spec, tm
     assert await inside(pod, "web", "cat", "/app/conf/it.conf") == "changed\n"
 
 
-async def test_health_is_served_at_the_units_address(pod, spec):
-    await ready(pod, "web", "bare")
+async def test_health_is_served_at_the_units_address(still):
     for index in range(2):
-        reader, writer = await asyncio.open_connection(spec.address, 38813 + index)
+        reader, writer = await asyncio.open_connection(still.spec.address, 38813 + index)
         writer.write(b"GET /v1/health HTTP/1.0\r\n\r\n")
         answer = await asyncio.wait_for(reader.read(), PATIENCE)
         writer.close()
@@ -508,42 +543,45 @@ async def test_a_charm_that_left_the_store(pods, spec, tmp_path):
 # Hooks.
 
 
-async def test_output_comes_by_stream_and_line(pod, hooks):
-    assert await hook(pod, hooks, "say") == (0, {"stdout": ["to stdout"], "stderr": ["to stderr"]})
+async def test_output_comes_by_stream_and_line(still, hooks):
+    assert await hook(still, hooks, "say") == (
+        0,
+        {"stdout": ["to stdout"], "stderr": ["to stderr"]},
+    )
 
 
-async def test_where_a_hook_runs(pod, hooks, spec):
-    code, lines = await hook(pod, hooks, "look", JUJU_UNIT_NAME="probe/0")
+async def test_where_a_hook_runs(still, hooks):
+    code, lines = await hook(still, hooks, "look", JUJU_UNIT_NAME="probe/0")
     text = "\n".join(lines["stdout"])
     assert code == 0
     home = "/var/lib/juju/agents/unit-probe-0/charm"
     assert f"\n{home}\n" in text
     assert "JUJU_UNIT_NAME=probe/0" in text
     assert f"PATH={tools.TOOLS_FOLDER}/unit-probe-0:" in text
-    assert f"{spec.address} probe-0" in text
+    assert f"{still.spec.address} probe-0" in text
     assert f"\n{tools.TOOLS_FOLDER}/unit-probe-0/is-leader\n" in text
     assert "/charm/containers/bare\n/charm/containers/web" in text
 
 
 @pytest.mark.parametrize(("name", "code"), [("fail", 7), ("kill", 137), ("unheard-of", 0)])
-async def test_exit_codes(pod, hooks, name, code):
-    assert (await hook(pod, hooks, name))[0] == code
+async def test_exit_codes(still, hooks, name, code):
+    assert (await hook(still, hooks, name))[0] == code
 
 
-async def test_the_charms_folder_is_its_own_and_kept(pod, hooks, packed):
-    await hook(pod, hooks, "state")
-    assert (await hook(pod, hooks, "state"))[1]["stdout"] == ["kept", "kept"]
+async def test_the_charms_folder_is_its_own_and_kept(still, hooks, packed):
+    await hook(still, hooks, "state")
+    assert (await hook(still, hooks, "state"))[1]["stdout"] == ["kept", "kept"]
     assert not (packed.path / ".unit-state.db").exists()
 
 
-async def test_no_process_outlives_a_hook(pod, hooks):
-    assert (await hook(pod, hooks, "leave"))[0] == 0
+async def test_no_process_outlives_a_hook(still, hooks):
+    assert (await hook(still, hooks, "leave"))[0] == 0
     assert processes("sleep", "601") == []
 
 
 @pytest.mark.parametrize(("name", "seconds"), [("hang", "60071"), ("fork", "60072")])
-async def test_cancelling_kills_a_hook_with_all_its_children(pod, hooks, name, seconds):
-    task = asyncio.create_task(hook(pod, hooks, name))
+async def test_cancelling_kills_a_hook_with_all_its_children(still, hooks, name, seconds):
+    task = asyncio.create_task(hook(still, hooks, name))
     await until(lambda: processes("sleep", seconds))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -551,40 +589,42 @@ async def test_cancelling_kills_a_hook_with_all_its_children(pod, hooks, name, s
     await until(lambda: not processes("sleep", seconds))
 
 
-async def test_commands_that_outlived_their_controller_are_ended(pod, hooks, folder):
-    task = asyncio.create_task(hook(pod, hooks, "hang"))
+async def test_commands_that_outlived_their_controller_are_ended(still, hooks):
+    task = asyncio.create_task(hook(still, hooks, "hang"))
     await until(lambda: processes("sleep", "60071"))
-    assert execution.reap(folder.with_name("other")) == 0
+    assert execution.reap(still.folder.with_name("other")) == 0
     # Bubblewrap, and its own first process inside if that has not gone with it yet.
-    assert execution.reap(folder.parent) in (1, 2)
+    assert execution.reap(still.folder.parent) in (1, 2)
     assert (await asyncio.wait_for(task, PATIENCE))[0] == 137
     await until(lambda: not processes("sleep", "60071"))
 
 
-async def test_much_output_and_a_line_without_end(pod, hooks):
-    _, lines = await hook(pod, hooks, "flood")
+async def test_much_output_and_a_line_without_end(still, hooks):
+    _, lines = await hook(still, hooks, "flood")
     assert sum(len(line) + 1 for line in lines["stdout"]) in (5_000_000, 5_000_001)
-    _, lines = await hook(pod, hooks, "line")
+    _, lines = await hook(still, hooks, "line")
     assert sum(len(line) for line in lines["stdout"]) == 1_000_000
     assert max(len(line) for line in lines["stdout"]) < 200_000
 
 
-async def test_bytes_that_are_no_text(pod, hooks):
-    assert (await hook(pod, hooks, "bytes"))[1]["stdout"] == ["café �"]
+async def test_bytes_that_are_no_text(still, hooks):
+    assert (await hook(still, hooks, "bytes"))[1]["stdout"] == ["café �"]
 
 
-async def test_commands_in_the_charm_container(pod, hooks):
-    assert await pod.exec(
+async def test_commands_in_the_charm_container(still, hooks):
+    assert await still.exec(
         ["sh", "-c", "cat; echo $X >&2; exit 3"], {"X": "y"}, socket_folder=hooks, stdin=b"in"
     ) == (3, "in", "y\n")
-    code, out, _ = await pod.exec(["sh", "-c", "yes | head -c 20000000"], {}, socket_folder=hooks)
+    code, out, _ = await still.exec(
+        ["sh", "-c", "yes | head -c 20000000"], {}, socket_folder=hooks
+    )
     assert code == 0
     assert len(out) <= runtime.OUTPUT_CHARACTERS + 2
 
 
-async def test_an_unknown_container(pod):
+async def test_an_unknown_container(still):
     with pytest.raises(KeyError):
-        pod.ssh_argv("none", [])
+        still.ssh_argv("none", [])
 
 
 async def test_hooks_alone_will_do(pods, spec, hooks, tmp_path):

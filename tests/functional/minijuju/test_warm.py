@@ -18,6 +18,8 @@ from sandbox import record, root
 from sandbox.images import ImageStore
 from sandbox.process import Identity
 
+from ..waiting import pause
+
 ANY = Path(__file__).parents[2] / "charms" / "any"
 PATIENCE = 60
 
@@ -300,9 +302,10 @@ async def test_whatever_a_hook_does(make):
 
 
 async def until(condition):
+    begun = time.monotonic()
     async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(pause(time.monotonic() - begun))
 
 
 def processes(text):

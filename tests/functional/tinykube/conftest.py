@@ -14,7 +14,7 @@ from pathlib import Path
 import lightkube
 import pytest
 
-from ..waiting import PATIENCE
+from ..waiting import PATIENCE, pause
 
 
 class Tinykube:
@@ -54,10 +54,11 @@ class Tinykube:
     @staticmethod
     def wait(until, seconds: float = PATIENCE):
         """What `until` gives, once it is true."""
-        end = time.monotonic() + seconds
+        begun = time.monotonic()
         while not (found := until()):
-            assert time.monotonic() < end, "it did not come true in time"
-            time.sleep(0.02)
+            waited = time.monotonic() - begun
+            assert waited < seconds, "it did not come true in time"
+            time.sleep(pause(waited))
         return found
 
     def client(self) -> lightkube.Client:

@@ -2,6 +2,6 @@
 
 import sys
 
-from minijuju.cli.main import main
+from minijuju.cli.start import main
 
 sys.exit(main())

@@ -7,7 +7,9 @@ import shlex
 import sys
 from pathlib import Path
 
-_PROGRAM = 'import sys; sys.argv[0] = "juju"; from minijuju.cli.main import main; sys.exit(main())'
+_PROGRAM = (
+    'import sys; sys.argv[0] = "juju"; from minijuju.cli.start import main; sys.exit(main())'
+)
 
 
 def shim_folder(data: Path) -> Path:

@@ -1,5 +1,6 @@
 """What functional tests share: tools that are built once, and one deployment of the bundle."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -59,6 +60,12 @@ def pytest_collection_modifyitems(items):
     if gone := [str(path) for path in rank if not path.is_file()]:
         raise pytest.UsageError(f"LONG in {__file__} names what is not there: {', '.join(gone)}")
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+def pytest_collection_finish():
+    """What was imported and collected stays: let no collection of garbage look through it."""
+    gc.collect()
+    gc.freeze()
 
 
 class Scheduling(LoadFileScheduling):

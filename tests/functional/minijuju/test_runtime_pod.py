@@ -164,7 +164,11 @@ def hooks(tmp_path):
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def pods(folder, pebble_binary):
-    """Make runtimes of one folder; the last of them is removed at the end."""
+    """Make runtimes of one folder; the last of them is stopped at the end.
+
+    The folder stays: ext4 takes half a millisecond more for each file that is made while others
+    were deleted in the minutes before, and a pod has two hundred.
+    """
     made = []
 
     def make(spec):
@@ -175,8 +179,7 @@ async def pods(folder, pebble_binary):
     for pod in made[:-1]:
         await pod.detach()
     if made:
-        await made[-1].remove()
-        assert not folder.exists()
+        await made[-1].stop()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -197,7 +200,7 @@ async def shared(packed, tmp_path_factory, pebble_binary, request):
     )
     await pod.start()
     yield pod, await ready(pod, "web", "bare")
-    await pod.remove()
+    await pod.stop()
 
 
 @pytest.fixture
@@ -479,6 +482,20 @@ async def test_stopping_ends_all_and_keeps_the_files(pod, hooks):
     await pod.start()
     await ready(pod, "web", "bare")
     assert await inside(pod, "web", "cat", "/etc/pushed") == "pushed\n"
+
+
+async def test_removing_ends_all_and_leaves_the_storage_alone(pods, spec, hooks):
+    first = pods(spec)
+    await first.start()
+    await ready(first, "web", "bare")
+    await hook(first, hooks, "storage")
+    ours = [*pids(first, "web"), *pids(first, "bare")]
+    await first.detach()
+    # Whoever removes it needs not to have started it.
+    await pods(spec).remove()
+    assert not alive(*ours)
+    assert not first.folder.exists()
+    assert (spec.storages[0].folder / "file").read_text() == "from the charm\n"
 
 
 @pytest.mark.parametrize("detached", [False, True])

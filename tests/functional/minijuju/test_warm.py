@@ -214,7 +214,8 @@ async def make(store, tmp_path, request):
 
     yield make
     for pod in made:
-        await pod.runtime.remove()
+        # Not removed: see `pods` in test_runtime_pod.py.
+        await pod.runtime.stop()
 
 
 class Pod:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import shutil
 import subprocess
@@ -22,8 +23,9 @@ from ..ports import free_ports
 PATIENCE = 120.0
 
 
-# Clients share what botocore reads to make one: a second of CPU each.
-_LOADER = botocore.loaders.create_loader()
+# Clients of this process, those of `toolkit_objects` too, share what botocore reads to make one: a
+# quarter of a second each.
+botocore.session.create_loader = functools.cache(botocore.loaders.create_loader)
 
 
 class StoreServer:
@@ -111,9 +113,7 @@ class StoreServer:
 
     def client(self, attempts: int = 3) -> Any:
         """A client that may do everything."""
-        session = botocore.session.Session()
-        session.register_component("data_loader", _LOADER)
-        return session.create_client(
+        return botocore.session.Session().create_client(
             "s3",
             region_name="us-east-1",
             endpoint_url=self.url,

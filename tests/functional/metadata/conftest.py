@@ -100,11 +100,10 @@ class Server:
     def url(self):
         return f"http://127.0.0.1:{self.port}"
 
-    def command(self, *extra):
+    def command(self, *extra, program=("-m", "toolkit_metadata")):
         return [
             str(self.python),
-            "-m",
-            "toolkit_metadata",
+            *program,
             "--port",
             str(self.port),
             "--data",
@@ -114,10 +113,14 @@ class Server:
             *extra,
         ]
 
-    def run(self, *extra):
+    def run(self, *extra, **options):
         """Run a server that is expected to end by itself."""
         return subprocess.run(
-            self.command(*extra), capture_output=True, text=True, timeout=PATIENCE, check=False
+            self.command(*extra, **options),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
         )
 
     def start(self, *extra):

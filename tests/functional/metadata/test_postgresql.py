@@ -11,6 +11,13 @@ from ..processes import processes
 from ..waiting import wait
 
 API = "/api/2.0/mlflow"
+# The server, which waits for a database not for fifteen seconds but for four looks.
+IMPATIENT = """\
+import sys
+from toolkit_metadata import __main__, database
+database._PATIENCE = 1.5
+sys.exit(__main__.main(sys.argv[1:]))
+"""
 
 
 @pytest.fixture
@@ -106,8 +113,9 @@ def test_from_sqlite_to_a_server_that_dies(make_server, postgresql, tmp_path):
     # And both at once: the database comes back a while after the server.
     server.kill()
     postgresql.kill()
-    ended = server.run(*words)
+    ended = server.run(*words, program=("-c", IMPATIENT))
     assert ended.returncode == 2
+    assert "asked again" in ended.stderr
     assert f"127.0.0.1:{login.port}" in ended.stderr
     assert f"127.0.0.1:{login.port}" in (server.data / "problem").read_text()
     postgresql.start()

@@ -35,6 +35,9 @@ LONG = (
     "minijuju/test_models.py",
     "tinykube/test_daemon.py",
     "pipelines/test_stored_pipelines.py",
+    "pipelines/test_stored_steps.py",
+    "tinykube/test_nodes.py",
+    "minijuju/test_warm.py",
 )
 
 

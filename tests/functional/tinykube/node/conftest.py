@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,6 +30,7 @@ class Api:
         self.objects: dict[tuple[str, str], JSON] = {}
         self.events: list[tuple[str, str, str]] = []
         self.phases: dict[str, list[str]] = {}
+        self.waiting: defaultdict[str, list[JSON]] = defaultdict(list)
         self.node: JSON = {}
         self.watch: asyncio.Queue[PodEvent] = asyncio.Queue()
         self.changed = asyncio.Condition()
@@ -69,6 +71,11 @@ class Api:
             return False
         pod.setdefault("status", {}).update(objects.copy(status))
         self.phases.setdefault(name, []).append(status["phase"])
+        states = [each["state"] for each in status.get("containerStatuses") or ()]
+        # A container that has not been looked at yet waits without a message.
+        self.waiting[name] += [
+            {"message": "", **state["waiting"]} for state in states if "waiting" in state
+        ]
         await self._tell("MODIFIED", pod)
         return True
 

@@ -118,13 +118,12 @@ async def test_what_is_missing_is_waited_for(
 ) -> None:
     pod = await api.create("p", container, volumes=volumes)
 
-    def waiting() -> JSON:
-        statuses = (pod.get("status") or {}).get("containerStatuses") or [{"state": {}}]
-        found: JSON = statuses[0]["state"].get("waiting") or {}
-        return found
+    def told() -> list[str]:
+        """The reasons that were told with the message: another one may follow at once."""
+        return [found["reason"] for found in api.waiting["p"] if message in found["message"]]
 
-    await api.until(lambda: message in waiting().get("message", ""))
-    assert waiting()["reason"] == reason
+    await api.until(told)
+    assert told()[0] == reason
     assert pod["status"]["phase"] == "Pending"
     api.objects["Secret", "s"] = {"data": {"k": ""}}
     (node.folder / "config.yaml").write_text('images: [{match: "nginx*", image: machine}]')

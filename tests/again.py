@@ -1,6 +1,6 @@
 """Run pytest, and what failed once more by itself.
 
-    python -m tests.again -n 3 tests/functional      # pytest's own arguments
+    python -m tests.again -n 4 tests/functional      # pytest's own arguments
 
 Tests of processes share their machine with each other, and on a busy one a wait can be too short
 or a race be lost. A test that fails beside the others and passes alone is told at the end by name

@@ -424,11 +424,17 @@ async def test_a_container_has_the_files_of_its_image_for_its_own(pods, spec, tm
     files = tmp_path / "image/share/rootfs/app/conf"
     files.mkdir(parents=True)
     (files / "it.conf").write_text("as it came\n")
+    etc = tmp_path / "image/share/rootfs/etc"
+    etc.mkdir()
+    (etc / "passwd").write_text("redis:x:999:999::/home/redis:/usr/sbin/nologin\n")
     image = Image("process.local/web@sha256:" + "0" * 64, tmp_path / "image")
     pod = pods(replace(spec, images={"web": image}))
     await pod.start()
     await ready(pod, "web", "bare")
     assert await inside(pod, "web", "cat", "/app/conf/it.conf") == "as it came\n"
+    # A service that runs as a user of its image does: Pebble changes to no other.
+    as_user = ("/charm/bin/pebble", "exec", "--user", "redis", "id", "-u")
+    assert await inside(pod, "web", *as_user) == f"{await inside(pod, 'web', 'id', '-u')}"
     # A rock's user is the one there is, so that what it may write to it can be given by name.
     change = "chown _daemon_ /app/conf; echo changed >/app/conf/it.conf; stat -c %U /app/conf"
     assert await inside(pod, "web", "sh", "-c", change) == "root\n"

@@ -116,6 +116,19 @@ def test_the_layers_of_an_image(spec, make, tmp_path):
     assert made.mounts[2].read_only
 
 
+def test_users_of_an_image_are_names_of_the_one_there_is(spec, make, tmp_path):
+    etc = tmp_path / "image/share/rootfs/etc"
+    etc.mkdir(parents=True)
+    (etc / "passwd").write_text(
+        "root:x:0:0::/root:/bin/bash\nredis:x:999:999::/:/bin/sh\nredis:x:998:998::/:/bin/sh\n"
+        "nobody:x:65534:65534::/:/bin/false\n_daemon_:x:584792:584792::/:/bin/false\n"
+        "# a comment\n\nno name:x:1:1::/:/bin/sh\n"
+    )
+    pod = make(spec)
+    assert workload(pod, "web").accounts == ("_daemon_", "redis")
+    assert workload(pod, "bare").accounts == ("_daemon_",)
+
+
 def test_a_unit_comes_first_among_its_own_names(spec, make):
     made = workload(make(spec), "web")
     assert made.hosts == {

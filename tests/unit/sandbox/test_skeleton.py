@@ -50,6 +50,9 @@ def test_people_are_not_among_the_accounts(tmp_path: Path) -> None:
         "daemon:x:1:1::/:/bin/false",
         "nobody:x:65534:65534::/:/bin/false",
     ]
+    # What a container gives a meaning of its own the system's account does not stand before.
+    fewer = skeleton.accounts(source, "root:x:0:0:root:/root:/bin/sh", ("daemon", "absent"))
+    assert fewer.decode() == text.replace("daemon:x:1:1::/:/bin/false\n", "")
 
 
 def test_it_is_whole_and_of_its_owner_alone(store: Path) -> None:

@@ -19,6 +19,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -53,8 +54,12 @@ _IMAGE_LAYERS = "share/pebble/layers"
 """Where a process image keeps its Pebble layers, below its environment."""
 _IMAGE_FILES = "share/rootfs"
 """Where it keeps what a container has elsewhere than in its environment, a copy of its own."""
-_ACCOUNTS = ("_daemon_",)
+_ROCK_ACCOUNT = "_daemon_"
 """The user that every rock has, by whose name charms have services run; here there is but one."""
+_IMAGE_ACCOUNTS = f"{_IMAGE_FILES}/etc/passwd"
+_ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
+_NO_NAMES = frozenset({"root", "nobody"})
+"""Users of an image that the one there is has no further names of: each has a number to itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -614,7 +619,7 @@ class UnitRuntime:
             # As Juju's pods run it: as the user that charmcraft.yaml names for the container.
             user=spec.charm.containers[name].uid,
             group=spec.charm.containers[name].gid,
-            accounts=_ACCOUNTS,
+            accounts=_accounts(image),
             mounts=(*mounts, *self._cluster_mounts()),
             hosts=self._own_hosts(),
             hostname=spec.pod,
@@ -622,3 +627,14 @@ class UnitRuntime:
             output=folder / "pebble.log",
             network=spec.network,
         )
+
+
+def _accounts(image: Image | None) -> tuple[str, ...]:
+    """The further names of a container's one user: a rock's, and those of its image's users."""
+    names = [_ROCK_ACCOUNT]
+    if image and (listed := image.path / _IMAGE_ACCOUNTS).is_file():
+        for line in listed.read_text(errors="replace").splitlines():
+            name = line.partition(":")[0]
+            if _ACCOUNT.fullmatch(name) and name not in _NO_NAMES:
+                names.append(name)
+    return tuple(dict.fromkeys(names))

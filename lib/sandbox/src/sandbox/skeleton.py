@@ -14,7 +14,7 @@ import logging
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +44,7 @@ _ETC_FILES = (
 )
 _PASSWD, _GROUP = Path("/etc/passwd"), Path("/etc/group")
 # In the name of the shared copies: what this module makes of the host's files.
-_EDITION = "2"
+_EDITION = "3"
 _TRIAL_SECONDS = 20
 # By the disks of a container and of the store: why no root lies over another there, or "".
 _known: dict[tuple[int, int], str] = {}
@@ -63,8 +63,8 @@ def fill(top: Tree, spec: Spec) -> None:
     top.link("var/run", "../run")
     top.link("var/lock", "../run/lock")
     top.link("etc/mtab", "../proc/self/mounts")
-    users = accounts(_PASSWD, "root:x:0:0:root:/root:/bin/sh")
-    groups = accounts(_GROUP, "root:x:0:")
+    users = accounts(_PASSWD, "root:x:0:0:root:/root:/bin/sh", spec.accounts)
+    groups = accounts(_GROUP, "root:x:0:", spec.accounts)
     # Programs ask for the name of the user they run as, and many end without one.
     account = f"user{spec.user}:x:{spec.user}:{spec.group}::/root:/bin/sh"
     users = _with(users, spec.user, account)
@@ -78,12 +78,12 @@ def fill(top: Tree, spec: Spec) -> None:
         top.copy(Path("/etc", name), f"etc/{name}")
 
 
-def accounts(source: Path, root: str) -> bytes:
-    """The system's own accounts and nobody: people's names stay out of containers."""
+def accounts(source: Path, root: str, but: Collection[str] = ()) -> bytes:
+    """The system's own accounts and nobody: people's names stay out, and those of `but`."""
     lines = [root]
     for line in read(source).decode(errors="replace").splitlines():
         fields = line.split(":")
-        if len(fields) < 4 or not fields[2].isdigit() or fields[0] == "root":
+        if len(fields) < 4 or not fields[2].isdigit() or fields[0] in ("root", *but):
             continue
         if int(fields[2]) < 1000 or fields[0] in ("nobody", "nogroup"):
             # The members of a group are people as well.

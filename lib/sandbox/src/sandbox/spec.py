@@ -91,7 +91,8 @@ class Spec:
             fresh one below the container's folder.
         mounts: further folders and files, in order; a later one may lie inside an earlier one.
         user, group: what the owner's user and group are called inside.
-        accounts: further names of that user and group, for programs that ask for one of them.
+        accounts: further names of that user and group, for programs that ask for one of them; one
+            that the system has stands for them inside.
         read_only_root: True if nothing but the mounts may be written to.
         hosts: names by address, written to the container's `/etc/hosts`.
         hostname: the container's host name.

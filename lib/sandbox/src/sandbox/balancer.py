@@ -9,8 +9,10 @@ this package, so that it stays small. `FOLDER/routes.json` says what to listen o
 One balancer holds the lock `FOLDER/lock` and says in `FOLDER/process.json` which process it is;
 a second one ends with exit code 3. `routes.json` is read at the start and at every SIGHUP.
 `FOLDER/applied.json` answers with the generation that is in force and, by "address:port", why a
-route could not be listened on. Connections that are open stay open when routes change. SIGTERM
-ends it.
+route could not be listened on. A program that listens on all addresses keeps its port, also while
+it starts anew: what was in use once is listened on only when a target listens on its own address,
+and until then such a program answers itself. Connections that are open stay open when routes
+change. SIGTERM ends it.
 """
 
 from __future__ import annotations
@@ -23,12 +25,14 @@ if __name__ == "__main__":
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import itertools
 import json
 import os
 import signal
 import socket
+import struct
 from typing import Any
 
 Address = tuple[str, int]
@@ -36,6 +40,8 @@ Address = tuple[str, int]
 CONNECT_TIMEOUT = 5.0
 RETRY = 5.0
 BACKLOG = 512
+LISTEN = "0A"
+"""What the kernel's table of sockets has for one that listens."""
 
 
 class Half(asyncio.Protocol):
@@ -196,6 +202,7 @@ class Balancer:
         self.folder = folder
         self.routes: dict[Address, Route] = {}
         self.failed: dict[str, str] = {}
+        self.shadowed: set[Address] = set()
 
     async def load(self) -> None:
         """Bring the listeners up to the file."""
@@ -209,17 +216,28 @@ class Balancer:
         for listen in self.routes.keys() - wanted.keys():
             self.routes.pop(listen).close()
         self.failed = {}
+        self.shadowed &= wanted.keys()
+        listening = listeners() if self.shadowed else set()
         for listen, targets in wanted.items():
             if listen in self.routes:
                 self.routes[listen].targets = targets
+                continue
+            name = f"{listen[0]}:{listen[1]}"
+            if listen in self.shadowed and not any(
+                target in listening or not target[0].startswith("127.") for target in targets
+            ):
+                self.failed[name] = os.strerror(errno.EADDRINUSE)
                 continue
             route = Route(listen, targets)
             try:
                 await route.open()
             except OSError as error:
-                self.failed[f"{listen[0]}:{listen[1]}"] = os.strerror(error.errno or 0)
+                self.failed[name] = os.strerror(error.errno or 0)
+                if error.errno == errno.EADDRINUSE:
+                    self.shadowed.add(listen)
             else:
                 self.routes[listen] = route
+                self.shadowed.discard(listen)
         self.write("applied.json", {"generation": document["generation"], "failed": self.failed})
 
     def read(self) -> Any:
@@ -230,6 +248,20 @@ class Balancer:
     def write(self, name: str, document: Any) -> None:
         """Put a file in place, whole."""
         write(self.folder, name, document)
+
+
+def listeners() -> set[Address]:
+    """Which addresses of this machine's are listened on, as the kernel tells it."""
+    found = set()
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        next(table)
+        for line in table:
+            _, local, _, state, *_ = line.split()
+            if state == LISTEN:
+                host, port = local.split(":")
+                packed = struct.pack("=I", int(host, 16))
+                found.add((socket.inet_ntoa(packed), int(port, 16)))
+    return found
 
 
 def write(folder: str, name: str, document: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import marshal
+import math
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -61,15 +62,23 @@ def load(text: str) -> Any:
 
 
 def parse(text: str | bytes) -> Any:
-    """Read JSON as RFC 8259 has it (no NaN).
+    """Read JSON as RFC 8259 has it (no NaN), with numbers that a float can be.
 
     Raises:
-        ValueError: it is none, or it is nested too deeply to be read.
+        ValueError: it is none, has too large a number, or is nested too deeply to be read.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_float)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        # What is written of it could not be read again.
+        raise ValueError(f"{text[:50]} is too large a number")
+    return value
 
 
 def _refuse_constant(word: str) -> Any:

@@ -302,7 +302,9 @@ class ProcessPods(FakePods):
     def killed(self, name: str) -> None:
         process = self.processes.get(name)
         if process is not None and process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            # It may have ended, and the loop not heard of it yet.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
     async def close(self) -> None:
         for name in list(self.processes):

@@ -67,8 +67,8 @@ def test_what_the_database_lost_is_found_again(serve: Callable[..., Service], ga
     ):
         connection.backup(kept)
     wait(
-        lambda: any("note-2" in pod["metadata"]["name"] for pod in service.cluster.pods()),
-        "the step that waits has a pod",
+        lambda: any(service.root.glob(f"unplugged/{run_id}/note-2/*/.started")),
+        "the step that waits has begun",
     )
     wait(lambda: kinds(database, run_id)["TaskStarted"] == 2, "its start is recorded")
     assert kinds(service.folder / "kept.db", run_id)["TaskSucceeded"] == 0

@@ -47,11 +47,12 @@ def _loops(service: Service) -> Iterator[Figure]:
         name = f"a step of a loop of {count:,}"
         yield Figure(name, each, peer=floor, peer_name=f"of {_LOOPS[0]}")
         floor = floor or each
+        # Before it is read: of an answer with tens of thousands of tasks some memory stays.
+        yield from _memory(service, f"after a loop of {count:,}")
         # Each iteration is a task with one in it, and the loop is one.
         yield Figure(
             f"a processor for a read of the run of {2 * count + 1:,} tasks", _read(service, run_id)
         )
-        yield from _memory(service, f"after a loop of {count:,}")
 
 
 def _read(service: Service, run_id: str) -> list[float]:

@@ -22,6 +22,8 @@ OPTIONS = PodOptions("default", {"app": "appraised"})
 async def jobs(server):
     made = Jobs(Connection.from_kubeconfig(server), OPTIONS)
     async with made:
+        # Or the watch may be cut off while it connects, and leave a socket to the collector.
+        await made.pods()
         yield made
 
 

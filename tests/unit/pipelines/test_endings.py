@@ -168,6 +168,25 @@ async def test_what_is_watched_after_the_end_is_not_there(tmp_path: Path) -> Non
     listener.endings.open()
     listener.endings.close()
 
-    listener.listen().write_text("{}")
+    listener.listen()
 
-    assert listener.heard == 0
+    assert not listener.endings._told
+    assert not listener.endings._watches
+
+
+async def test_what_is_left_while_it_is_being_watched_is_not_watched(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notify = listener.endings._notify
+    assert notify is not None
+    add = notify.add_watch
+
+    def left_meanwhile(*arguments: Any) -> int:
+        listener.endings.leave(HOME)
+        return add(*arguments)
+
+    monkeypatch.setattr(notify, "add_watch", left_meanwhile)
+    listener.listen()
+
+    assert not listener.endings._watches
+    assert not listener.endings._numbers

@@ -137,49 +137,44 @@ async def test_a_port_in_use_is_reported_and_the_rest_served(tmp_path, addresses
             assert await ask(service, port) == b"1"
 
 
+@contextlib.asynccontextmanager
+async def shadowed(folder, service, unit):
+    """A route that waits: a program had its port on all addresses, and has ended."""
+    async with contextlib.AsyncExitStack() as program:
+        port = await program.enter_async_context(echo(b"it", "0.0.0.0"))
+        async with balancing(folder, [route(service, port, [unit])]) as served:
+            assert list(served.failed.values()) == ["Address already in use"]
+            # It answers at the service's address by itself.
+            assert await ask(service, port) == b"it"
+            await program.aclose()
+            yield served, port
+
+
 async def test_who_listens_on_all_addresses_keeps_the_port_while_it_starts_anew(
     tmp_path, addresses
 ):
     service, unit = addresses[:2]
-    async with contextlib.AsyncExitStack() as program:
-        port = await program.enter_async_context(echo(b"it", "0.0.0.0"))
-        async with balancing(tmp_path, [route(service, port, [unit])]) as served:
-            assert list(served.failed.values()) == ["Address already in use"]
-        # It answers at the service's address by itself.
-        assert await ask(service, port) == b"it"
-    await served.load()
-    assert list(served.failed.values()) == ["Address already in use"]
-    async with echo(b"it again", "0.0.0.0", port):
-        assert await ask(service, port) == b"it again"
+    async with shadowed(tmp_path, service, unit) as (served, port):
+        await served.load()
+        assert list(served.failed.values()) == ["Address already in use"]
+        async with echo(b"it again", "0.0.0.0", port):
+            assert await ask(service, port) == b"it again"
 
 
 async def test_what_was_in_use_is_listened_on_once_a_unit_has_an_address_of_its_own(
     tmp_path, addresses
 ):
     service, unit = addresses[:2]
-    async with contextlib.AsyncExitStack() as program:
-        port = await program.enter_async_context(echo(b"all", "0.0.0.0"))
-        served = await program.enter_async_context(
-            balancing(tmp_path, [route(service, port, [unit])])
-        )
-        assert served.failed
-    async with echo(b"one", unit, port):
+    async with shadowed(tmp_path, service, unit) as (served, port), echo(b"one", unit, port):
         await served.load()
         assert served.failed == {}
         assert await ask(service, port) == b"one"
-        served.routes[(service, port)].close()
 
 
 async def test_where_units_are_elsewhere_what_was_in_use_is_tried_again(tmp_path, addresses):
-    service = addresses[0]
-    async with contextlib.AsyncExitStack() as program:
-        port = await program.enter_async_context(echo(b"all", "0.0.0.0"))
-        routes = [route(service, port, ["192.0.2.1"])]
-        served = await program.enter_async_context(balancing(tmp_path, routes))
-        assert served.failed
-    await served.load()
-    assert served.failed == {}
-    served.routes[(service, port)].close()
+    async with shadowed(tmp_path, addresses[0], "192.0.2.1") as (served, _):
+        await served.load()
+        assert served.failed == {}
 
 
 async def test_what_comes_before_a_unit_is_reached_is_not_lost(tmp_path, addresses, monkeypatch):

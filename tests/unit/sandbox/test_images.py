@@ -222,13 +222,14 @@ def test_what_an_image_carries_as_data_is_compiled_where_it_can_be(tmp_path: Pat
     (folder / "__main__.py").write_text("print('as ever')\n")
     (folder / "template.py").write_text("{% not Python %}\n")
 
-    images._compile(tmp_path / "share")
+    with (tmp_path / "lock").open("w") as lock:
+        images._compile(tmp_path / "share", lock.fileno())
 
     compiled = [path.name for path in (folder / "__pycache__").iterdir()]
     assert compiled == [f"__main__.{sys.implementation.cache_tag}.pyc"]
 
 
 def test_an_image_without_data_has_nothing_to_compile(tmp_path: Path) -> None:
-    images._compile(tmp_path / "share")
+    images._compile(tmp_path / "share", -1)
 
     assert not list(tmp_path.iterdir())

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import sqlite3
 import stat
@@ -159,6 +160,33 @@ def test_a_write_within_a_write_is_a_part_of_it(store):
     assert store.get("leases", "ns", "c") is None
     assert list(store.rows("leases")) == []
     assert len(told) == 2
+
+
+def test_a_part_that_fails_half_way_undoes_the_whole(store):
+    def fail():
+        with store.write() as part:
+            part.insert("pods", thing("b"))
+            raise ZeroDivisionError
+
+    def write():
+        with store.write() as whole:
+            whole.insert("pods", thing("a"))
+            with contextlib.suppress(ZeroDivisionError):
+                fail()
+
+    with pytest.raises(RuntimeError, match="failed after it had written"):
+        write()
+
+    assert list(store.rows("pods")) == []
+
+
+def test_a_part_that_fails_before_it_writes_undoes_nothing(store):
+    with store.write() as whole:
+        whole.insert("pods", thing("a"))
+        with contextlib.suppress(ZeroDivisionError), store.write():
+            raise ZeroDivisionError
+
+    assert store.get("pods", "ns", "a") is not None
 
 
 def test_what_was_read_is_read_anew_once_it_changed(store, monkeypatch):

@@ -83,6 +83,9 @@ class Endings:
             log.debug("%s is not watched: %s", path.parent, error)
             return
         self._watches[number], self._numbers[home] = _Watch(home, path.name), number
+        if home not in self._told:
+            # It was left in this very moment.
+            self.leave(home)
 
     def leave(self, home: str) -> None:
         """Listen to an attempt no more; it may not be listened to."""

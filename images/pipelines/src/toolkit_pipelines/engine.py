@@ -239,11 +239,13 @@ class Engine:
         """Wait until the pods of a run are cleared away; see `Workloads.cleared`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):
-                while tasks := self._disposal.tasks(run_id) or self._driver(run_id):
+                while tasks := [*self._disposal.tasks(run_id), *self._driving(run_id)]:
                     await asyncio.wait(tasks)
 
-    def _driver(self, run_id: str) -> list[asyncio.Task[None]]:
-        return [self._drivers[run_id]] if run_id in self._drivers else []
+    def _driving(self, run_id: str) -> list[asyncio.Task[None]]:
+        # That of a run which cannot be driven stays, and has ended.
+        driver = self._drivers.get(run_id)
+        return [driver] if driver is not None and not driver.done() else []
 
     def forget(self, run_id: str) -> None:
         """Delete a run's files; see `Contents.forget`."""

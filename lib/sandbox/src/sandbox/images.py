@@ -254,7 +254,7 @@ class ImageStore:
                 cwd=folder,
                 environment=environment,
             )
-            _compile(environment / "share")
+            _compile(environment / "share", lock)
             data = {"prefix": recipe.prefix, "env": recipe.env, "preload": recipe.preload}
             (draft / "image.json").write_text(json.dumps(data))
             draft.rename(place)
@@ -262,15 +262,15 @@ class ImageStore:
             tree.remove(draft)
 
 
-def _compile(data: Path) -> None:
+def _compile(data: Path, lock: int) -> None:
     """Compile the modules that an image carries as data, as uv does with those of packages.
 
-    One that is not for this Python stays as it is.
+    One that is not for this Python stays as it is. The image's lock is inherited, as by uv.
     """
     if data.is_dir():
         python = str(data.parent / "bin/python")
         command = [python, "-I", "-m", "compileall", "-q", "-q", str(data)]
-        subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
+        subprocess.run(command, stdin=subprocess.DEVNULL, pass_fds=(lock,), check=False)
 
 
 class _Uv:

@@ -139,6 +139,8 @@ class Transaction:
         self._latest = latest
         self._own: dict[Key, Change] = {}
         self.changes: list[Change] = []
+        # A part of it failed half-way.
+        self.spoiled = False
 
     def insert(self, resource: str, obj: JSON) -> str:
         """Store a new object; its resourceVersion is set. Returns its JSON."""
@@ -282,13 +284,19 @@ class Store:
     def write(self) -> Iterator[Transaction]:
         """A transaction: committed at the end of the block, undone if the block raises.
 
-        One within another's block is a part of that, and is told to listeners with all of it.
+        One within another's block is a part of that, and is told to listeners with all of it. It
+        cannot be undone alone: if it raises after it has written, nothing of the whole is kept.
 
         Raises:
             StorageError: the disk refused it.
         """
-        if self._open is not None:
-            yield self._open
+        if (whole := self._open) is not None:
+            written = len(whole.changes)
+            try:
+                yield whole
+            except BaseException:
+                whole.spoiled |= len(whole.changes) > written
+                raise
             return
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -296,6 +304,8 @@ class Store:
             self._open = transaction
             try:
                 yield transaction
+                if transaction.spoiled:
+                    raise RuntimeError("a part of a transaction failed after it had written")
                 self._trim(transaction)
                 self._connection.execute("COMMIT")
             except BaseException:

@@ -146,6 +146,18 @@ async def test_a_run_is_cleared_once_all_its_logs_are_saved(
     await engine.cleared(str(uuid.uuid4()), 60)
 
 
+async def test_a_run_whose_driver_has_given_up_is_not_waited_for(played: Service) -> None:
+    pods_of(played).stay()
+    engine = await played.start()
+    run_id = played.submit(CHAIN)
+    await played.until(lambda: run_id in engine._drivers)
+    engine._drivers[run_id].cancel()
+    await asyncio.wait([engine._drivers[run_id]])
+
+    async with asyncio.timeout(30):
+        await engine.cleared(run_id, 600)
+
+
 async def test_a_failed_task_ends_the_run_and_skips_the_rest(played: Service) -> None:
     pods_of(played).behave = lambda path, given: {"exit_code": 3, "message": "ValueError: no"}
     await played.start()

@@ -3,9 +3,12 @@
 `sandbox.zygote` loads this file by its path, outside of any container but with the host's files
 below `/host`. It uses the standard library alone and knows nothing of the rest of this package.
 
-Each request makes two processes. The monitor outlives all others: it writes the container's PID 1
+Each container is two processes. The monitor outlives all others: it writes the container's PID 1
 and its exit code to the status file, as bubblewrap does. PID 1 makes its own namespaces, builds
 the root that it is told to and gives up every privilege; then `enclose` returns in it.
+
+They are made for a request that is there (`Given`), or in advance (`Awaited`): with all that the
+next container will have in common with the last one, and nothing of what that one had for itself.
 """
 
 from __future__ import annotations
@@ -20,8 +23,9 @@ import socket
 from typing import Any
 
 HOST = "/host"
-# A folder of the warm interpreter's own root.
-_LAYER = "/tmp"  # noqa: S108 - nobody else's
+# A folder of the warm interpreter's own root; each container mounts memory of its own there.
+_OWN = "/tmp"  # noqa: S108 - nobody else's
+_LAYER, _STAGE = f"{_OWN}/layer", f"{_OWN}/stage"
 
 _NEW_NAMESPACES = 0x00020000 | 0x08000000 | 0x04000000  # mount, IPC, UTS
 _NEW_USER_AND_PIDS = 0x10000000 | 0x20000000
@@ -132,8 +136,7 @@ def _mount_proc(target: str, read_only: list[str]) -> None:
 
 
 def _furnish(places: list[tuple[str, int, str | None]]) -> None:
-    """Make what the shared part of the root lacks in a file system in memory of its own."""
-    _mount("tmpfs", _LAYER, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=0755")
+    """Make what the shared part of the root lacks in memory."""
     for path, mode, content in places:
         if content is None:
             os.mkdir(f"{_LAYER}/{path}")
@@ -143,9 +146,45 @@ def _furnish(places: list[tuple[str, int, str | None]]) -> None:
         os.chmod(f"{_LAYER}/{path}", mode)
 
 
-def _build_root(steps: list[dict[str, Any]]) -> None:
-    """Mount the steps of `sandbox.root` and make the result the root; the old one goes."""
+def _begin_root() -> None:
+    """Make the place where this container's own parts are put together."""
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
+    _mount("tmpfs", _OWN, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=0755")
+    os.mkdir(_LAYER)
+    os.mkdir(_STAGE)
+
+
+def _stage(steps: list[dict[str, Any]]) -> list[str]:
+    """Mount what is common to containers where it waits to be mounted again; gives the places."""
+    places = []
+    for number, step in enumerate(steps):
+        place = f"{_STAGE}/{number}"
+        folder = step["kind"] != "bind" or os.path.isdir(HOST + step["source"])
+        _ensure(place, folder=folder)
+        _mount_step(step, place)
+        places.append(place)
+    return places
+
+
+def _mount_step(step: dict[str, Any], target: str) -> None:
+    if step["kind"] == "bind":
+        source = HOST + step["source"]
+        _bind(source, target, read_only=step["read_only"], device=step["device"])
+    elif step["kind"] == "proc":
+        _mount_proc(target, step["read_only"])
+    elif step["kind"] == "memory":
+        _mount_memory(target, step["size"], "1777")
+    else:
+        _mount_dev(target, step["shared_memory"])
+
+
+def _build_root(steps: list[dict[str, Any]], staged: list[str]) -> None:
+    """Mount the steps of `sandbox.root` and make the result the root; the old one goes.
+
+    Args:
+        steps: all of them.
+        staged: where the common ones are, in their order; none if they were not staged.
+    """
     top = HOST + steps[0]["source"]
     if steps[0]["kind"] == "overlay":
         _furnish(steps[0]["places"])
@@ -156,33 +195,41 @@ def _build_root(steps: list[dict[str, Any]]) -> None:
         _mount("overlay", top, "overlay", 0, ",".join([*options, "userxattr"]))
     else:
         _bind(top, top)
+    waiting = iter(staged)
     for step in steps[1:]:
+        if step["kind"] == "seal":
+            _restrict(top, _ATTR_RDONLY, flags=0)
+            continue
         target = top + step["target"]
+        place = next(waiting, None) if step["common"] else None
+        if place is not None:
+            _ensure(target, folder=os.path.isdir(place))
+            # Not moved: mounts are listed by their numbers, and the root's is to be the first.
+            _mount(place, target, None, _MS_BIND | _MS_REC)
+            continue
         if step["kind"] == "bind":
-            source = HOST + step["source"]
-            _ensure(target, folder=os.path.isdir(source))
-            _bind(source, target, read_only=step["read_only"], device=step["device"])
-        elif step["kind"] == "proc":
-            _mount_proc(target, step["read_only"])
+            _ensure(target, folder=os.path.isdir(HOST + step["source"]))
         elif step["kind"] == "memory":
             _ensure(target, folder=True)
-            _mount_memory(target, step["size"], "1777")
-        elif step["kind"] == "seal":
-            _restrict(top, _ATTR_RDONLY, flags=0)
-        else:
-            _mount_dev(target, step["shared_memory"])
+        _mount_step(step, target)
     os.chdir(top)
     _syscall(_SYS[os.uname().machine]["pivot_root"], "pivot_root", b".", b".")
     _check(_libc.umount2(b".", _MNT_DETACH), "umount of the old root")
     os.chdir("/")
 
 
-def _give_up_privileges() -> None:
+def _limit_privileges() -> None:
+    """No program that this process becomes, or that it starts, has any."""
     with open("/proc/sys/kernel/cap_last_cap") as stream:
         last = int(stream.read())
     for capability in range(last + 1):
         _prctl(_PR_CAPBSET_DROP, capability)
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _give_up_privileges() -> None:
+    """Nor has this process itself."""
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
     _syscall(
         _SYS[os.uname().machine]["capset"],
@@ -190,28 +237,94 @@ def _give_up_privileges() -> None:
         ctypes.byref(header),
         ctypes.byref((ctypes.c_uint32 * 6)()),
     )
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_SET_DUMPABLE, 1)
 
 
-def enclose(owner: bytes, source: int, status: int, output: int, reply: int) -> dict[str, Any]:
+class Given:
+    """A request that is there, by its descriptors.
+
+    Args:
+        source: the request's JSON.
+        status: the status file.
+        output: the command's output.
+        reply: a pipe: "ok" once the command runs, else why it does not.
+    """
+
+    def __init__(self, source: int, status: int, output: int, reply: int) -> None:
+        self._source, self._status, self._output, self._reply = source, status, output, reply
+
+    def refuse(self, why: str) -> None:
+        """Say why it cannot be done."""
+        os.write(self._reply, why.encode())
+
+    def leave(self, *, outer: bool) -> None:
+        """Let go of what the monitor has no need of, or else PID 1."""
+        for descriptor in (self._source, self._output) if outer else (self._status,):
+            os.close(descriptor)
+
+    def outer(self) -> tuple[int, int]:
+        """What the monitor needs of it: status and reply."""
+        return self._status, self._reply
+
+    def inner(self) -> tuple[int, int, int]:
+        """What PID 1 needs of it: source, output and reply."""
+        return self._source, self._output, self._reply
+
+
+class Awaited:
+    """A request that will come in two parts, or never: then whoever waits for it ends.
+
+    Args:
+        outer: where the monitor gets its part.
+        inner: where PID 1 gets its own.
+    """
+
+    def __init__(self, outer: socket.socket, inner: socket.socket) -> None:
+        self._outer, self._inner = outer, inner
+
+    def refuse(self, why: str) -> None:
+        """Say why it cannot be done: in the log, since nobody has asked yet."""
+        os.write(2, f"a container in advance: {why}\n".encode())
+
+    def leave(self, *, outer: bool) -> None:
+        """Let go of what the monitor has no need of, or else PID 1."""
+        (self._inner if outer else self._outer).close()
+
+    def outer(self) -> tuple[int, int]:
+        """What the monitor needs of it: status and reply."""
+        status, reply = self._await(self._outer, 2)
+        return status, reply
+
+    def inner(self) -> tuple[int, int, int]:
+        """What PID 1 needs of it: source, output and reply."""
+        source, output, reply = self._await(self._inner, 3)
+        return source, output, reply
+
+    @staticmethod
+    def _await(connection: socket.socket, count: int) -> list[int]:
+        message, descriptors, _, _ = socket.recv_fds(connection, 1, count)
+        if not message:
+            os._exit(0)
+        connection.close()
+        return descriptors
+
+
+def enclose(asked: bytes, request: Given | Awaited) -> dict[str, Any]:
     """Be the monitor; returns the request in PID 1 alone, ready to run the command.
 
     What each of the two has no need of is left to the other: every page that one writes to is
     copied for it.
 
     Args:
-        owner: the user and the group to be in the container, as numbers.
-        source: the descriptor of the request's JSON.
-        status: that of the status file.
-        output: that of the command's output.
-        reply: that of a pipe: "ok" once the command runs, else why it does not.
+        asked: the user and the group to be in the container, as numbers, and in JSON the steps
+            that it has in common with others.
+        request: the request.
     """
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     gate_out, gate_in = os.pipe()
     begun_out, begun_in = os.pipe()
-    user, group = owner.split()
+    user, group, common = asked.split(b" ", 2)
     what = "new namespaces"
     try:
         outer_user, outer_group = os.getuid(), os.getgid()
@@ -229,15 +342,17 @@ def enclose(owner: bytes, source: int, status: int, output: int, reply: int) -> 
         what = "fork"
         pid = os.fork()
     except OSError as error:
-        os.write(reply, f"{what}: {error}".encode())
+        request.refuse(f"{what}: {error}")
         os._exit(1)
     if pid == 0:
         os.close(gate_in)
         os.close(begun_out)
-        os.close(status)
-        return _become(source, output, reply, begun_in, gate_out)
-    for descriptor in (begun_in, gate_out, source, output):
-        os.close(descriptor)
+        request.leave(outer=False)
+        return _become(request, common, begun_in, gate_out)
+    os.close(begun_in)
+    os.close(gate_out)
+    request.leave(outer=True)
+    status, reply = request.outer()
     try:
         namespace = os.stat(f"/proc/{pid}/ns/pid").st_ino
         os.write(status, b'{"child-pid": %d, "pid-namespace": %d}\n' % (pid, namespace))
@@ -254,25 +369,31 @@ def enclose(owner: bytes, source: int, status: int, output: int, reply: int) -> 
     os._exit(0)
 
 
-def _become(source: int, output: int, reply: int, begun: int, gate: int) -> dict[str, Any]:
+def _become(request: Given | Awaited, common: bytes, begun: int, gate: int) -> dict[str, Any]:
     """Turn this PID 1 into the container, up to the command itself; a failure ends it.
 
     Meanwhile the monitor writes down who that is; it opens the gate once it has.
     """
+    reply, staged = -1, []
     try:
         os.setsid()
-        with open(source) as stream:
-            request: dict[str, Any] = json.load(stream)
         _check(_libc.unshare(_NEW_NAMESPACES), "new namespaces")
-        socket.sethostname(request["hostname"])
         os.umask(0o022)
-        _build_root(request["steps"])
-        if request["processes"] is not None:
+        _limit_privileges()
+        _begin_root()
+        if isinstance(request, Awaited):
+            staged = _stage(json.loads(common))
+        source, output, reply = request.inner()
+        with open(source) as stream:
+            asked: dict[str, Any] = json.load(stream)
+        socket.sethostname(asked["hostname"])
+        _build_root(asked["steps"], staged)
+        if asked["processes"] is not None:
             # In the new user namespace: it counts what is in there.
-            resource.setrlimit(resource.RLIMIT_NPROC, (request["processes"],) * 2)
+            resource.setrlimit(resource.RLIMIT_NPROC, (asked["processes"],) * 2)
         _give_up_privileges()
-        os.chdir(request["cwd"])
-        _prctl(_PR_SET_NAME, os.fsencode(os.path.basename(request["command"][0]))[:15])
+        os.chdir(asked["cwd"])
+        _prctl(_PR_SET_NAME, os.fsencode(os.path.basename(asked["command"][0]))[:15])
         null = os.open("/dev/null", os.O_RDONLY)
         os.dup2(null, 0)
         for descriptor in (1, 2):
@@ -283,7 +404,11 @@ def _become(source: int, output: int, reply: int, begun: int, gate: int) -> dict
             raise RuntimeError("its monitor has ended")
         os.close(gate)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the starter is to know it
-        os.write(reply, f"{type(error).__name__}: {error}".encode())
+        why = f"{type(error).__name__}: {error}"
+        if reply < 0:
+            request.refuse(why)
+        else:
+            os.write(reply, why.encode())
         os._exit(1)
     os.write(begun, b"1")
     # The owner may have died while it waited: another will find the container on disk.
@@ -291,4 +416,4 @@ def _become(source: int, output: int, reply: int, begun: int, gate: int) -> dict
         os.write(reply, b"ok")
     os.close(begun)
     os.close(reply)
-    return request
+    return asked

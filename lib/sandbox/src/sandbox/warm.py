@@ -30,9 +30,9 @@ from sandbox.spec import Image, Spec
 
 logger = logging.getLogger(__name__)
 
-# Seconds: an interpreter that nobody asks ends; one that could not start is not tried again
-# before; an answer that takes longer than this will not come.
-_IDLE, _AGAIN, _PATIENCE = 900.0, 60.0, 60.0
+# Seconds: an interpreter that nobody asks ends; a container in advance goes unused; an interpreter
+# that could not start is not tried again before; an answer that takes longer will not come.
+_IDLE, _KEPT, _AGAIN, _PATIENCE = 900.0, 10.0, 60.0, 60.0
 # Variables that Python or the C library read once, at their own start.
 _EARLY_PREFIXES = ("PYTHON", "LC_", "LD_", "MALLOC_", "OMP_", "MKL_", "OPENBLAS_", "BLIS_")
 _EARLY = {"LANG", "GLIBC_TUNABLES", "CUDA_VISIBLE_DEVICES", "NUMEXPR_NUM_THREADS"}
@@ -97,16 +97,19 @@ def start(
     interpreter = _pool.find(spec.image)
     if interpreter is None or not interpreter.ready():
         return None
+    made = [{**_step(step), "common": _common(step, spec, directory)} for step in steps]
     request = {
         "command": list(spec.command),
         "environment": environment,
         "cwd": spec.cwd,
         "hostname": spec.hostname,
         "processes": gate.bound(spec.limits.processes),
-        "steps": [_step(step) for step in steps],
+        "steps": made,
     }
+    common = json.dumps([step for step in made if step["common"]])
+    asked = f"{spec.user} {spec.group} {common}"
     try:
-        interpreter.fork(f"{spec.user} {spec.group}", request, status, output)
+        interpreter.fork(asked, request, status, output)
     except _WarmError as error:
         logger.warning("%s starts cold: %s", list(spec.command)[:3], error)
         os.truncate(status, 0)
@@ -120,6 +123,19 @@ def start(
 def close() -> None:
     """End the warm interpreters of this process; what they started runs on."""
     _pool.close()
+
+
+def _common(step: root.Step, spec: Spec, directory: Path) -> bool:
+    """True for what containers of an image have alike, whatever they are for."""
+    match step:
+        case root.Proc() | root.Dev():
+            return True
+        case root.Bind():
+            mounted = any(step.source == getattr(each, "source", None) for each in spec.mounts)
+            fresh = str(step.source).startswith(f"{directory}/")
+            return step.read_only and not mounted and not fresh
+        case _:
+            return False
 
 
 def _step(step: root.Step) -> dict[str, Any]:
@@ -161,7 +177,12 @@ class _Interpreter:
         self._socket, inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.failed_at: float | None = None
         with inner:
-            setup = {"socket": inner.fileno(), "preload": image.preload, "idle": _IDLE}
+            setup = {
+                "socket": inner.fileno(),
+                "preload": image.preload,
+                "idle": _IDLE,
+                "kept": _KEPT,
+            }
             self._process = subprocess.Popen(
                 [*_arguments(image), enclosure.HOST + zygote.__file__, json.dumps(setup)],
                 stdin=subprocess.DEVNULL,
@@ -189,7 +210,7 @@ class _Interpreter:
                 self._fail(said or self._evidence())
             return self._ready
 
-    def fork(self, owner: str, request: dict[str, Any], status: int, output: int) -> None:
+    def fork(self, asked: str, request: dict[str, Any], status: int, output: int) -> None:
         """Have it start a container; returns when the command runs. Raises _WarmError."""
         with contextlib.ExitStack() as stack:
             source = os.memfd_create("request", os.MFD_CLOEXEC)
@@ -202,7 +223,7 @@ class _Interpreter:
             try:
                 descriptors = array.array("i", (source, status, output, reply))
                 self._socket.sendmsg(
-                    [owner.encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
+                    [asked.encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
                 )
             except OSError as error:
                 with self._lock:

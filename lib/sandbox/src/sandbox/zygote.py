@@ -26,6 +26,7 @@ import json
 import mmap
 import os
 import runpy
+import select
 import signal
 import socket
 import sys
@@ -37,6 +38,10 @@ from typing import Any, NoReturn
 
 _PR_SET_MM, _PR_SET_MM_MAP = 35, 14
 _OPENSSL_INIT_NO_ATEXIT = 0x00080000
+# Bytes of the longest request.
+_LONGEST = 1 << 16
+# Seconds until the next container is made in advance though the last one still runs.
+_LULL = 0.1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _shown: list[mmap.mmap] = []
@@ -84,10 +89,7 @@ def _close_all_but(keep: set[int]) -> None:
 
 def _receive(connection: socket.socket, count: int) -> tuple[bytes, list[int]]:
     """The next request, words and descriptors; ends this process when there will be none."""
-    try:
-        message, ancillary, _, _ = connection.recvmsg(64, socket.CMSG_SPACE(4 * count))
-    except socket.timeout:  # noqa: UP041 - its name in every version
-        sys.exit(0)
+    message, ancillary, _, _ = connection.recvmsg(_LONGEST, socket.CMSG_SPACE(4 * count))
     if not message:
         # The owner has gone: nothing will be asked any more. Containers made here live on.
         sys.exit(0)
@@ -97,19 +99,157 @@ def _receive(connection: socket.socket, count: int) -> tuple[bytes, list[int]]:
     return message, list(descriptors)
 
 
-def _serve_containers(connection: socket.socket, idle: float, enclose: Any) -> dict[str, Any]:
-    """Fork a container for each request; returns in the containers alone."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    connection.settimeout(idle)
-    while True:
-        owner, descriptors = _receive(connection, 4)
-        if os.fork() == 0:
-            connection.close()
-            made: dict[str, Any] = enclose(owner, *descriptors)
-            _close_all_but(set())
-            return made
+class _Spare:
+    """A container that was made in advance, seen from outside.
+
+    Args:
+        asked: what the next container has to ask for to have this one.
+        until: when it goes unused, by the monotonic clock.
+        monitor: its monitor.
+        outer: the end of its monitor's socket.
+        inner: that of its PID 1.
+    """
+
+    def __init__(
+        self,
+        asked: bytes,
+        until: float,
+        monitor: int,
+        outer: socket.socket,
+        inner: socket.socket,
+    ) -> None:
+        self.asked = asked
+        self.until = until
+        self.monitor = monitor
+        self._outer, self._inner = outer, inner
+
+    def take(self, source: int, status: int, output: int, reply: int) -> bool:
+        """Give it a request; False if it has ended, and has done nothing of it."""
+        try:
+            socket.send_fds(self._inner, [b"1"], [source, output, reply])
+            socket.send_fds(self._outer, [b"1"], [status, reply])
+        except OSError:
+            # Without both parts it does nothing: its gate stays closed.
+            return False
+        finally:
+            self.close()
+        return True
+
+    def close(self) -> None:
+        """Let go of it; without a request it ends."""
+        self._outer.close()
+        self._inner.close()
+
+
+class _Containers:
+    """Forks a container for each request.
+
+    Where one comes after the other, the next is made in advance, as the last one was: as soon as
+    that has ended, when the processors have little to do.
+
+    Args:
+        connection: the owner's.
+        idle: seconds after which nobody will ask any more.
+        kept: seconds that a container waits for its request.
+        enclosure: the module that makes them.
+    """
+
+    def __init__(
+        self, connection: socket.socket, idle: float, kept: float, enclosure: Any
+    ) -> None:
+        self._connection = connection
+        self._idle, self._kept = idle, kept
+        self._enclosure = enclosure
+        self._spare: _Spare | None = None
+        self._last = b""
+        self._ended = -1
+
+    def serve(self) -> dict[str, Any]:
+        """Serve requests; returns in the containers alone, with what each is to run."""
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        while True:
+            made = self._answer() if self._asked() else self._prepare()
+            if made is not None:
+                _close_all_but(set())
+                return made
+
+    def _asked(self) -> bool:
+        """Wait for a request; False if it is time to do something else."""
+        patience = self._idle
+        if self._spare is not None:
+            patience = max(self._spare.until - time.monotonic(), 0)
+        elif self._last:
+            patience = _LULL
+        waiting: list[Any] = [self._connection]
+        if self._ended >= 0:
+            waiting.append(self._ended)
+        ready = select.select(waiting, [], [], patience)[0]
+        return self._connection in ready
+
+    def _answer(self) -> dict[str, Any] | None:
+        asked, descriptors = _receive(self._connection, 4)
+        spare, monitor = self._spare, 0
+        if spare is not None and spare.asked == asked:
+            self._spare = None
+            if spare.take(*descriptors):
+                monitor = spare.monitor
+        if not monitor:
+            monitor = os.fork()
+            if monitor == 0:
+                self._leave()
+                return self._enclosed(asked, self._enclosure.Given(*descriptors))
         for descriptor in descriptors:
             os.close(descriptor)
+        if self._spare is None:
+            self._last = asked
+            self._follow(monitor)
+        return None
+
+    def _prepare(self) -> dict[str, Any] | None:
+        """Make a container in advance, or let go of one that nobody has asked for."""
+        self._unfollow()
+        if self._spare is not None:
+            self._spare.close()
+            self._spare, self._last = None, b""
+        elif self._last:
+            outer, outer_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            inner, inner_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            monitor = os.fork()
+            if monitor == 0:
+                outer.close()
+                inner.close()
+                self._leave()
+                return self._enclosed(self._last, self._enclosure.Awaited(outer_end, inner_end))
+            outer_end.close()
+            inner_end.close()
+            until = time.monotonic() + self._kept
+            self._spare = _Spare(self._last, until, monitor, outer, inner)
+        else:
+            sys.exit(0)
+        return None
+
+    def _enclosed(self, asked: bytes, request: Any) -> dict[str, Any]:
+        made: dict[str, Any] = self._enclosure.enclose(asked, request)
+        return made
+
+    def _follow(self, monitor: int) -> None:
+        """Hear of the end of a container, by its monitor's."""
+        self._unfollow()
+        # A kernel that cannot tell of it, or its end already: then it is a matter of time.
+        with contextlib.suppress(OSError):
+            self._ended = os.pidfd_open(monitor)
+
+    def _unfollow(self) -> None:
+        if self._ended >= 0:
+            os.close(self._ended)
+            self._ended = -1
+
+    def _leave(self) -> None:
+        """Let go of all of this, in a fork."""
+        self._connection.close()
+        self._unfollow()
+        if self._spare is not None:
+            self._spare.close()
 
 
 def _serve_here(connection: socket.socket, base: dict[str, str], script: str) -> dict[str, Any]:
@@ -444,15 +584,15 @@ def _found(name: str) -> bool:
         return False  # Nor is the package that it would be in.
 
 
-def _enclose() -> Any:
-    """The function that makes containers; its module lies beside this file."""
+def _load_enclosure() -> Any:
+    """The module that makes containers; it lies beside this file."""
     place = os.path.join(os.path.dirname(__file__), "enclosure.py")
     spec = importlib.util.spec_from_file_location("sandbox_enclosure", place)
     if spec is None or spec.loader is None:
         raise ImportError(place)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.enclose
+    return module
 
 
 def _main() -> None:
@@ -461,7 +601,7 @@ def _main() -> None:
     del sys.path[0]
     connection = socket.socket(fileno=setup["socket"])
     inside = "environment" in setup
-    enclose = None if inside else _enclose()
+    enclosure = None if inside else _load_enclosure()
     # They come first again when a command runs: what is imported now is not to be taken of them.
     for path in _python_path():
         if sys.path[0] == path:
@@ -478,7 +618,8 @@ def _main() -> None:
     if inside:
         request = _serve_here(connection, setup["environment"], sys.argv[2])
     else:
-        request = _serve_containers(connection, setup["idle"], enclose)
+        containers = _Containers(connection, setup["idle"], setup["kept"], enclosure)
+        request = containers.serve()
     try:
         _run(request)
     except SystemExit as stop:

@@ -311,13 +311,22 @@ KINDS: Mapping[str, type[Event]] = {
 """Every kind of event by its name in the store; a stored name never changes its meaning."""
 
 _ENVELOPE = ("run_id", "time", "sequence")
+_BODIES: Mapping[str, tuple[str, ...]] = {
+    kind: tuple(each.name for each in dataclasses.fields(found) if each.name not in _ENVELOPE)
+    for kind, found in KINDS.items()
+}
 
 
 def encode(event: Event) -> dict[str, Json]:
-    """Give the event's body as JSON data, without run_id, time, sequence and kind."""
-    body = dataclasses.asdict(event)
-    for name in _ENVELOPE:
-        del body[name]
+    """Give the event's body as JSON data, without run_id, time, sequence and kind.
+
+    It shares with the event what that holds, and is not to be changed.
+    """
+    # Not by dataclasses.asdict, which copies all there is: it is most of what a step's end takes.
+    body = {name: getattr(event, name) for name in _BODIES[event.kind]}
+    for name in ("inputs", "outputs"):
+        if name in body:
+            body[name] = values_to_json(body[name])
     return body
 
 
@@ -347,8 +356,19 @@ def decode(
         raise ValueError(f"run {run_id}, event {sequence} ({kind}): {error}") from error
 
 
+def values_to_json(values: Values) -> dict[str, Json]:
+    """Give the JSON form of values."""
+    return {
+        "parameters": values.parameters,
+        "artifacts": {
+            name: [dataclasses.asdict(each) for each in listed]
+            for name, listed in values.artifacts.items()
+        },
+    }
+
+
 def values_from_json(data: Mapping[str, Json]) -> Values:
-    """Make `Values` from the JSON form that `dataclasses.asdict` gives."""
+    """Make `Values` from the JSON form that `values_to_json` gives."""
     return Values(
         parameters=dict(data.get("parameters", {})),
         artifacts={

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import sqlalchemy
-from sqlalchemy import Row, Text, select, type_coerce
+from sqlalchemy import Row, Text, bindparam, select, type_coerce
 
-from ..events import Event, RunPhase, decode
+from ..events import Event, RunPhase, RunStatus, decode
 from . import tables
 from .interface import (
     AlreadyExistsError,
@@ -27,8 +28,39 @@ def run_of(connection: sqlalchemy.Connection, run_id: str) -> Run:
         select(tables.runs).where(tables.runs.c.run_id == run_id)
     ).one_or_none()
     if row is None:
-        raise NotFoundError(f"there is no run {run_id!r}")
+        raise _missing(run_id)
     return run_row(row)
+
+
+_STATUS: Final = select(
+    *(
+        tables.runs.c[name]
+        for name in ("sequence", "phase", "message", "updated", "finished", "history")
+    )
+).where(tables.runs.c.run_id == bindparam("run_id"))
+
+
+def status_of(connection: sqlalchemy.Connection, run_id: str) -> RunStatus:
+    """Give what of a run's row follows from its events; NotFoundError if there is none."""
+    row = connection.execute(_STATUS, {"run_id": run_id}).one_or_none()
+    if row is None:
+        raise _missing(run_id)
+    return RunStatus(
+        sequence=row.sequence,
+        phase=RunPhase(row.phase),
+        message=row.message,
+        updated=row.updated,
+        finished=row.finished or None,
+        history=_history(row.history),
+    )
+
+
+def _missing(run_id: str) -> NotFoundError:
+    return NotFoundError(f"there is no run {run_id!r}")
+
+
+def _history(recorded: Sequence[tuple[str, float]]) -> tuple[tuple[RunPhase, float], ...]:
+    return tuple((RunPhase(phase), moment) for phase, moment in recorded)
 
 
 def run_row(row: Row[Any]) -> Run:
@@ -38,7 +70,7 @@ def run_row(row: Row[Any]) -> Run:
     values["storage"] = Storage(values["storage"])
     values["phase"] = RunPhase(values["phase"])
     values["finished"] = values["finished"] or None
-    values["history"] = tuple((RunPhase(phase), moment) for phase, moment in values["history"])
+    values["history"] = _history(values["history"])
     return Run(**values)
 
 

@@ -7,6 +7,7 @@ sees one state throughout. `sqlite` and `postgresql` open one each, and keep tha
 from __future__ import annotations
 
 import contextlib
+import functools
 import secrets
 from collections.abc import Iterator
 
@@ -113,7 +114,12 @@ def insert_new(
     connection: sqlalchemy.Connection, table: sqlalchemy.Table
 ) -> sqlite.Insert | postgresql.Insert:
     """Give a statement that inserts a row unless there is one of its key."""
-    if connection.dialect.name == "postgresql":
+    return _insert_new(connection.dialect.name, table)
+
+
+@functools.cache
+def _insert_new(dialect: str, table: sqlalchemy.Table) -> sqlite.Insert | postgresql.Insert:
+    if dialect == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
 

@@ -14,6 +14,7 @@ from ..events import (
     Event,
     RunCreated,
     RunRetried,
+    RunStatus,
     TaskSucceeded,
     advance,
     encode,
@@ -42,19 +43,17 @@ _REFUSED_KEPT: Final = 30 * 24 * 3600.0
 # What each step is recorded by, made once: SQLAlchemy takes longer to make a statement than
 # SQLite to carry it out.
 _ADD_EVENTS: Final = insert(tables.events)
-_ADVANCE: Final = (
-    update(tables.runs)
-    .where(
-        tables.runs.c.run_id == bindparam("of_run"),
-        tables.runs.c.sequence == bindparam("expected"),
-    )
-    .values(
-        {
-            name: bindparam(name)
-            for name in ("sequence", "phase", "message", "updated", "finished", "history")
-        }
-    )
+# What is not in it is not written: indexes are kept of some of the rest.
+_ALWAYS: Final = ("sequence", "updated")
+_SELDOM: Final = ("phase", "message", "finished", "history")
+_ADVANCE: Final = update(tables.runs).where(
+    tables.runs.c.run_id == bindparam("of_run"),
+    tables.runs.c.sequence == bindparam("expected"),
 )
+_ADVANCES: Final = {
+    names: _ADVANCE.values({name: bindparam(name) for name in names})
+    for names in (_ALWAYS, (*_ALWAYS, *_SELDOM))
+}
 
 
 def record_nothing(events: Sequence[Event]) -> Sequence[OutboxRecord]:
@@ -192,21 +191,10 @@ class Runs:
                 for event in recorded
             ],
         )
+        before = status
         for event in recorded:
             status = advance(status, event)
-        connection.execute(
-            _ADVANCE,
-            {
-                "of_run": run_id,
-                "expected": expected_sequence,
-                "sequence": status.sequence,
-                "phase": status.phase.value,
-                "message": status.message,
-                "updated": status.updated,
-                "finished": status.finished or 0.0,
-                "history": [[phase.value, moment] for phase, moment in status.history],
-            },
-        )
+        self._advance(connection, run_id, before, status)
         if any(isinstance(event, RunRetried) for event in recorded):
             derived.check_retried(connection, run_id)
         derived.forget_dropped(connection, recorded)
@@ -214,17 +202,40 @@ class Runs:
         derived.check_imported(connection, recorded)
         derived.record_executions(connection, recorded)
         derived.record_artifacts(connection, recorded)
-        for record in self._recorder(recorded):
-            connection.execute(
-                insert_new(connection, tables.outbox).values(
-                    key=record.key,
-                    recipient=record.recipient.value,
-                    run_id=record.run_id,
-                    body=dict(record.body),
-                    created=recorded[-1].time,
-                )
-            )
+        told = [
+            {
+                "key": record.key,
+                "recipient": record.recipient.value,
+                "run_id": record.run_id,
+                "body": dict(record.body),
+                "created": recorded[-1].time,
+            }
+            for record in self._recorder(recorded)
+        ]
+        if told:
+            connection.execute(insert_new(connection, tables.outbox), told)
         return recorded
+
+    @staticmethod
+    def _advance(
+        connection: sqlalchemy.Connection, run_id: str, before: RunStatus, after: RunStatus
+    ) -> None:
+        """Write what follows from new events to the run's row."""
+        changed = any(getattr(before, name) != getattr(after, name) for name in _SELDOM)
+        values = {
+            "of_run": run_id,
+            "expected": before.sequence,
+            "sequence": after.sequence,
+            "updated": after.updated,
+        }
+        if changed:
+            values |= {
+                "phase": after.phase.value,
+                "message": after.message,
+                "finished": after.finished or 0.0,
+                "history": [[phase.value, moment] for phase, moment in after.history],
+            }
+        connection.execute(_ADVANCES[(*_ALWAYS, *_SELDOM) if changed else _ALWAYS], values)
 
     def events(self, run_id: str, after: int = 0) -> tuple[Event, ...]:
         """Give a run's events in order; see `EventStore.events`."""

@@ -83,7 +83,11 @@ class Attempt:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"},
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "TMPDIR": str(self.input.parent),
+            },
         )
 
     def run(self, *command: str, python: str = sys.executable) -> tuple[int, str]:

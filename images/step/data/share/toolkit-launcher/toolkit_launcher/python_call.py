@@ -9,6 +9,7 @@ directory and variables, in a process of its own.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import re
 import runpy
@@ -25,6 +26,7 @@ _SCRIPT = re.compile(
     r'--component_module_path "\$program_path/ephemeral_component\.py" "\$@"'
 )
 _MODULE = "kfp.dsl.executor_main"
+MEMORY = "/dev/shm"  # noqa: S108 - a folder of one's own is made in it
 
 
 class PythonCall(NamedTuple):
@@ -88,11 +90,7 @@ def execute(call: PythonCall, environment: str | None, note: str) -> None:
         _prepare(environment)
         arguments = list(call.arguments)
         if call.source is not None:
-            folder = tempfile.mkdtemp()
-            path = os.path.join(folder, "ephemeral_component.py")
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(call.source)
-            arguments = ["--component_module_path", path, *arguments]
+            arguments = ["--component_module_path", write(call.source), *arguments]
         sys.argv = [_MODULE, *arguments]
         sys.modules.pop(_MODULE, None)
         runpy.run_module(_MODULE, run_name="__main__", alter_sys=True)
@@ -102,6 +100,26 @@ def execute(call: PythonCall, environment: str | None, note: str) -> None:
     except BaseException as error:  # noqa: BLE001 - reported as the interpreter itself would
         _report(error, note)
     _end(code)
+
+
+def write(source: str) -> str:
+    """Write a component's source where `mktemp -d` would, or rather in memory; give its path.
+
+    A disk takes longer for the folder, the file, and Python's own two beside them, than the
+    function may take; and they are to be deleted, too.
+    """
+    if "TMPDIR" not in os.environ:
+        # There may be no memory, or no room in it.
+        with contextlib.suppress(OSError):
+            return _write(source, MEMORY)
+    return _write(source, None)
+
+
+def _write(source: str, place: str | None) -> str:
+    path = os.path.join(tempfile.mkdtemp(dir=place), "ephemeral_component.py")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(source)
+    return path
 
 
 def _prepare(environment: str | None) -> None:

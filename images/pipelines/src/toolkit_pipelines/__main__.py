@@ -25,6 +25,9 @@ QUIET = ("alembic", "botocore", "urllib3")
 """Loggers that tell only of trouble: the first two else tell their inner life, signatures too; the
 last names every request, with what is secret in its address."""
 
+_TURN = 0.0005
+"""Seconds that one thread may work at a stretch while another waits."""
+
 
 def main(arguments: list[str]) -> int:
     """Serve until told to stop; 2 means that the settings or the state cannot be used."""
@@ -65,6 +68,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _serve(settings: Settings) -> None:
+    # What is recorded in a thread would wait for the loop at each statement, each time as long as
+    # that may work at a stretch: 5 ms.
+    sys.setswitchinterval(_TURN)
     try:
         asyncio.run(app.serve(settings, _connection(settings)))
     except (StoreError, LoginError) as error:

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -49,6 +50,8 @@ log = logging.getLogger(__name__)
 
 # How many more objects than were freed make the collector look.
 _COLLECT = 20_000
+# Seconds that one thread may work at a stretch while another waits.
+_TURN = 0.0005
 
 ADDRESS = "127.0.0.1"
 
@@ -321,6 +324,9 @@ def _settle() -> None:
     # An object of the API is a hundred dictionaries: by Python's own numbers the collector would
     # look for circles ten times for each pod, and find none.
     gc.set_threshold(_COLLECT, *gc.get_threshold()[1:])
+    # A thread that starts a container would wait for the loop ten times, each time as long as it
+    # may work at a stretch: 5 ms.
+    sys.setswitchinterval(_TURN)
 
 
 async def serve(folder: Folder, *, ready: asyncio.Event | None = None) -> None:

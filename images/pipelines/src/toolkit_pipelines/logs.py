@@ -7,6 +7,7 @@ so that whichever service leads next can give them.
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import tempfile
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
@@ -68,7 +69,11 @@ class VolumeLogs:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             async for chunk in chunks:
-                await asyncio.to_thread(file.write, chunk)
+                if len(chunk) < io.DEFAULT_BUFFER_SIZE:
+                    # It goes into a buffer, sooner than a thread would come to its turn.
+                    file.write(chunk)
+                else:
+                    await asyncio.to_thread(file.write, chunk)
         temporary.replace(path)
 
     async def read(self, attempt: Attempt) -> AsyncIterator[bytes]:

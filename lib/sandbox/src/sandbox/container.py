@@ -81,7 +81,7 @@ class Container:
         """
         reap()
         directory = directory.absolute()
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.makedirs(directory, mode=0o700, exist_ok=True)
         # What that starts, once, must not have the lock for a moment if this process is killed.
         skeleton.overlays(directory)
         status = _claim(directory)
@@ -242,7 +242,8 @@ def _claim(directory: Path) -> int:
             os.close(status)
         raise SandboxError(f"{directory} holds a container already; start another elsewhere")
     for stale in ("pid.json", "reason", "exit.json"):
-        (directory / stale).unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{directory}/{stale}")
     os.truncate(status, 0)
     return status
 
@@ -277,7 +278,7 @@ def _output(path: Path | None) -> Iterator[int]:
     if path is None:
         descriptor = os.open(os.devnull, flags)
     else:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.makedirs(path.parent, mode=0o700, exist_ok=True)
         descriptor = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         yield descriptor

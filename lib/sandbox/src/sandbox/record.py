@@ -17,6 +17,7 @@ import ctypes
 import dataclasses
 import errno
 import fcntl
+import functools
 import json
 import logging
 import os
@@ -34,6 +35,8 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 # More than the monitor's two lines.
 _ROOM = 4096
 _KEEP_SIZE = 1
+# More than /proc has to say of a process in one line.
+_LINE = 4096
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -74,16 +77,29 @@ class Stat:
     resident: int
 
 
+@functools.cache
 def boot_id() -> str:
-    """The id that the kernel drew at this boot."""
+    """The id that the kernel drew at this boot; no process outlives that."""
     return _BOOT.read_text().strip()
+
+
+def _stat(pid: int) -> str | None:
+    """What /proc/PID/stat says; None if there is no such process."""
+    # By hand, here and below: `open` asks the kernel for five things more of each file.
+    try:
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.read(descriptor, _LINE).decode(errors="replace")
+        finally:
+            os.close(descriptor)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def read_stat(pid: int) -> Stat | None:
     """Read /proc/PID/stat; None if there is no such process."""
-    try:
-        text = Path("/proc", str(pid), "stat").read_text(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
+    text = _stat(pid)
+    if text is None:
         return None
     # The name stands in parentheses and may hold anything, parentheses as well.
     name = text[text.index("(") + 1 : text.rindex(")")]
@@ -94,9 +110,8 @@ def read_stat(pid: int) -> Stat | None:
 
 def read_ticks(pid: int) -> int:
     """Processor time that a process and its ended children have used, in clock ticks."""
-    try:
-        text = Path("/proc", str(pid), "stat").read_text(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
+    text = _stat(pid)
+    if text is None:
         return 0
     return sum(int(word) for word in text[text.rindex(")") + 2 :].split()[11:15])
 
@@ -138,11 +153,14 @@ class Status:
 def read_status(directory: Path) -> Status:
     """Read the monitor's lines; a line that was cut in the middle counts as not written."""
     try:
-        with (directory / "status").open("rb") as stream:
-            changed = os.fstat(stream.fileno()).st_mtime
-            lines = stream.read().splitlines()
+        descriptor = os.open(f"{directory}/status", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return Status()
+    try:
+        changed = os.fstat(descriptor).st_mtime
+        lines = os.read(descriptor, _ROOM).splitlines()
+    finally:
+        os.close(descriptor)
     merged: dict[str, Any] = {}
     for line in lines:
         try:
@@ -157,7 +175,7 @@ def read_status(directory: Path) -> Status:
 def lock_status(directory: Path) -> int | None:
     """Open the status file with the monitor's lock taken; None if a monitor has it."""
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(directory / "status", flags, 0o600)
+    descriptor = os.open(f"{directory}/status", flags, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -185,7 +203,7 @@ def reserve(status: int) -> None:
 def monitored(directory: Path) -> bool:
     """True while the container's monitor (or its starter) lives."""
     try:
-        descriptor = os.open(directory / "status", os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(f"{directory}/status", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
@@ -199,12 +217,17 @@ def monitored(directory: Path) -> bool:
 
 def write(path: Path, data: str) -> None:
     """Write a file that only its owner reads, whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with os.fdopen(os.open(draft, flags, 0o600), "w") as stream:
-        stream.write(data)
-    draft.replace(path)
+    folder, name = os.path.split(path)
+    draft = f"{folder}/.{name}.{os.getpid()}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(draft, flags, 0o600)
+    try:
+        left = data.encode()
+        while left:
+            left = left[os.write(descriptor, left) :]
+    finally:
+        os.close(descriptor)
+    os.replace(draft, path)
 
 
 def note(path: Path, data: str) -> None:
@@ -217,7 +240,7 @@ def note(path: Path, data: str) -> None:
 
 def note_process(directory: Path, process: Process) -> None:
     """Record the container's PID 1, which the monitor's own record tells with less certainty."""
-    note(directory / "pid.json", json.dumps(dataclasses.asdict(process)))
+    note(directory / "pid.json", json.dumps(process, default=_plain))
 
 
 def read_process(directory: Path) -> Process | None:
@@ -230,7 +253,7 @@ def read_process(directory: Path) -> Process | None:
 
 def note_exit(directory: Path, exit_: Exit) -> None:
     """Record how the container ended, for as long as the monitor has not."""
-    note(directory / "exit.json", json.dumps(dataclasses.asdict(exit_)))
+    note(directory / "exit.json", json.dumps(exit_, default=_plain))
 
 
 def read_exit(directory: Path) -> Exit | None:
@@ -256,7 +279,7 @@ def read_reason(directory: Path) -> str | None:
 
 def write_spec(directory: Path, spec: Spec) -> None:
     """Record what is about to be started."""
-    data = {"spec": dataclasses.asdict(spec), "boot": boot_id()}
+    data = {"spec": spec, "boot": boot_id()}
     write(directory / "spec.json", json.dumps(data, default=_plain))
 
 
@@ -265,6 +288,8 @@ def _plain(value: object) -> object:
         return str(value)
     if isinstance(value, Mapping):
         return dict(value)
+    if dataclasses.is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     raise TypeError(f"{type(value).__name__} in a Spec")
 
 

@@ -6,6 +6,7 @@ order. `sandbox.container` hands the plan to bubblewrap, `sandbox.warm` mounts i
 
 from __future__ import annotations
 
+import functools
 import os
 import posixpath
 import stat
@@ -27,6 +28,7 @@ _ETC_FIXED = ("alternatives",)
 # could name a program for the host's kernel to run (/proc/sys/kernel/core_pattern).
 _KERNEL_SETTINGS = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi", "mtrr")
 _MARK = "etc/.complete"
+_HOSTS = "/etc/hosts"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -112,7 +114,7 @@ def proc() -> Proc:
     Theirs is left whole, since a container in the container could not have a /proc otherwise.
     """
     settings = _KERNEL_SETTINGS if os.getuid() == 0 else ()
-    return Proc(read_only=tuple(name for name in settings if Path("/proc", name).exists()))
+    return Proc(read_only=tuple(name for name in settings if os.path.exists(f"/proc/{name}")))
 
 
 def environment(spec: Spec) -> dict[str, str]:
@@ -139,7 +141,7 @@ def place(target: str) -> str:
     first, _, rest = path[1:].partition("/")
     if path == "/" or first in ("proc", "sys"):
         raise SandboxError(f"nothing can be mounted at {target}")
-    if first in skeleton.USR_LINKS and Path("/", first).is_symlink():
+    if first in skeleton.USR_LINKS and os.path.islink(f"/{first}"):
         path = posixpath.join("/usr", first, rest).rstrip("/")
     for link, real in (("/var/run", "/run"), ("/var/lock", "/run/lock")):
         if path == link or path.startswith(link + "/"):
@@ -155,7 +157,8 @@ def prepare(spec: Spec, directory: Path) -> tuple[Step, ...]:
     """
     layered = spec.root is None and skeleton.possible(directory)
     if layered:
-        (directory / "hosts").write_bytes(_hosts(spec.hosts, spec.hostname))
+        with open(f"{directory}/hosts", "wb") as stream:
+            stream.write(_hosts(spec.hosts, spec.hostname))
     else:
         own = Tree(directory)
         for name, mode in (("etc", 0o755), ("tmp", 0o1777), ("run", 0o755), ("run/lock", 0o1777)):
@@ -184,7 +187,7 @@ def furnish(steps: tuple[Step, ...]) -> None:
 
 def _layered(spec: Spec, directory: Path, usual: list[Step], steps: list[Step]) -> Overlay:
     """A root of the container's own over the shared one."""
-    targets = tuple((step.target, _is_folder(step)) for step in usual)
+    targets = tuple((step.target, step.target != _HOSTS) for step in usual)
     lower = skeleton.shared(
         spec, targets, lambda tree: _make_targets(usual, MountPoints(tree.top))
     )
@@ -237,29 +240,30 @@ def renew(spec: Spec, directory: Path) -> None:
 def _usual(spec: Spec, directory: Path, *, layered: bool) -> list[Step]:
     """What every container has mounted."""
     base = base_prefix()
-    steps: list[Step] = [Bind(Path("/usr"), "/usr", read_only=True)]
-    for name in skeleton.USR_LINKS:
-        folder = Path("/", name)
-        if folder.is_dir() and not folder.is_symlink():
-            steps.append(Bind(folder, f"/{name}", read_only=True))
+    tops = [f"/{name}" for name in skeleton.USR_LINKS]
+    steps: list[Step] = [_shown("/usr")]
+    steps += [_shown(top) for top in tops if os.path.isdir(top) and not os.path.islink(top)]
     steps += [proc(), Dev(shared_memory=spec.limits.memory)]
-    for name in _SYS:
-        if Path("/sys", name).is_dir():
-            steps.append(Bind(Path("/sys", name), f"/sys/{name}", read_only=True))
     # A root that persists has its own.
-    for name in (*_ETC_FIXED, *(skeleton.ETC_FOLDERS if spec.root is None else ())):
-        if Path("/etc", name).is_dir():
-            steps.append(Bind(Path("/etc", name), f"/etc/{name}", read_only=True))
+    etc = (*_ETC_FIXED, *(skeleton.ETC_FOLDERS if spec.root is None else ()))
+    folders = [*(f"/sys/{name}" for name in _SYS), *(f"/etc/{name}" for name in etc)]
+    steps += [_shown(folder) for folder in folders if os.path.isdir(folder)]
     if layered:
-        steps.append(Bind(directory / "hosts", "/etc/hosts"))
+        steps.append(Bind(directory / "hosts", _HOSTS))
     else:
         sealed = spec.read_only_root
         steps += [Bind(directory / name, f"/{name}", read_only=sealed) for name in ("tmp", "run")]
         for name in ("hosts", "hostname", "resolv.conf"):
             steps.append(Bind(directory / "etc" / name, f"/etc/{name}"))
     if base is not None:
-        steps.append(Bind(Path(base), base, read_only=True))
+        steps.append(_shown(base))
     return steps
+
+
+@functools.cache
+def _shown(folder: str) -> Bind:
+    """A folder of the host at its own place."""
+    return Bind(Path(folder), folder, read_only=True)
 
 
 def _own(spec: Spec) -> list[Step]:
@@ -273,14 +277,13 @@ def _own(spec: Spec) -> list[Step]:
 def _mount(mount: Mount | Scratch) -> Bind | Memory:
     if isinstance(mount, Scratch):
         return Memory(place(mount.target), mount.size)
-    if not mount.source.exists():
-        raise SandboxError(f"{mount.source}, to be mounted at {mount.target}, does not exist")
-    return Bind(
-        mount.source.absolute(),
-        place(mount.target),
-        mount.read_only,
-        mount.source.is_char_device(),
-    )
+    try:
+        mode = os.stat(mount.source).st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        why = f"{mount.source}, to be mounted at {mount.target}, does not exist"
+        raise SandboxError(why) from None
+    device = stat.S_ISCHR(mode)
+    return Bind(mount.source.absolute(), place(mount.target), mount.read_only, device)
 
 
 def _hosts(hosts: Mapping[str, tuple[str, ...]], hostname: str) -> bytes:
@@ -384,7 +387,7 @@ class Layer:
 
 
 def _is_folder(step: Step) -> bool:
-    return not isinstance(step, Bind) or step.source.is_dir()
+    return not isinstance(step, Bind) or os.path.isdir(step.source)
 
 
 def _covering(path: str, steps: list[Step]) -> Step | None:
@@ -415,8 +418,8 @@ def _make_targets(steps: list[Step], top: MountPoints | Layer, made: int = 0) ->
 
 
 def _exists(under: Bind, target: str, is_folder: bool) -> bool:
-    path = under.source / target[len(under.target) :].lstrip("/")
-    return path.is_dir() if is_folder else path.is_file()
+    path = os.path.join(under.source, target[len(under.target) :].lstrip("/"))
+    return os.path.isdir(path) if is_folder else os.path.isfile(path)
 
 
 def _make_folder(cwd: str, steps: list[Step], top: MountPoints | Layer) -> None:

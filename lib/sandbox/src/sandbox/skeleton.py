@@ -42,6 +42,7 @@ _ETC_FILES = (
     *("mime.types", "nsswitch.conf", "os-release", "profile", "protocols", "services"),
     *("shells", "timezone"),
 )
+_ETC_PATHS = tuple(f"/etc/{name}" for name in _ETC_FILES)
 _PASSWD, _GROUP = Path("/etc/passwd"), Path("/etc/group")
 # In the name of the shared copies: what this module makes of the host's files.
 _EDITION = "3"
@@ -135,7 +136,7 @@ def shared(
     """
     kind = _Kind(spec.user, spec.group, spec.accounts, targets)
     place = store_root() / "skeletons" / _digest(kind, _host())
-    if not place.is_dir():
+    if not os.path.isdir(place):
         _build(place, spec, make)
     return place
 
@@ -163,14 +164,14 @@ def _digest(kind: _Kind, host: tuple[object, ...]) -> str:
 
 def _host() -> tuple[object, ...]:
     """What of the host it is made of, as it is now."""
-    names = [Path("/etc", name) for name in _ETC_FILES]
-    links = [os.readlink(host) for name in USR_LINKS if (host := Path("/", name)).is_symlink()]
-    return (*links, *(_seen(path) for path in (_PASSWD, _GROUP, *names)))
+    tops = [f"/{name}" for name in USR_LINKS]
+    links = [os.readlink(top) for top in tops if os.path.islink(top)]
+    return (*links, _seen(_PASSWD), _seen(_GROUP), *map(_seen, _ETC_PATHS))
 
 
-def _seen(path: Path) -> tuple[int, ...]:
+def _seen(path: Path | str) -> tuple[int, ...]:
     try:
-        found = path.lstat()
+        found = os.lstat(path)
     except FileNotFoundError:
         return ()
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
@@ -178,7 +179,8 @@ def _seen(path: Path) -> tuple[int, ...]:
 
 def _plain(path: Path) -> bool:
     """Whether a path means itself among the options of a mount."""
-    return not set(",:\\") & set(f"{path}{store_root()}")
+    paths = f"{path}{store_root()}"
+    return not any(letter in paths for letter in ",:\\")
 
 
 def overlays(directory: Path) -> bool:
@@ -187,8 +189,9 @@ def overlays(directory: Path) -> bool:
     It takes Linux 5.11, bubblewrap 0.11, and a disk that is no overlay itself.
     """
     store = store_root()
-    store.mkdir(mode=0o700, parents=True, exist_ok=True)
-    disks = directory.stat().st_dev, store.stat().st_dev
+    if not os.path.isdir(store):
+        store.mkdir(mode=0o700, parents=True, exist_ok=True)
+    disks = os.stat(directory).st_dev, os.stat(store).st_dev
     if disks not in _known:
         objection = _known[disks] = _try(store, directory)
         if objection:

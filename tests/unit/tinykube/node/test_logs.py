@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from tinykube.node import logs, timeline
 from tinykube.node.client import LogOptions
 from tinykube.node.growth import Growth
-from tinykube.node.runs import Runs
 
 
 @pytest.fixture
@@ -171,17 +170,6 @@ async def test_following_ends_with_the_last_line(tmp_path: Path, growth: Growth)
             stream.write(b"last\n")
         running = False
         assert b"".join([chunk async for chunk in chunks]) == b"last\n"
-
-
-def test_the_latest_run(tmp_path: Path) -> None:
-    assert logs.latest(tmp_path, "main") is None
-
-    for attempt in (0, 2, 10):
-        path = Runs(tmp_path, "main").log(attempt)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-
-    assert logs.latest(tmp_path, "main") == Runs(tmp_path, "main").log(10)
 
 
 def test_last_words(tmp_path: Path) -> None:

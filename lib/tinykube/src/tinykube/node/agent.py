@@ -207,20 +207,16 @@ class Agent:
 
     async def logs(self, pod: JSON, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         """Stream a container's log; see `tinykube.node.client.NodeLogs`."""
-        folder = self._node.pod_folder(objects.uid(pod))
         path, run = (None, None) if options.previous else self._current(pod, container)
         if path is None:
-            path = (
-                self._previous(folder, pod, container)
-                if options.previous
-                else logs.latest(folder, container)
-            )
-            if path is None:
+            runs = Runs(self._node.pod_folder(objects.uid(pod)), container)
+            number = self._previous(runs, pod, container) if options.previous else runs.logged()
+            if number is None:
                 raise LogsError(
                     f'container "{container}" in pod "{objects.name(pod)}" is waiting to start: '
                     f"{self._waiting(pod, container)}"
                 )
-            run = Runs(folder, container).find(int(path.stem))
+            path, run = runs.log(number), runs.find(number)
         running = (lambda: False) if run is None else (lambda: run.exit() is None)
         # It can be read: whoever waits to know that need not wait for the first line.
         yield b""
@@ -237,17 +233,16 @@ class Agent:
         return None, None
 
     @staticmethod
-    def _previous(folder: Path, pod: JSON, container: str) -> Path:
-        """The log of the run that the pod's status calls the last. Raises LogsError."""
+    def _previous(runs: Runs, pod: JSON, container: str) -> int:
+        """The run that the pod's status calls the last, and that has a log. Raises LogsError."""
         last = (status.of_container(pod, container).get("lastState") or {}).get("terminated") or {}
         number = str(last.get("containerID", "")).rpartition("/")[2]
-        path = Runs(folder, container).log(int(number)) if number.isdigit() else None
-        if path is None or not path.is_file():
+        if not number.isdigit() or not runs.log(int(number)).is_file():
             raise LogsError(
                 f'previous terminated container "{container}" in pod "{objects.name(pod)}"'
                 " not found"
             )
-        return path
+        return int(number)
 
     @staticmethod
     def _waiting(pod: JSON, container: str) -> str:

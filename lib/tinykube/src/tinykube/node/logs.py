@@ -19,12 +19,6 @@ _CHUNK = 64 * 1024
 _PAUSE, _LONG_PAUSE = 0.05, 2.0
 
 
-def latest(folder: Path, container: str) -> Path | None:
-    """The log of a container's last run, below the pod's folder; None before the first."""
-    found = [path for path in (folder / "logs" / container).glob("*.log") if path.stem.isdigit()]
-    return max(found, key=lambda path: int(path.stem), default=None)
-
-
 async def read(
     path: Path, options: LogOptions, running: Callable[[], bool], growth: Growth
 ) -> AsyncIterator[bytes]:

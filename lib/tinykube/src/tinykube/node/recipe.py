@@ -185,7 +185,4 @@ class Recipe:
         }
         if any(target == path or target.startswith(f"{path}/") for path in taken):
             return ()
-        path = self._runs.message(attempt)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        return (Mount(path, target),)
+        return (Mount(self._runs.make_message(attempt), target),)

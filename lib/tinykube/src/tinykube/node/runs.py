@@ -1,8 +1,11 @@
 """The runs of a container on disk, below the pod's folder.
 
-Run N of a container lives in `containers/NAME/N`, its log is `logs/NAME/N.log`, its last words
-`messages/NAME/N`. Run N+1 is begun only when the end of run N is on disk. So a node that comes
+Run N of a container lives in `containers/NAME/N`: what `sandbox` keeps of it, its log `output.log`
+and its last words, `message`. One folder for all of it, since each that is made and deleted for a
+pod has its price. Run N+1 is begun only when the end of run N is on disk. So a node that comes
 back after kill -9 finds each container where it is and starts none twice.
+
+A pod that an earlier release began has `logs/NAME/N.log` and `messages/NAME/N`, and keeps to them.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ class Runs:
         self._containers = folder / "containers" / name
         self._logs = folder / "logs" / name
         self._messages = folder / "messages" / name
+        self._apart = os.path.isdir(self._logs)
 
     def directory(self, number: int) -> Path:
         """What `sandbox` keeps of a run."""
@@ -35,11 +39,22 @@ class Runs:
 
     def log(self, number: int) -> Path:
         """What a run has printed."""
-        return self._logs / f"{number}.log"
+        if self._apart:
+            return self._logs / f"{number}.log"
+        return self._containers / str(number) / "output.log"
 
     def message(self, number: int) -> Path:
         """The file that a run may leave its last words in."""
-        return self._messages / str(number)
+        if self._apart:
+            return self._messages / str(number)
+        return self._containers / str(number) / "message"
+
+    def make_message(self, number: int) -> Path:
+        """Make that file, unless it is there."""
+        path = self.message(number)
+        os.makedirs(path.parent, mode=0o700, exist_ok=True)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        return path
 
     def find(self, number: int) -> Container | None:
         """A run, going on or ended; None if there was none."""
@@ -47,16 +62,23 @@ class Runs:
 
     def newest(self) -> tuple[int, Container] | None:
         """The last run; None before the first."""
-        try:
-            found = os.listdir(self._containers)
-        except FileNotFoundError:
-            return None
-        numbers = [int(name) for name in found if name.isdigit()]
-        for number in sorted(numbers, reverse=True):
+        for number in self._numbers():
             container = self.find(number)
             if container is not None:
                 return number, container
         return None
+
+    def logged(self) -> int | None:
+        """The last run that has a log, whether it could be started or not."""
+        return next((number for number in self._numbers() if self.log(number).is_file()), None)
+
+    def _numbers(self) -> list[int]:
+        """Those of the runs that have a folder, the last one first."""
+        try:
+            found = os.listdir(self._containers)
+        except FileNotFoundError:
+            return []
+        return sorted((int(name) for name in found if name.isdigit()), reverse=True)
 
     def hooked(self, number: int) -> bool:
         """True once the hook after a run's start has been run."""
@@ -71,7 +93,7 @@ class Runs:
         for path in self._containers.glob("*"):
             if path.name.isdigit() and int(path.name) < number:
                 tree.remove(path)
-        for folder in (self._logs, self._messages):
+        for folder in (self._logs, self._messages) if self._apart else ():
             for path in folder.glob("*"):
                 first = path.name.partition(".")[0]
                 if first.isdigit() and int(first) < number:

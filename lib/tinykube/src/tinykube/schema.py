@@ -32,13 +32,17 @@ class Fields:
         atomic: one writer owns all of it.
         optional: of these scalars even an empty one (`""`, 0, false) is told from none, as of
             Go's pointers; others that are empty are as if they had been left out.
-        always: these are shown even where nobody set them.
+        always: these are shown even where nobody set them; kept in the order of the fields.
     """
 
     fields: Mapping[str, Shape]
     atomic: bool = False
     optional: tuple[str, ...] = ()
     always: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        ordered = tuple(name for name in self.fields if name in self.always)
+        object.__setattr__(self, "always", ordered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,9 @@ def read(value: Any, shape: Shape, path: str, findings: Findings) -> Any:
     Raises:
         ShapeError: with the path, what was expected and what was found.
     """
+    if isinstance(shape, str):
+        # Most of what there is.
+        return _read_scalar(value, shape, path)
     match shape:
         case Fields():
             return _read_fields(value, shape, path, findings)
@@ -152,8 +159,7 @@ def read(value: Any, shape: Shape, path: str, findings: Findings) -> Any:
         case Refused():
             if value and value not in shape.harmless:
                 findings.refused.append(forbidden_field(path, shape.why))
-            return value
-    return _read_scalar(value, shape, path)
+    return value
 
 
 def _read_list(value: Sequence[Any], shape: Many, path: str, findings: Findings) -> list[Any]:
@@ -229,21 +235,26 @@ def _read_fields(value: Any, shape: Fields, path: str, findings: Findings) -> di
 
 def settle(obj: dict[str, Any], shape: Fields) -> None:
     """Leave out what is as good as left out, and fill in what is always there, in place."""
-    for name, inner in shape.fields.items():
-        item = obj.get(name)
-        if item is None:
-            if name in shape.always:
-                obj[name] = _present(None, inner) if not isinstance(inner, Many) else None
-                if isinstance(inner, Fields):
-                    settle(obj[name], inner)
-        elif isinstance(inner, str):
-            plain = name not in shape.optional and name not in shape.always
+    fields, always = shape.fields, shape.always
+    missing = [name for name in always if obj.get(name) is None]
+    # An object has few of the fields that its kind has.
+    for name, item in list(obj.items()):
+        inner = fields.get(name)
+        if item is None or inner is None:
+            continue
+        if isinstance(inner, str):
+            plain = name not in shape.optional and name not in always
             if plain and inner in _PLAIN and not item:
                 del obj[name]
         elif not item and _dropped(inner):
             del obj[name]
         else:
             _settle_inside(item, inner)
+    for name in missing:
+        inner = fields[name]
+        obj[name] = _present(None, inner) if not isinstance(inner, Many) else None
+        if isinstance(inner, Fields):
+            settle(obj[name], inner)
 
 
 def fold(obj: dict[str, Any], shape: Fields) -> None:
@@ -251,13 +262,16 @@ def fold(obj: dict[str, Any], shape: Fields) -> None:
 
     There an empty list that is always shown is null, and an empty map is none.
     """
-    for name, inner in shape.fields.items():
-        item = obj.get(name)
-        if isinstance(inner, Fields) and isinstance(item, dict):
-            fold(item, inner)
-        elif isinstance(inner, Many) and name in shape.always and not item:
+    for name in shape.always:
+        if isinstance(shape.fields[name], Many) and not obj.get(name):
             obj[name] = None
-        elif isinstance(inner, Table) and inner.kept and item == {}:
+    for name, item in list(obj.items()):
+        if not isinstance(item, dict):
+            continue
+        inner = shape.fields.get(name)
+        if isinstance(inner, Fields):
+            fold(item, inner)
+        elif isinstance(inner, Table) and inner.kept and not item:
             del obj[name]
 
 

@@ -104,7 +104,7 @@ def grown(value: Any, shape: Shape | None, zero: Any = None) -> JSON:
             if below:
                 node[element] = below
         else:
-            node[element] = grown(item, inner)
+            node[element] = grown(item, inner) if isinstance(item, dict | list) else {}
     if zero is None and node:
         node["."] = {}
     return node
@@ -113,6 +113,8 @@ def grown(value: Any, shape: Shape | None, zero: Any = None) -> JSON:
 def _everything(value: Any, shape: Shape | None, at: Path, found: list[Path]) -> None:
     """Add a value's own path and those of all that is in it."""
     found.append(at)
+    if not isinstance(value, dict | list):
+        return
     for element, (item, inner) in (_children(value, shape) or {}).items():
         _everything(item, inner, (*at, element), found)
 

@@ -32,7 +32,8 @@ class Addresses:
         given = self._known()
         if uid not in given:
             given[uid] = self._next(self._subnet, set(given.values()))
-            (self._pods / uid / _FILE).write_text(given[uid], encoding="ascii")
+            with open(f"{self._pods}/{uid}/{_FILE}", "w", encoding="ascii") as stream:
+                stream.write(given[uid])
         return given[uid]
 
     def release(self, uid: str) -> None:

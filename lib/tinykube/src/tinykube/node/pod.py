@@ -178,13 +178,15 @@ class Pod:
     def _prepare(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # To the millisecond, which the API's startTime is not, and before anything can start.
-        mark = self.folder / "started"
+        mark = f"{self.folder}/started"
         known = (self.body.get("status") or {}).get("startTime")
         try:
-            text = mark.read_text()
+            with open(mark) as stream:
+                text = stream.read()
         except FileNotFoundError:
             text = repr(objects.when(known).timestamp() if known else time.time())
-            mark.write_text(text)
+            with open(mark, "w") as stream:
+                stream.write(text)
         self._started = float(text or time.time())
         address = self._node.addresses.of(self.uid)
         host = self._node.host

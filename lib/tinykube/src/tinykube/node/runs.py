@@ -28,26 +28,31 @@ class Runs:
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._containers = folder / "containers" / name
-        self._logs = folder / "logs" / name
-        self._messages = folder / "messages" / name
-        self._apart = os.path.isdir(self._logs)
+        self._folder = folder
+        self._name = name
+        self._containers = f"{folder}/containers/{name}"
+        self._apart = os.path.isdir(f"{folder}/logs/{name}")
+        # A run's log is asked for ten times: a path takes longer to make than to use.
+        self._logs: dict[int, Path] = {}
 
     def directory(self, number: int) -> Path:
         """What `sandbox` keeps of a run."""
-        return self._containers / str(number)
+        return Path(self._containers, str(number))
 
     def log(self, number: int) -> Path:
         """What a run has printed."""
-        if self._apart:
-            return self._logs / f"{number}.log"
-        return self._containers / str(number) / "output.log"
+        known = self._logs.get(number)
+        if known is None:
+            apart = Path(self._folder, "logs", self._name, f"{number}.log")
+            known = apart if self._apart else self.directory(number) / "output.log"
+            self._logs[number] = known
+        return known
 
     def message(self, number: int) -> Path:
         """The file that a run may leave its last words in."""
         if self._apart:
-            return self._messages / str(number)
-        return self._containers / str(number) / "message"
+            return Path(self._folder, "messages", self._name, str(number))
+        return self.directory(number) / "message"
 
     def make_message(self, number: int) -> Path:
         """Make that file, unless it is there."""
@@ -90,11 +95,11 @@ class Runs:
 
     def prune(self, number: int) -> None:
         """Forget all runs before `number`, which is the last that has ended."""
-        for path in self._containers.glob("*"):
+        for path in Path(self._containers).glob("*"):
             if path.name.isdigit() and int(path.name) < number:
                 tree.remove(path)
-        for folder in (self._logs, self._messages) if self._apart else ():
-            for path in folder.glob("*"):
+        for kind in ("logs", "messages") if self._apart else ():
+            for path in Path(self._folder, kind, self._name).glob("*"):
                 first = path.name.partition(".")[0]
                 if first.isdigit() and int(first) < number:
                     path.unlink(missing_ok=True)

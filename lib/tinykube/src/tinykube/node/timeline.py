@@ -90,8 +90,8 @@ class Recorder:
     def __init__(self, log: Path) -> None:
         self._log = log
         self._size = self._moment = 0
-        times = times_of(log)
-        if not times.is_file():
+        times = self._times = times_of(log)
+        if not os.path.isfile(times):
             return
         known = read(log) if log.is_file() else Timeline((), (), 0)
         self._size = known.sizes[-1] if known.sizes else 0
@@ -112,7 +112,7 @@ class Recorder:
         self._size = found.st_size
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            descriptor = os.open(times_of(self._log), flags, 0o600)
+            descriptor = os.open(self._times, flags, 0o600)
             try:
                 before = os.fstat(descriptor).st_size
                 if os.write(descriptor, _PAIR.pack(self._size, self._moment)) < _PAIR.size:

@@ -220,7 +220,7 @@ def confined(top: Path, sub: str, *, create: bool) -> Path:
     parts = [part for part in sub.split("/") if part not in ("", ".")]
     if sub.startswith("/") or ".." in parts or "\0" in sub:
         raise VolumeError(f"subPath {sub!r} must be relative and inside the volume")
-    base = os.path.realpath(top)
+    base = _real(top)
     place = "/".join((base.rstrip("/"), *parts))
     if _plain(base, parts):
         return Path(place)
@@ -232,6 +232,18 @@ def confined(top: Path, sub: str, *, create: bool) -> Path:
             raise VolumeError(f"subPath {sub!r} does not exist in a read-only volume")
         Tree(Path(base)).folder(str(real.relative_to(base)))
     return real
+
+
+def _real(path: Path) -> str:
+    """A path without links: asked of the kernel at once, not of each folder on the way."""
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return os.path.realpath(path)
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
 
 
 def _plain(base: str, parts: Sequence[str]) -> bool:

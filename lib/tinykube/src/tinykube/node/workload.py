@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -214,7 +215,7 @@ class Workload:
         self._begun = True
         self._context.keeper.add(container)
         log = self._runs.log(self._attempt)
-        if log.is_file():
+        if os.path.isfile(log):
             self._context.growth.add(log)
         prober = self._prober = self._care.prober(container, self._probed)
         prober.started, prober.ready = self._remembered.started, self._remembered.ready
@@ -261,7 +262,7 @@ class Workload:
         path = self._runs.message(attempt)
         data = b""
         # Most leave none, in an empty file.
-        if path.is_file() and path.stat().st_size:
+        if os.path.isfile(path) and os.path.getsize(path):
             with path.open("rb") as stream:
                 data = stream.read(_MESSAGE_BYTES)
         text = data.decode(errors="replace")

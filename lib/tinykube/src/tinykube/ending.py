@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sandbox.container import Container
 from sandbox.proxy import Proxy
+from tinykube.node.runs import directories
 
 _SECONDS = 5.0
 _PAUSE = 0.02
@@ -26,7 +27,8 @@ def end_all(node: Path) -> int:
     """
     running = [
         container
-        for place in sorted(node.glob("pods/*/containers/*/*"))
+        for pod in sorted(node.glob("pods/*"))
+        for place in directories(pod)
         if place.is_dir() and (container := Container.adopt(place)) is not None
         if container.running()
     ]

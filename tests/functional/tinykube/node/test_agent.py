@@ -341,7 +341,7 @@ async def test_the_log_of_the_run_before(api: Api, node: Node) -> None:
     assert await node.logs(pod, previous=True) == b"2\n"
     # Of all runs before those two nothing is left.
     folder = node.folder / "pods" / objects.uid(pod)
-    assert sorted(path.name for path in (folder / "containers/main").iterdir()) == ["1", "2"]
+    assert sorted(path.name for path in folder.glob("main.*")) == ["main.1", "main.2"]
 
 
 async def test_there_was_no_run_before(api: Api, node: Node) -> None:

@@ -126,7 +126,7 @@ async def test_hooks(api: Api, node: Node) -> None:
     )
     await api.until(lambda: container(pod).get("ready"))
 
-    log = node.folder / "pods" / objects.uid(pod) / "containers/main/0/output.log"
+    log = node.folder / "pods" / objects.uid(pod) / "main.0/output.log"
     descriptor = log.open("rb")
     await api.delete(pod, 30)
     await api.until(lambda: not api.pods)

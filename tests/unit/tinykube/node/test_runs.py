@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tinykube.node.runs import Runs
+from tinykube.node.runs import Runs, directories
 
 
 def begin(runs: Runs, *numbers: int) -> None:
@@ -22,8 +22,8 @@ def test_all_of_a_run_is_in_one_folder(tmp_path: Path) -> None:
     runs = Runs(tmp_path, "main")
     begin(runs, 0)
 
-    assert files(tmp_path) == {"containers/main/0/output.log", "containers/main/0/message"}
-    assert runs.directory(0) == tmp_path / "containers/main/0"
+    assert files(tmp_path) == {"main.0/output.log", "main.0/message"}
+    assert runs.directory(0) == tmp_path / "main.0"
 
 
 def test_last_words_are_for_their_owner_alone_and_stay(tmp_path: Path) -> None:
@@ -55,7 +55,17 @@ def test_of_those_before_nothing_is_left(tmp_path: Path) -> None:
     runs.prune(1)
 
     assert runs.logged() == 2
-    assert {path.split("/")[2] for path in files(tmp_path)} == {"1", "2"}
+    assert {path.name for path in tmp_path.iterdir()} == {"main.1", "main.2"}
+
+
+def test_another_container_of_a_pod_is_another(tmp_path: Path) -> None:
+    begin(Runs(tmp_path, "main"), 3)
+    runs = Runs(tmp_path, "main-2")
+    begin(runs, 0, 1)
+    (tmp_path / "main-2.txt").touch()
+
+    assert (runs.logged(), Runs(tmp_path, "main").logged()) == (1, 3)
+    assert {path.name for path in directories(tmp_path)} == {"main.3", "main-2.0", "main-2.1"}
 
 
 def test_a_pod_of_an_earlier_release_keeps_its_places(tmp_path: Path) -> None:
@@ -72,5 +82,6 @@ def test_a_pod_of_an_earlier_release_keeps_its_places(tmp_path: Path) -> None:
     begin(runs, 1)
     runs.prune(1)
     assert files(tmp_path) == {"logs/main/1.log", "messages/main/1"}
+    assert list(directories(tmp_path)) == [tmp_path / "containers/main/1"]
     # Another container of it that has not begun has no such places.
-    assert Runs(tmp_path, "other").log(0) == tmp_path / "containers/other/0/output.log"
+    assert Runs(tmp_path, "other").log(0) == tmp_path / "other.0/output.log"

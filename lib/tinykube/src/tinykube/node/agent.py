@@ -37,7 +37,7 @@ from tinykube.node.images import ImageMap
 from tinykube.node.leavings import Leavings
 from tinykube.node.neighbours import Names
 from tinykube.node.pod import Node, Pod
-from tinykube.node.runs import Runs
+from tinykube.node.runs import Runs, directories
 from tinykube.node.usage import Meter, Usage
 
 logger = logging.getLogger(__name__)
@@ -443,7 +443,7 @@ def _os_release() -> str:
 
 def _destroy(folder: Path) -> None:
     """Kill what runs of a pod that the API no longer has, and delete its folder."""
-    found = [Container.adopt(place) for place in (folder / "containers").glob("*/*")]
+    found = [Container.adopt(place) for place in directories(folder)]
     containers = [container for container in found if container is not None]
     for container in containers:
         container.kill()

@@ -1,16 +1,18 @@
-"""The runs of a container on disk, below the pod's folder.
+"""The runs of a container on disk, in the pod's folder.
 
-Run N of a container lives in `containers/NAME/N`: what `sandbox` keeps of it, its log `output.log`
-and its last words, `message`. One folder for all of it, since each that is made and deleted for a
-pod has its price. Run N+1 is begun only when the end of run N is on disk. So a node that comes
-back after kill -9 finds each container where it is and starts none twice.
+All of run N of a container is in one folder, `NAME.N`: what `sandbox` keeps of it, its log
+`output.log` and its last words, `message`; each folder that is made and deleted for a pod has its
+price. Run N+1 is begun only when the end of run N is on disk. So a node that comes back after
+kill -9 finds each container where it is and starts none twice.
 
-A pod that an earlier release began has `logs/NAME/N.log` and `messages/NAME/N`, and keeps to them.
+A container that an earlier release began has `containers/NAME/N`, `logs/NAME/N.log` and
+`messages/NAME/N`, and keeps to them.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from sandbox import tree
@@ -24,20 +26,21 @@ class Runs:
 
     Args:
         folder: the pod's folder.
-        name: the container's name.
+        name: the container's name, which has no dot in it.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder = folder
         self._name = name
-        self._containers = f"{folder}/containers/{name}"
-        self._apart = os.path.isdir(f"{folder}/logs/{name}")
+        self._apart = os.path.isdir(f"{folder}/containers/{name}")
         # A run's log is asked for ten times: a path takes longer to make than to use.
         self._logs: dict[int, Path] = {}
 
     def directory(self, number: int) -> Path:
         """What `sandbox` keeps of a run."""
-        return Path(self._containers, str(number))
+        if self._apart:
+            return Path(self._folder, "containers", self._name, str(number))
+        return Path(self._folder, f"{self._name}.{number}")
 
     def log(self, number: int) -> Path:
         """What a run has printed."""
@@ -79,11 +82,14 @@ class Runs:
 
     def _numbers(self) -> list[int]:
         """Those of the runs that have a folder, the last one first."""
+        within = f"{self._folder}/containers/{self._name}" if self._apart else self._folder
+        prefix = "" if self._apart else f"{self._name}."
         try:
-            found = os.listdir(self._containers)
+            found = os.listdir(within)
         except FileNotFoundError:
             return []
-        return sorted((int(name) for name in found if name.isdigit()), reverse=True)
+        ends = [name.removeprefix(prefix) for name in found if name.startswith(prefix)]
+        return sorted((int(end) for end in ends if end.isdigit()), reverse=True)
 
     def hooked(self, number: int) -> bool:
         """True once the hook after a run's start has been run."""
@@ -95,11 +101,17 @@ class Runs:
 
     def prune(self, number: int) -> None:
         """Forget all runs before `number`, which is the last that has ended."""
-        for path in Path(self._containers).glob("*"):
-            if path.name.isdigit() and int(path.name) < number:
-                tree.remove(path)
+        for found in self._numbers():
+            if found < number:
+                tree.remove(self.directory(found))
         for kind in ("logs", "messages") if self._apart else ():
             for path in Path(self._folder, kind, self._name).glob("*"):
                 first = path.name.partition(".")[0]
                 if first.isdigit() and int(first) < number:
                     path.unlink(missing_ok=True)
+
+
+def directories(folder: Path) -> Iterator[Path]:
+    """What `sandbox` keeps of each run of each container of a pod, in the pod's folder."""
+    yield from (folder / "containers").glob("*/*")
+    yield from (path for path in folder.glob("*.*") if path.name.rpartition(".")[2].isdigit())

@@ -5,6 +5,7 @@ import stat
 
 import pytest
 
+from tinykube import objects
 from tinykube import store as storing
 from tinykube.store import DamagedError, StorageError, Store
 
@@ -216,13 +217,27 @@ def test_an_object_that_changes_and_goes_at_once_is_told_of_twice(store):
     seen = []
     store.listen(seen.extend)
     with store.write() as transaction:
-        marked = transaction.pass_by("pods", {**new, "spec": 1}, data)
-        transaction.remove("pods", {**new, "spec": 1}, marked)
+        gone = objects.load(data) | {"spec": 1}
+        marked = transaction.pass_by("pods", gone, data)
+        transaction.remove("pods", gone, marked)
     assert [change.type for change in seen] == ["MODIFIED", "DELETED"]
     assert [change.previous for change in seen] == [data, marked]
     assert store.get("pods", "ns", "a") is None
     assert store.owners() == []
     assert store.by_uid("uid-ns-a") is None
+
+
+def test_what_is_listened_to_is_not_read_anew(store):
+    seen = []
+    store.listen(seen.extend, ("pods",))
+    pod, other = thing("a"), thing("b")
+    with store.write() as transaction:
+        transaction.insert("pods", pod)
+        transaction.insert("events", other)
+    assert seen[0].after is pod
+    # What nobody may ask for is not kept.
+    assert seen[1].after == other
+    assert seen[1].after is not other
 
 
 def test_what_was_undone_is_not_remembered(store):

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -131,10 +131,15 @@ class Transaction:
     """Writes that are kept together or not at all; made by `Store.write`."""
 
     def __init__(
-        self, connection: sqlite3.Connection, version: int, latest: Mapping[Key, Change]
+        self,
+        connection: sqlite3.Connection,
+        version: int,
+        latest: Mapping[Key, Change],
+        heeded: Set[str],
     ) -> None:
         self._connection = connection
         self.version = version
+        self._heeded = heeded
         # The last change of each object, before this transaction and of its own.
         self._latest = latest
         self._own: dict[Key, Change] = {}
@@ -143,13 +148,17 @@ class Transaction:
         self.spoiled = False
 
     def insert(self, resource: str, obj: JSON) -> str:
-        """Store a new object; its resourceVersion is set. Returns its JSON."""
+        """Store a new object; its resourceVersion is set. Returns its JSON.
+
+        The object is the store's from then on, and is not to be changed any more.
+        """
         return self._record(resource, obj, "ADDED", None)
 
     def replace(self, resource: str, obj: JSON, previous: str, before: JSON | None = None) -> str:
         """Store a changed object over `previous`, its JSON so far. Returns its new JSON.
 
-        `before` is what `previous` says, if that was read already and stays as it is.
+        `before` is what `previous` says, if that was read already and stays as it is. The changed
+        object is the store's from then on, as a new one is.
         """
         return self._record(resource, obj, "MODIFIED", previous, before)
 
@@ -193,7 +202,9 @@ class Transaction:
         last = self._own.get(key) or self._latest.get(key)
         if before is None and last is not None:
             before = last.known(previous)
-        change = Change(self.version, *key, type_, data, previous, _before=before)
+        # What is passed by changes once more; what nobody is going to read is not kept.
+        after = obj if kept and type_ != "DELETED" and resource in self._heeded else None
+        change = Change(self.version, *key, type_, data, previous, _after=after, _before=before)
         self._own[key] = change
         self.changes.append(change)
         return data
@@ -218,6 +229,8 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._listeners: list[tuple[Callable[[Sequence[Change]], None], frozenset[str]]] = []
+        # The resources that some listener is there for: what changes of these is read.
+        self._heeded: set[str] = set()
         self._recent: deque[Change] = deque()
         # Of the recent changes the last of each object: what they say is often read already.
         self._latest: dict[Key, Change] = {}
@@ -279,6 +292,7 @@ class Store:
             resources: only commits that change an object of one of these; none: every commit.
         """
         self._listeners.append((listener, frozenset(resources)))
+        self._heeded.update(self._listeners[-1][1])
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -300,7 +314,7 @@ class Store:
             return
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            transaction = Transaction(self._connection, self.version, self._latest)
+            transaction = Transaction(self._connection, self.version, self._latest, self._heeded)
             self._open = transaction
             try:
                 yield transaction

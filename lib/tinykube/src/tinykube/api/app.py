@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
-from tinykube import answers, kinds, objects, podlog, request, status, unserved
+from tinykube import answers, kinds, podlog, request, status, unserved
 from tinykube.api import forms
 from tinykube.api.access import attributes, authorize, path_attributes, verb
 from tinykube.api.context import Context
@@ -179,5 +179,6 @@ class Api:
         if asked != "get":
             raise not_allowed()
         registry = self._context.registry
-        pod = objects.load(registry.get(resource, target.namespace, target.name))
+        place = (target.namespace, target.name)
+        pod = self._context.store.recall(resource.key, *place, registry.get(resource, *place))
         return await podlog.answer(http, pod, self._context.logs)

@@ -184,7 +184,7 @@ def field_of(obj: Mapping[str, Any], path: str) -> str:
     """A selectable field as field selectors compare it: a string, empty where absent."""
     value: Any = obj
     for part in path.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
+        value = value.get(part) if isinstance(value, dict) else None
     if value is None:
         # An absent restart policy and the like are defaulted before they are stored.
         return ""

@@ -215,7 +215,7 @@ class Workload:
         self._begun = True
         self._context.keeper.add(container)
         log = self._runs.log(self._attempt)
-        if os.path.isfile(log):
+        if log.is_file():
             self._context.growth.add(log)
         prober = self._prober = self._care.prober(container, self._probed)
         prober.started, prober.ready = self._remembered.started, self._remembered.ready
@@ -302,15 +302,17 @@ class Workload:
 
     async def _launch(self, spec: Spec) -> Container:
         """Start it in a thread. Raises SandboxError."""
-        task = asyncio.create_task(
-            asyncio.to_thread(Container.start, self._runs.directory(self._attempt), spec)
+        directory = self._runs.directory(self._attempt)
+        # At once, not by a task of its own that has its turn later.
+        started = asyncio.get_running_loop().run_in_executor(
+            None, Container.start, directory, spec
         )
         try:
-            return await asyncio.shield(task)
+            return await asyncio.shield(started)
         except asyncio.CancelledError:
             # The thread cannot be stopped: what it starts is ours to end.
             try:
-                self._current = await task
+                self._current = await started
                 self._begun = True
             except SandboxError:
                 logger.info("container %s was given up before it started", self.name)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import time
+
 import pytest
 
 from sandbox.network import NetworkError, Subnet
@@ -44,6 +47,20 @@ def test_an_address_that_is_none_of_ours_is_given_anew(pods, text):
     folder = pods("a")
     (folder / "a" / "address").write_text(text)
     assert Addresses(folder, Subnet(20), "127.0.0.1").of("a") == "127.20.0.1"
+
+
+def test_since_when_a_pod_has_its_own(pods):
+    folder = pods("a")
+    given = Addresses(folder, Subnet(20), "127.0.0.1")
+    before = time.time()
+    given.of("a")
+    assert before <= given.since("a") <= time.time()
+    os.utime(folder / "a" / "address", (1.5, 1.5))
+    assert given.since("a") == 1.5
+    again = Addresses(folder, Subnet(20), "127.0.0.1")
+    again.of("a")
+    assert again.since("a") == 1.5
+    assert Addresses(folder, None, "10.0.0.9").since("a") is None
 
 
 def test_none_left(pods, monkeypatch):

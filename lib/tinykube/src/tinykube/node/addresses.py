@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 from sandbox.network import NetworkError, Subnet
@@ -34,7 +36,14 @@ class Addresses:
             given[uid] = self._next(self._subnet, set(given.values()))
             with open(f"{self._pods}/{uid}/{_FILE}", "w", encoding="ascii") as stream:
                 stream.write(given[uid])
+            # The kernel's own times of files lag some milliseconds behind.
+            moment = time.time_ns()
+            os.utime(f"{self._pods}/{uid}/{_FILE}", ns=(moment, moment))
         return given[uid]
+
+    def since(self, uid: str) -> float | None:
+        """When a pod was given its address, in seconds since the epoch; None for the node's."""
+        return None if self._subnet is None else os.stat(f"{self._pods}/{uid}/{_FILE}").st_mtime
 
     def release(self, uid: str) -> None:
         """A pod is gone, and its folder."""

@@ -17,6 +17,7 @@ from sandbox.limits import LimitKeeper
 from tinykube import objects
 from tinykube.node import status
 from tinykube.node.addresses import Addresses
+from tinykube.node.beginning import begun
 from tinykube.node.client import JSON, NodeClient
 from tinykube.node.clock import Clock
 from tinykube.node.env import Host
@@ -177,18 +178,9 @@ class Pod:
 
     def _prepare(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # To the millisecond, which the API's startTime is not, and before anything can start.
-        mark = f"{self.folder}/started"
-        known = (self.body.get("status") or {}).get("startTime")
-        try:
-            with open(mark) as stream:
-                text = stream.read()
-        except FileNotFoundError:
-            text = repr(objects.when(known).timestamp() if known else time.time())
-            with open(mark, "w") as stream:
-                stream.write(text)
-        self._started = float(text or time.time())
         address = self._node.addresses.of(self.uid)
+        said = (self.body.get("status") or {}).get("startTime")
+        self._started = begun(self.folder, self._node.addresses.since(self.uid), said)
         host = self._node.host
         if address != host.address:
             host = dataclasses.replace(host, pod_address=address)

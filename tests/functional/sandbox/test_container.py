@@ -18,7 +18,7 @@ from sandbox.spec import Image, Mount, Spec
 
 from ..kernel import reaches_outside
 from ..waiting import PATIENCE
-from .conftest import Runner, finish
+from .conftest import Runner, finish, forget
 
 
 def ended(container: Container) -> tuple[int, str]:
@@ -284,7 +284,7 @@ def test_trim_and_remove(runner: Runner) -> None:
     assert not container.directory.exists()
 
 
-@pytest.mark.parametrize("gone", [(), ("spec.json",), ("pid.json",), ("root", "spec.json")])
+@pytest.mark.parametrize("gone", [(), ("spec.json",), ("root", "spec.json")])
 def test_a_removal_that_is_cut_off_leaves_room_for_another(
     runner: Runner, monkeypatch: pytest.MonkeyPatch, gone: tuple[str, ...]
 ) -> None:
@@ -323,7 +323,7 @@ def test_adopt_finds_nothing_where_nothing_was_started(tmp_path: Path) -> None:
 
 def test_adopted_while_running(runner: Runner) -> None:
     container = runner.start("sh", "-c", "trap 'exit 4' TERM; while :; do sleep 0.01; done")
-    (container.directory / "pid.json").unlink()
+    forget(container)
 
     adopted = Container.adopt(container.directory)
 
@@ -345,7 +345,6 @@ def test_after_a_reboot_it_is_lost(runner: Runner) -> None:
     status.write_text(status.read_text().splitlines()[0] + "\n")
     spec = container.directory / "spec.json"
     spec.write_text(spec.read_text().replace(record.boot_id(), "an-earlier-boot"))
-    (container.directory / "pid.json").unlink()
 
     adopted = Container.adopt(container.directory)
 
@@ -366,7 +365,6 @@ def test_a_reused_pid_is_not_taken_for_it(runner: Runner) -> None:
         status = container.directory / "status"
         line = status.read_text().splitlines()[0]
         status.write_text(line.replace(str(container.pid), str(other.pid)) + "\n")
-        (container.directory / "pid.json").unlink()
 
         adopted = Container.adopt(container.directory)
 

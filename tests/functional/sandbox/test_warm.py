@@ -19,7 +19,7 @@ from sandbox.images import ImageStore
 from sandbox.spec import Image, Mount, Spec
 
 from ..waiting import PATIENCE
-from .conftest import PROJECT, Runner, finish, wait_until_warm, write_project
+from .conftest import PROJECT, Runner, finish, forget, wait_until_warm, write_project
 
 STATE = """\
 import json, os, signal, sys
@@ -266,7 +266,7 @@ def test_signals_and_adoption(runner: Runner, warm_image: Image) -> None:
     while not runner.output(container):
         assert time.monotonic() < limit
         time.sleep(0.01)
-    (container.directory / "pid.json").unlink()
+    forget(container)
     adopted = Container.adopt(container.directory)
     assert adopted is not None
     assert adopted.pid == container.pid

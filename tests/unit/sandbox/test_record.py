@@ -140,11 +140,33 @@ def test_process_and_exit_are_read_back(tmp_path: Path) -> None:
     process = record.Process(1, 2, "boot", 3.5)
     ended = Exit(137, "OOMKilled", 4.5)
 
+    (tmp_path / "status").write_text('{"child-pid": 1}\n')
     record.note_process(tmp_path, process)
     record.note_exit(tmp_path, ended)
 
     assert record.read_process(tmp_path) == process
     assert record.read_exit(tmp_path) == ended
+    # It stands among the monitor's lines, which say the same as before.
+    with (tmp_path / "status").open("a") as stream:
+        stream.write('{"exit-code": 3}\n')
+    status = record.read_status(tmp_path)
+    assert (status.pid, status.code, status.process) == (1, 3, process)
+    assert {path.name for path in tmp_path.iterdir()} == {"status", "exit.json"}
+
+
+def test_a_process_that_an_earlier_version_has_noted(tmp_path: Path) -> None:
+    (tmp_path / "pid.json").write_text('{"pid": 1, "start": 2, "boot": "boot", "started": 3.5}')
+
+    assert record.read_process(tmp_path) == record.Process(1, 2, "boot", 3.5)
+
+
+def test_a_process_that_cannot_be_noted_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    record.note_process(tmp_path, record.Process(1, 2, "boot", 3.5))
+
+    assert "is not noted" in caplog.text
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_room_for_the_monitor_is_taken_and_the_file_stays_empty(tmp_path: Path) -> None:

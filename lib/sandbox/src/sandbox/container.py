@@ -129,10 +129,11 @@ class Container:
             status = record.read_status(directory)
         if status.pid is None:
             return None
-        process = record.read_process(directory)
+        process = status.process or record.read_process(directory)
         if process is None:
             process = _recognise(status, started)
-            record.note_process(directory, process)
+            if process.alive():
+                record.note_process(directory, process)
         return cls(directory, started.spec, process)
 
     def running(self) -> bool:
@@ -258,7 +259,6 @@ def _retract(directory: Path) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
     (directory / "spec.json").unlink(missing_ok=True)
-    (directory / "pid.json").unlink(missing_ok=True)
     os.truncate(directory / "status", 0)
 
 
@@ -426,7 +426,7 @@ def _await_command(spec: Spec, directory: Path, monitor: subprocess.Popen[bytes]
 
 
 def _recognise(status: record.Status, started: record.Started) -> Process:
-    """PID 1 from the monitor's record alone: its owner died before it wrote pid.json."""
+    """PID 1 from the monitor's record alone: its owner died before it noted it."""
     assert status.pid is not None  # noqa: S101 - the callers have looked
     gone = Process(status.pid, 0, started.boot, started.written)
     if started.boot != record.boot_id():

@@ -4,7 +4,9 @@ spec.json   what was started (environment and all: 0600)
 status      lines of JSON by the container's monitor: its PID 1, later its exit code. The
             monitor holds a lock on it for as long as it lives (bubblewrap keeps the file open).
             Its room on the disk is taken before the start: an end is known on a full disk too.
-pid.json    PID 1 with its start time, so that a reused pid is never taken for it
+            One line is the owner's: PID 1 with its start time, so that a reused pid is never
+            taken for it.
+pid.json    the same, where an earlier version started it
 reason      why the owner killed it
 exit.json   how it ended, once somebody found that the monitor could not tell
 root, etc, run, tmp   the parts of its file system that are its own
@@ -32,7 +34,7 @@ from sandbox.spec import Exit, Image, Limits, Mount, Network, Scratch, Spec
 logger = logging.getLogger(__name__)
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
-# More than the monitor's two lines.
+# More than the monitor's two lines and the owner's.
 _ROOM = 4096
 _KEEP_SIZE = 1
 # More than /proc has to say of a process in one line.
@@ -135,23 +137,26 @@ def identify(pid: int, started: float) -> Process | None:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What the monitor has written so far.
+    """What the monitor has written so far, and the owner.
 
     Attributes:
         pid: the container's PID 1 as the host numbers it; None if it was never started.
         pid_namespace: the inode number of its PID namespace.
         code: its exit code; None while it runs, or if it was never told.
-        changed: when the monitor wrote last, in seconds since the epoch.
+        changed: when one of them wrote last, in seconds since the epoch; of what has ended, this
+            is when, but for a moment if it was over before its owner had noted its start.
+        process: PID 1, if the owner has noted it.
     """
 
     pid: int | None = None
     pid_namespace: int | None = None
     code: int | None = None
     changed: float = 0.0
+    process: Process | None = None
 
 
 def read_status(directory: Path) -> Status:
-    """Read the monitor's lines; a line that was cut in the middle counts as not written."""
+    """Read the lines; one that was cut in the middle counts as not written."""
     try:
         descriptor = os.open(f"{directory}/status", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -167,8 +172,13 @@ def read_status(directory: Path) -> Status:
             merged |= json.loads(line)
         except (ValueError, TypeError):
             continue
+    noted = merged.get("process")
     return Status(
-        merged.get("child-pid"), merged.get("pid-namespace"), merged.get("exit-code"), changed
+        merged.get("child-pid"),
+        merged.get("pid-namespace"),
+        merged.get("exit-code"),
+        changed,
+        None if noted is None else Process(**noted),
     )
 
 
@@ -239,12 +249,26 @@ def note(path: Path, data: str) -> None:
 
 
 def note_process(directory: Path, process: Process) -> None:
-    """Record the container's PID 1, which the monitor's own record tells with less certainty."""
-    note(directory / "pid.json", json.dumps(process, default=_plain))
+    """Record the PID 1 of a container, which the monitor tells with less certainty.
+
+    A line among its own, as there is room for it, and no file more; never of one that has ended
+    a while ago, as this would change when.
+    """
+    line = json.dumps({"process": process}, default=_plain).encode() + b"\n"
+    try:
+        descriptor = os.open(f"{directory}/status", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, line)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        logger.warning("PID 1 of %s is not noted: %s", directory, error)
 
 
 def read_process(directory: Path) -> Process | None:
     """The recorded PID 1; None if none was recorded."""
+    if (noted := read_status(directory).process) is not None:
+        return noted
     try:
         return Process(**json.loads((directory / "pid.json").read_text()))
     except FileNotFoundError:

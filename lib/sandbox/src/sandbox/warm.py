@@ -216,7 +216,8 @@ class _Interpreter:
             source = os.memfd_create("request", os.MFD_CLOEXEC)
             stack.callback(os.close, source)
             with os.fdopen(os.dup(source), "w") as stream:
-                json.dump(request, stream)
+                # Not by json.dump, which encodes in Python.
+                stream.write(json.dumps(request))
             os.lseek(source, 0, os.SEEK_SET)
             answer, reply = os.pipe()
             stack.callback(os.close, answer)

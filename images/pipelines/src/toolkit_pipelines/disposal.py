@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from toolkit_jobs import RefusedError, UnavailableError
+from toolkit_jobs import PodPhase, PodStatus, RefusedError, UnavailableError
 from toolkit_objects import ObjectStoreError
 
 from .logs import Logs
@@ -46,10 +46,17 @@ class Disposal:
         self._done = done
         self._ends = Ends(pods)
         self._cleaning: dict[str, tuple[Attempt, asyncio.Task[None]]] = {}
+        # Deleted, and not yet told to be gone: what is told of them until then is old.
+        self._leaving: set[str] = set()
+        pods.subscribe(self._heard)
 
     def busy(self, pod: str) -> bool:
-        """Tell whether a pod is being cleaned up just now."""
-        return pod in self._cleaning
+        """Tell whether a pod is being cleaned up just now, or has been and is about to go."""
+        return pod in self._cleaning or pod in self._leaving
+
+    def _heard(self, pod: PodStatus) -> None:
+        if pod.phase is PodPhase.GONE:
+            self._leaving.discard(pod.name)
 
     def tasks(self, run_id: str | None = None) -> list[asyncio.Task[None]]:
         """Give what is under way, of a run or of all."""
@@ -92,6 +99,8 @@ class Disposal:
             # It never started, or is gone.
             log.debug("pod %s has no log: %s", pod, error)
         await persist(f"pod {pod}", lambda: self._pods.delete(pod, grace=0))
+        if pod in await self._pods.pods():
+            self._leaving.add(pod)
         if self._exchange is not None:
             exchange = self._exchange
             try:

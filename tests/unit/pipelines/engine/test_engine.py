@@ -82,6 +82,35 @@ async def test_what_the_engine_has_recorded_it_does_not_read(
     assert reads == [0]
 
 
+async def test_what_is_told_late_of_a_deleted_pod_has_nothing_read(
+    played: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pods, read = pods_of(played), played.store.runs.events
+    go, reads = pods.delete, []
+
+    async def delete(name: str, **how: Any) -> None:
+        """It is there for a while yet."""
+
+    def noted(run_id: str, after: int = 0) -> Any:
+        reads.append(run_id)
+        return read(run_id, after)
+
+    monkeypatch.setattr(pods, "delete", delete)
+    engine = await played.start()
+    run_id = played.submit(pipeline({"a": task("comp")}))
+    await played.wait(run_id)
+    await engine.cleared(run_id, 60)
+    (left,) = pods.statuses.values()
+    monkeypatch.setattr(played.store.runs, "events", noted)
+    pods.publish(replace(left, message="it is being deleted"))
+    with pytest.raises(TimeoutError):
+        await played.until(lambda: bool(reads), timeout=0.2)
+    # Once it is gone, one of that name is another one.
+    await go(left.name)
+    pods.publish(left)
+    await played.until(lambda: reads == [run_id])
+
+
 async def test_what_comes_next_is_asked_for_before_what_has_been_is_cleared_away(
     played: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ it gives the same decisions, and once they are recorded it does not give them ag
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -123,7 +124,9 @@ class _Pass:
     def __post_init__(self) -> None:
         assert self.state.created is not None  # noqa: S101 - decide() looked
         self.reached = len(self.state.tasks)
-        self.resolver = Resolver(self.state.created.run_id, self.constants, self._outcome)
+        # No method of this look: it would be a circle that keeps the run's state for a while.
+        outcome = functools.partial(_outcome, self.state, self.decided)
+        self.resolver = Resolver(self.state.created.run_id, self.constants, outcome)
 
     def run(self) -> Plan:
         created = self.state.created
@@ -138,21 +141,6 @@ class _Pass:
             phase = RunPhase.FAILED if failed else RunPhase.SUCCEEDED
             self.decisions.append(End(phase, ended.message, ended.outputs))
         return Plan(tuple(self.decisions), self.starved, self.wake)
-
-    # -- how tasks stand
-
-    def _outcome(self, path: str) -> Outcome:
-        if path in self.decided:
-            return self.decided[path]
-        task = self.state.tasks[path]
-        cause = self._cause(task) if task.phase is TaskPhase.FAILED else ""
-        return Outcome(task.phase, task.outputs, task.message, cause)
-
-    def _cause(self, task: TaskState) -> str:
-        """Give why a task failed: for a DAG, why the first task in it did."""
-        while failed := self.state.children.get(task.path, _NOTHING).failed:
-            task = self.state.tasks[failed[0]]
-        return f"{task.reason}: {task.message}"
 
     def _component(self, task: Task) -> Component:
         return self.pipeline.components[task.component]
@@ -297,7 +285,7 @@ class _Pass:
         path = prefix + task.name
         if not task.closing:
             for name in task.upstream:
-                phase = self._outcome(prefix + name).phase
+                phase = self.resolver.outcome(prefix + name).phase
                 if not phase.succeeded:
                     how = "failed" if phase is TaskPhase.FAILED else "was skipped"
                     return self._skip(path, f"task {prefix + name!r} {how}")
@@ -391,13 +379,29 @@ class _Pass:
 
     def _failure(self, failed: list[str]) -> Outcome:
         """Give how a DAG ends in which these failed, the first one first."""
-        cause = self._outcome(failed[0]).cause
+        cause = self.resolver.outcome(failed[0]).cause
         return Outcome(TaskPhase.FAILED, message=_blame(failed), cause=cause)
 
     def _skip(self, path: str, reason: str, *, condition: bool = False) -> TaskPhase:
         self.decisions.append(Skip(path, reason, condition))
         self.decided[path] = Outcome(TaskPhase.SKIPPED, message=reason)
         return TaskPhase.SKIPPED
+
+
+def _outcome(state: RunState, decided: Mapping[str, Outcome], path: str) -> Outcome:
+    """Give how a task stands."""
+    if path in decided:
+        return decided[path]
+    task = state.tasks[path]
+    cause = _cause(state, task) if task.phase is TaskPhase.FAILED else ""
+    return Outcome(task.phase, task.outputs, task.message, cause)
+
+
+def _cause(state: RunState, task: TaskState) -> str:
+    """Give why a task failed: for a DAG, why the first task in it did."""
+    while failed := state.children.get(task.path, _NOTHING).failed:
+        task = state.tasks[failed[0]]
+    return f"{task.reason}: {task.message}"
 
 
 def _blame(failed: list[str]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import random
+import sys
 from collections import Counter
 from typing import Any
 
@@ -268,6 +270,18 @@ def test_a_thousand_runs_of_a_hundred_tasks() -> None:
             simulation = Simulation(pipeline, 8, choice)
             assert simulation.run().status.phase is RunPhase.SUCCEEDED
             assert len(simulation.started) == 100
+
+
+def test_a_look_at_a_run_keeps_nothing_of_it() -> None:
+    pipeline, state = spec.parse(document({"a": task(), "b": task("a")})), RunState()
+    state.apply(created())
+    gc.disable()
+    try:
+        before = sys.getrefcount(state)
+        assert scheduler.decide(pipeline, state, 1, 0.0).decisions
+        assert sys.getrefcount(state) == before
+    finally:
+        gc.enable()
 
 
 def test_a_failed_task_of_a_nested_pipeline_stops_that_one_alone() -> None:

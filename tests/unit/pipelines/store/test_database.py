@@ -72,6 +72,20 @@ def test_what_need_not_last_does_not_wait_for_the_disk(store: Store) -> None:
             assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == mode
 
 
+@pytest.mark.parametrize("opening", ["sqlite"], indirect=True)
+def test_the_connection_that_was_used_last_is_used_next(store: Store) -> None:
+    def own(connection: sqlalchemy.Connection) -> object:
+        return connection.connection.dbapi_connection
+
+    with store.database.read() as first:
+        with store.database.read() as second:
+            other = own(second)
+        last = own(first)
+    for _ in range(3):
+        with store.database.read() as connection:
+            assert own(connection) is last is not other
+
+
 def test_artifacts_of_before_the_cache_are_known_by_their_makers(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     maker, user = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))

@@ -31,7 +31,10 @@ def open_sqlite(path: Path) -> Database:
     except OSError as error:
         raise DatabaseError(f"{path}: {error.strerror}") from error
     engine = sqlalchemy.create_engine(
-        f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
+        f"sqlite:///{path}",
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+        # Each connection keeps pages of its own: the one that was used last has most of them.
+        pool_use_lifo=True,
     )
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)

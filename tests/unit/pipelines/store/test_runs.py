@@ -23,6 +23,7 @@ from toolkit_pipelines.events import (
     Values,
 )
 from toolkit_pipelines.filters import Field, Kind
+from toolkit_pipelines.runstate import fold
 from toolkit_pipelines.store import Store, reading, tables
 from toolkit_pipelines.store.interface import (
     AlreadyExistsError,
@@ -103,27 +104,38 @@ def test_append_numbers_the_events_and_derives_the_state(store: Store, new_run: 
     assert store.runs.events(run.run_id, after=4) == ()
 
 
+def test_many_events_are_read_piece_by_piece(
+    store: Store, new_run: NewRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run()
+    store.runs.append(run.run_id, [started(run), succeeded(run), ended(run)], 1)
+    state = fold(store.runs.events(run.run_id))
+    monkeypatch.setattr(reading, "_PIECE", 3)
+    assert [event.sequence for event in store.runs.events(run.run_id)] == [1, 2, 3, 4]
+    assert store.runs.whole(run.run_id).state == state
+
+
 def test_a_whole_run_is_of_one_moment(
     store: Store, new_run: NewRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = new_run()
     store.runs.append(run.run_id, [started(run)], 1)
-    read = reading.events_of
+    read = reading.state_of
 
     def meanwhile(*arguments: Any) -> Any:
         monkeypatch.undo()
         store.runs.append(run.run_id, [succeeded(run), ended(run)], 2)
         return read(*arguments)
 
-    monkeypatch.setattr(reading, "events_of", meanwhile)
+    monkeypatch.setattr(reading, "state_of", meanwhile)
     found = store.runs.whole(run.run_id)
     assert found.run.phase is RunPhase.RUNNING
-    assert [event.sequence for event in found.events] == [1, 2]
+    assert found.state.sequence == 2
     assert not found.artifacts
     assert found.spec == b'{"pipelineInfo":{"name":"p"}}'
     found = store.runs.whole(run.run_id)
     assert found.run.phase is RunPhase.SUCCEEDED
-    assert [event.sequence for event in found.events] == [1, 2, 3, 4]
+    assert found.state.sequence == 4
     assert [each.artifact_id for each in found.artifacts] == [
         each.artifact_id for each in store.runs.artifacts_of(run.run_id)
     ]

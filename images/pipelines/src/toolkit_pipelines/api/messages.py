@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from .. import events, naming, timestamps
@@ -88,13 +88,12 @@ def run(
     record: Run,
     *,
     spec: bytes | None = None,
-    tasks: Sequence[Message] | None = None,
     locks: Mapping[str, Sequence[str]] | None = None,
     forced: bool = False,
     reproduces: str = "",
     warnings: Sequence[str] = (),
 ) -> Message:
-    """Give a Run, with its spec, its task details and its locks if they are given.
+    """Give a Run, with its spec and its locks if they are given; without its task details.
 
     `warnings` (see `warnings`) are also where KFP's clients find them: in the first entry of the
     state history, as an `error` whose code is 0, OK.
@@ -121,7 +120,6 @@ def run(
         error=_error(record.message) if record.message else None,
         caching="force" if forced else None,
         reproduces=reproduces,
-        run_details={"task_details": list(tasks)} if tasks is not None else None,
         warnings=list(warnings),
         state_history=_history(record.history, warnings),
     )
@@ -219,7 +217,7 @@ def tasks(
     state: RunState,
     artifacts: Sequence[ArtifactKey],
     waiting: Mapping[str, str],
-) -> list[Message]:
+) -> Iterator[Message]:
     """Give the PipelineTaskDetails of a run: every task that was reached.
 
     An iteration of a loop is a task, with the loop as its parent and a number
@@ -243,10 +241,8 @@ def tasks(
     children: dict[str, list[str]] = {}
     for path, task_id in ids.items():
         children.setdefault(path.rpartition("/")[0], []).append(task_id)
-    return [
-        _task(run_id, task, ids, children.get(task.path, ()), by_uri, by_place, waiting)
-        for task in state.tasks.values()
-    ]
+    for task in state.tasks.values():
+        yield _task(run_id, task, ids, children.get(task.path, ()), by_uri, by_place, waiting)
 
 
 def _task(

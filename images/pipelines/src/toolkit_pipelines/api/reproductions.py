@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from .. import comparison, installs, naming, provenance, runstate, spec
+from .. import comparison, installs, naming, provenance, spec
 from ..comparison import Outcome, Pair, TaskComparison
 from ..macros import Occasion
 from ..runstate import RunState
@@ -40,7 +40,7 @@ async def reproduce(request: Request) -> Response:
             Code.FAILED_PRECONDITION,
             f"run {run_id} is {found.run.phase}; it can be made again once it has ended",
         )
-    state = runstate.fold(found.events)
+    state = found.state
     _check_spec(found)
     pipeline = (await specs.from_store(context, found.spec)).pipeline
     await blocking(lambda: _check_packages(context, run_id, pipeline, state))
@@ -122,12 +122,12 @@ async def compare(request: Request) -> Response:
 
 def _compared(context: Context, run_id: str, given: str) -> messages.Message:
     second = context.store.runs.whole(run_id)
-    after = runstate.fold(second.events)
+    after = second.state
     with_id = given or (after.created.reproduces if after.created is not None else "")
     if not with_id:
         raise invalid("with", f"run {run_id} reproduces none: say which run to compare it with")
     first = context.store.runs.whole(with_id)
-    before = runstate.fold(first.events)
+    before = first.state
     told: messages.Message = {
         "run_id": run_id,
         "with": with_id,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
 from starlette.responses import Response
+
+_PIECE: Final = 100
+"""How many tasks are written at a time."""
 
 
 class MessageResponse(Response):
@@ -30,6 +35,20 @@ def encoded(content: Any) -> bytes:
     except ValueError:
         text = json.dumps(_finite(content), separators=(",", ":"), allow_nan=False)
     return text.encode("ascii")
+
+
+def encoded_run(run: dict[str, Any], details: Iterable[dict[str, Any]]) -> bytes:
+    """Give a Run with its task details as `encoded` does, and keep no detail that is written.
+
+    Args:
+        run: the Run without them; not empty.
+        details: its PipelineTaskDetails.
+    """
+    following = iter(details)
+    pieces = iter(lambda: list(itertools.islice(following, _PIECE)), [])
+    # The brackets of each list are left out, and the brace that ends the run.
+    written = b",".join(encoded(piece)[1:-1] for piece in pieces)
+    return b"".join((encoded(run)[:-1], b',"run_details":{"task_details":[', written, b"]}}"))
 
 
 def _finite(value: Any) -> Any:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from .. import reset, retention, runstate
+from .. import reset, retention
 from ..events import Event, RunPhase, RunRetried, RunTerminating
 from ..filters import Field, Kind
 from ..macros import Occasion
@@ -26,7 +26,7 @@ from ..watchers import TooManyError
 from . import experiments, messages, requests, specs
 from .context import Context, blocking, context_of
 from .errors import ApiError, Code, invalid
-from .responses import MessageResponse
+from .responses import MessageResponse, encoded_run
 
 FIELDS: Mapping[str, Field] = {
     "id": Field("run_id"),
@@ -123,15 +123,15 @@ async def get(request: Request) -> Response:
     def answer() -> Response:
         # A run of many tasks is long to write, too: the engine's loop does not wait for it.
         _, found = whole(context, run_id, waiting, with_spec=True)
-        return MessageResponse(found)
+        return Response(found, media_type=MessageResponse.media_type)
 
     return await blocking(answer)
 
 
 def whole(
     context: Context, run_id: str, waiting: Mapping[str, str], *, with_spec: bool = False
-) -> tuple[Run, messages.Message]:
-    """Give a run, and the Run with its task details, in one look.
+) -> tuple[Run, bytes]:
+    """Give a run, and the Run with its task details as JSON, in one look.
 
     Were it two, a run could have ended while a task of it has not.
 
@@ -145,16 +145,17 @@ def whole(
         NotFoundError: there is none.
     """
     found = context.store.runs.whole(run_id)
-    state = runstate.fold(found.events)
-    return found.run, messages.run(
+    state = found.state
+    message = messages.run(
         found.run,
         spec=found.spec if with_spec else None,
-        tasks=messages.tasks(run_id, state, found.artifacts, waiting),
         locks=state.locks,
         forced=state.created is not None and state.created.force,
         reproduces=state.created.reproduces if state.created is not None else "",
         warnings=messages.warnings(state),
     )
+    details = messages.tasks(run_id, state, found.artifacts, waiting)
+    return found.run, encoded_run(message, details)
 
 
 async def list_(request: Request) -> Response:
@@ -200,7 +201,7 @@ async def retry(request: Request) -> Response:
                 f"run {run_id} is {found.run.phase}; only one that has failed or was terminated "
                 "can be retried",
             )
-        again = reset.reset(pipeline, runstate.fold(found.events))
+        again = reset.reset(pipeline, found.state)
         retried = RunRetried(
             run_id=run_id,
             time=context.clock(),

@@ -142,7 +142,7 @@ async def _look(
 
     def snapshot() -> _Look:
         run, found = runs.whole(context, run_id, waiting)
-        told = _message("snapshot", run.sequence, found)
+        told = _written("snapshot", run.sequence, found)
         return _Look((told,), run.sequence, messages.run(run), run.phase.ended)
 
     return await blocking(snapshot)
@@ -167,8 +167,12 @@ def _changes(
 
 
 def _message(kind: str, number: int, message: messages.Message) -> bytes:
+    return _written(kind, number, encoded(message))
+
+
+def _written(kind: str, number: int, text: bytes) -> bytes:
     # JSON in ASCII on one line.
-    return b"id: %d\nevent: %s\ndata: %s\n\n" % (number, kind.encode(), encoded(message))
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (number, kind.encode(), text)
 
 
 class EventStream(Response):

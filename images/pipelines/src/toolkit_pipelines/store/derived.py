@@ -13,7 +13,6 @@ from sqlalchemy import delete, insert, select
 
 from .. import naming
 from ..events import Event, RunRetried, TaskCached, TaskFailed, TaskSucceeded, Values
-from ..runstate import fold
 from . import reading, tables
 from .interface import ConflictError, InUseError
 
@@ -91,7 +90,7 @@ def forget_dropped(connection: sqlalchemy.Connection, events: Sequence[Event]) -
             )
         # An artifact is recorded once: another task that stays may have been given the same.
         if gone:
-            state = fold(reading.events_of(connection, event.run_id))
+            state = reading.state_of(connection, event.run_id)
             _insert_artifacts(
                 connection,
                 event.run_id,

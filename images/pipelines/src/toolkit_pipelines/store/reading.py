@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import sqlalchemy
 from sqlalchemy import Row, Text, bindparam, select, type_coerce
 
 from ..events import Event, RunPhase, RunStatus, decode
+from ..runstate import RunState, fold
 from . import tables
 from .interface import (
     AlreadyExistsError,
@@ -20,6 +21,9 @@ from .interface import (
     Run,
     Storage,
 )
+
+_PIECE: Final = 1000
+"""How many events are read at a time: a run of many must not be in memory several times over."""
 
 
 def run_of(connection: sqlalchemy.Connection, run_id: str) -> Run:
@@ -110,21 +114,33 @@ def events_of(
     Raises:
         NotFoundError: there is no such run.
     """
+    found = tuple(_events(connection, run_id, after, limit))
+    if not found:
+        run_of(connection, run_id)
+    return found
+
+
+def state_of(connection: sqlalchemy.Connection, run_id: str) -> RunState:
+    """Give what a run's events amount to, which are not kept; the run must be there."""
+    return fold(_events(connection, run_id))
+
+
+def _events(
+    connection: sqlalchemy.Connection, run_id: str, after: int = 0, limit: int | None = None
+) -> Iterator[Event]:
     table = tables.events
     rows = connection.execute(
         select(table.c.sequence, table.c.time, table.c.kind, type_coerce(table.c.body, Text))
         .where(table.c.run_id == run_id, table.c.sequence > after)
         .order_by(table.c.sequence)
         .limit(limit)
-    ).all()
-    if not rows:
-        run_of(connection, run_id)
-    # A run may have many, and each is small: they are read in one go.
-    bodies = json.loads(f"[{','.join(row[3] for row in rows)}]")
-    return tuple(
-        decode(kind, body, run_id=run_id, time=time, sequence=sequence)
-        for (sequence, time, kind, _), body in zip(rows, bodies, strict=True)
+        .execution_options(yield_per=_PIECE)
     )
+    for piece in rows.partitions():
+        # Each is small: they are parsed in one go.
+        bodies = json.loads(f"[{','.join(row[3] for row in piece)}]")
+        for (sequence, time, kind, _), body in zip(piece, bodies, strict=True):
+            yield decode(kind, body, run_id=run_id, time=time, sequence=sequence)
 
 
 def event_of(row: Row[Any]) -> Event:

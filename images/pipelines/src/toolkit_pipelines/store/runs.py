@@ -20,6 +20,7 @@ from ..events import (
     encode,
 )
 from ..paging import Position, Query
+from ..runstate import RunState
 from . import catalog, derived, queries, reading, tables
 from .database import Database, insert_new
 from .interface import (
@@ -63,10 +64,10 @@ def record_nothing(events: Sequence[Event]) -> Sequence[OutboxRecord]:
 
 @dataclass(frozen=True, slots=True)
 class WholeRun:
-    """A run with its events, its artifacts in the order they were made, its spec as JSON text."""
+    """A run with its tasks, its artifacts in the order they were made, its spec as JSON text."""
 
     run: Run
-    events: tuple[Event, ...]
+    state: RunState
     artifacts: tuple[ArtifactKey, ...]
     spec: bytes
 
@@ -298,7 +299,7 @@ class Runs:
             run = reading.run_of(connection, run_id)
             return WholeRun(
                 run,
-                reading.events_of(connection, run_id),
+                reading.state_of(connection, run_id),
                 reading.artifact_keys(connection, run_id),
                 reading.spec(connection, run.spec),
             )

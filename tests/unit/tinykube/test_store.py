@@ -125,6 +125,21 @@ def test_what_a_change_says_is_read_once(store, monkeypatch):
     assert list(store._latest) == [("pods", "ns", "b")]
 
 
+def test_what_was_read_of_older_changes_is_let_go_of(store, monkeypatch):
+    monkeypatch.setattr(storing, "_KEEP_PARSED", 2)
+    seen = []
+    store.listen(seen.extend)
+    insert(store, "a")
+    first = seen[0].after
+    insert(store, "b")
+    assert seen[0].after is first
+    insert(store, "c")
+    assert seen[0].after is not first
+    assert seen[0].after == first
+    data = store.get("pods", "ns", "a")
+    assert store.recall("pods", "ns", "a", data) == first
+
+
 def test_what_changed_a_moment_ago_is_read_as_it_is_stored(store):
     insert(store, "a", "b")
     data = store.get("pods", "ns", "a")

@@ -50,6 +50,9 @@ _KEEP_BYTES = 64 * 2**20
 # How much of it stays in memory for the watchers that keep up.
 _RECENT_EVENTS = 512
 _RECENT_BYTES = 4 * 2**20
+# Of how many of these what they say is kept as it was read, which takes six times as much memory:
+# whoever keeps up asks for that of the last hundred.
+_KEEP_PARSED = 128
 # How many objects that were read are remembered.
 _KEEP_READ = 256
 # The log is folded into the database after about this many bytes, by a thread.
@@ -107,6 +110,10 @@ class Change:
         if self._before is None and self.previous is not None:
             self._before = objects.load(self.previous)
         return self._before
+
+    def forget(self) -> None:
+        """Let go of what was read; it is read again for whoever asks."""
+        self._after = self._before = None
 
     def known(self, data: str | None) -> JSON | None:
         """What `data` says, if it is this change's and was read already; not to be changed."""
@@ -232,6 +239,7 @@ class Store:
         # The resources that some listener is there for: what changes of these is read.
         self._heeded: set[str] = set()
         self._recent: deque[Change] = deque()
+        self._parsed: deque[Change] = deque()
         # Of the recent changes the last of each object: what they say is often read already.
         self._latest: dict[Key, Change] = {}
         # What was read lately and has not changed since; how many objects a resource has.
@@ -370,6 +378,9 @@ class Store:
             self._recent_bytes -= old.size
             if self._latest[old.key] is old:
                 del self._latest[old.key]
+        self._parsed.extend(transaction.changes)
+        while len(self._parsed) > _KEEP_PARSED:
+            self._parsed.popleft().forget()
         for change in transaction.changes:
             self._read.pop(change.key, None)
             if change.type != "MODIFIED":

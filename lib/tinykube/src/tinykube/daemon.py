@@ -50,6 +50,8 @@ log = logging.getLogger(__name__)
 
 # How many more objects than were freed make the collector look.
 _COLLECT = 20_000
+# After how many such looks what outlived one is looked at as well.
+_OLDER = 1
 # Seconds that one thread may work at a stretch while another waits.
 _TURN = 0.0005
 
@@ -322,8 +324,9 @@ def _settle() -> None:
     gc.collect()
     gc.freeze()
     # An object of the API is a hundred dictionaries: by Python's own numbers the collector would
-    # look for circles ten times for each pod, and find none.
-    gc.set_threshold(_COLLECT, *gc.get_threshold()[1:])
+    # look for circles ten times for each pod, and find none. A pod that has been run is one, and
+    # outlives a look or two: all is looked at soon after, which is little beside what is frozen.
+    gc.set_threshold(_COLLECT, _OLDER, _OLDER)
     # A thread that starts a container would wait for the loop ten times, each time as long as it
     # may work at a stretch: 5 ms.
     sys.setswitchinterval(_TURN)

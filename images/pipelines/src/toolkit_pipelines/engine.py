@@ -395,6 +395,7 @@ class Engine:
                 run.state.apply(event)
             if run.state.status.phase.ended:
                 return
+            run.state.let_go(run.state.tasks)
             self._settle(run)
         if run.pipeline is None:
             problem = await self._load(run)
@@ -437,6 +438,8 @@ class Engine:
                 for work in finished:
                     run.work[work.path] = work
                 raise
+            # A run may have thousands of tasks that have ended.
+            run.state.let_go(_tasks([*recorded, *planned]))
         self._act(run, finished, planned)
 
     def _act(self, run: _Run, finished: Sequence[Work], planned: Sequence[Event]) -> None:
@@ -704,6 +707,11 @@ def _durable(finished: Sequence[Work], planned: Sequence[Event]) -> bool:
     acted = any(not work.pod for work in finished)
     acts = any(isinstance(event, events.TaskStarted) and event.acts for event in planned)
     return acted or acts or _ends(planned)
+
+
+def _tasks(listed: Sequence[Event]) -> set[str]:
+    """Give the paths of the tasks that events tell of, as they stand after all of them."""
+    return {path for event in listed if (path := getattr(event, "task", ""))}
 
 
 def _ends(planned: Sequence[Event]) -> bool:

@@ -19,6 +19,7 @@ TASK_FAILED: Final = "TaskFailed"
 """The reason of a DAG, a loop or an iteration in which a task failed."""
 TERMINATED: Final = "Terminated"
 """The reason of what was stopped with its run."""
+_NONE: Final = Values()
 
 
 class TaskPhase(enum.StrEnum):
@@ -207,6 +208,33 @@ class RunState:
             case events.RunEnded():
                 self.outputs = event.outputs
         self.status = events.advance(self.status, event)
+
+    def let_go(self, paths: Iterable[str]) -> None:
+        """Keep of tasks that have ended only what the run may ask for while it goes on.
+
+        That is how they ended, their outputs and their last attempt: not their inputs, times and
+        history, nor what they ran in. A run that is retried is to be read anew.
+        """
+        for path in paths:
+            task = self.tasks.get(path)
+            if task is None or not task.phase.ended:
+                continue
+            if task.phase.succeeded:
+                # Why something in it failed is asked of others alone.
+                self.children.pop(path, None)
+            some = task.outputs.parameters or task.outputs.artifacts
+            self.tasks[path] = dataclasses.replace(
+                task,
+                fingerprint="",
+                inputs=_NONE,
+                outputs=task.outputs if some else _NONE,
+                started=None,
+                finished=None,
+                ineffective=(),
+                image="",
+                lock="",
+                history=(),
+            )
 
     def _group(self, path: str) -> Children:
         return self.children.setdefault(path.rpartition("/")[0], Children())

@@ -47,6 +47,9 @@ class Simulation:
         cached: how often, of 100 steps, the cache has what a step would give.
         crash: how often, of 100 steps, everything but what was recorded is lost; 0 for speed.
         looked: called after each look at the run.
+        state: all that is known of the run.
+        driven: the same, as an engine has it: without what the run does not ask for any more;
+            where `crash` is 0 there is none.
         started: the paths of the attempts that had a pod.
         taken: the paths of the tasks that the cache had.
     """
@@ -62,6 +65,7 @@ class Simulation:
     terminate_after: int | None = None
     now: float = 0.0
     state: RunState = field(default_factory=RunState)
+    driven: RunState = field(default_factory=RunState)
     recorded: list[Event] = field(default_factory=list)
     started: list[str] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
@@ -72,6 +76,17 @@ class Simulation:
             event = dataclasses.replace(each, sequence=len(self.recorded) + 1)
             self.recorded.append(event)
             self.state.apply(event)
+            if self.crash:
+                self.drive(event)
+
+    def drive(self, event: Event) -> None:
+        if isinstance(event, events.RunRetried):
+            self.driven = runstate.fold(self.recorded)
+            self.driven.let_go(list(self.driven.tasks))
+            return
+        self.driven.apply(event)
+        if task := getattr(event, "task", ""):
+            self.driven.let_go([task])
 
     def run(self) -> RunState:
         self.add(created())
@@ -160,7 +175,10 @@ class Simulation:
 
     def plan(self) -> Plan:
         free = self.slots - len(self.state.running)
-        return scheduler.decide(self.pipeline, self.state, free, self.now)
+        plan = scheduler.decide(self.pipeline, self.state, free, self.now)
+        if self.crash:
+            assert scheduler.decide(self.pipeline, self.driven, free, self.now) == plan
+        return plan
 
     def decide(self) -> Plan:
         plan = self.plan()

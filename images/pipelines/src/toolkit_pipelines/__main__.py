@@ -15,7 +15,7 @@ from toolkit_identity import HostPatternError, TokenFileError
 from toolkit_jobs import Connection, ConnectionFileError
 from toolkit_objects import CredentialsError
 
-from . import app
+from . import app, memory
 from .restoration import Restoration, RestoreError
 from .settings import Settings, SettingsError, load
 from .store.interface import StoreError
@@ -41,6 +41,7 @@ def main(arguments: list[str]) -> int:
     )
     options = parser.parse_args(arguments)
     os.umask(0o077)
+    memory.give_back()
     try:
         settings = load(options.config)
         _log(settings)

@@ -57,6 +57,7 @@ class Work:
         status: its pod, as the API told last.
         waiting_since: when its image was first missed; the event loop's time.
         waiting: why it has not started, a word and a sentence; ("", "") if it has.
+        image: what its pod was asked for with; "" if it was asked for by an earlier engine.
         recorded: its launcher has written its record.
         end: the event that ends it, once that is known.
         ending: its end is known from its record, before its pod was seen to end.
@@ -69,6 +70,7 @@ class Work:
     status: PodStatus | None = None
     waiting_since: float | None = None
     waiting: tuple[str, str] = ("", "")
+    image: str = ""
     recorded: bool = False
     end: Event | None = None
     ending: bool = False
@@ -210,6 +212,7 @@ class Attempts:
                 pod = await persist(f"pod {work.pod}", lambda: self._pods.get(work.pod), work.away)
             if pod is None:
                 request = await self._requests.make(work.step)
+                work.image = request.image
                 pod = await persist(
                     f"pod {work.pod}", lambda: self._pods.start(request), work.away
                 )
@@ -289,7 +292,7 @@ class Attempts:
             result = self._root.result(work.files, work.step.component)
             if result is None or result.exit_code != 0:
                 return result, Provenance()
-            return result, self._requests.provenance(work.step, result.packages)
+            return result, self._requests.provenance(work.step, result.packages, work.image)
 
         return await lasting(f"pod {work.pod}", read)
 

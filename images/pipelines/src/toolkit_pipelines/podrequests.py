@@ -177,19 +177,20 @@ class PodRequests:
         self._root.prepare(files, task)
         self._endings.watch(files.folder)
 
-    def provenance(self, step: Step, packages: tuple[str, ...]) -> Provenance:
+    def provenance(self, step: Step, packages: tuple[str, ...], image: str) -> Provenance:
         """Give what a step that has ended well ran in; blocking.
 
         Args:
             step: the step.
             packages: what it says itself that it had, if it did.
+            image: what its pod was given; "" if that is not known any more.
 
         Raises:
             StoreError: the database that has its input does not answer.
         """
         container = step.component.body
         assert isinstance(container, Container)  # noqa: S101 - only these have pods
-        image = self._ran(step.files) or self._image(step, container)
+        image = image or self._ran(step.files) or self._image(step, container)
         if self._options.transfer is None:
             packages = self._environments.lock(image, installs.read(container.command).groups)
         return Provenance(image, packages)

@@ -21,6 +21,7 @@ from tinykube.watch import Watch, snapshot
 
 _MAX_WATCHES = 2000
 _BOOKMARK_SECONDS = 60.0
+_GATHER = 0.005
 _WATCH_SECONDS = 1800
 
 
@@ -99,12 +100,14 @@ class Watches:
                     if bookmarks:
                         yield _bookmark(watch, form, first=first)
                     continue
+                # What comes within a moment goes along: a write on the socket, and the client's
+                # waking, cost more than most changes.
+                await asyncio.sleep(_GATHER)
                 lines = []
                 for event in watch.take():
                     lines.append(form.event(watch.resource, event, first=first))
                     first = False
                 if lines:
-                    # Together: a burst of changes costs one write on the socket.
                     yield b"".join(lines)
         except ApiError as error:
             yield _error_line(error)

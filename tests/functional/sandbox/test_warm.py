@@ -357,10 +357,10 @@ def test_one_whose_monitor_cannot_write_it_down_is_started_cold(
 ) -> None:
     forked = warm._Interpreter.fork
 
-    def fork(self: Any, owner: str, request: Any, status: int, output: int) -> None:
+    def fork(self: Any, asked: str, request: Any, status: int, output: int) -> Any:
         del status
         with Path(os.devnull).open("rb") as read_only:
-            forked(self, owner, request, read_only.fileno(), output)
+            return forked(self, asked, request, read_only.fileno(), output)
 
     monkeypatch.setattr(warm._Interpreter, "fork", fork)
     container = runner.start("python", "-c", "print(1)", image=warm_image, warm=True)

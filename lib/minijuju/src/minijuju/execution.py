@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from sandbox import bubblewrap, container, entrance, gate, limits, root
+from sandbox import bubblewrap, entrance, gate, limits, root, starting
 from sandbox.errors import SandboxError
 from sandbox.process import Identity
 from sandbox.spec import Spec
@@ -102,7 +102,7 @@ def arguments(
     """
     steps = root.prepare(spec, directory)
     root.furnish(steps)
-    options = container.arguments(spec, root.environment(spec), steps)
+    options = starting.arguments(spec, root.environment(spec), steps)
     unwanted = {"--new-session"} if interactive else set()
     unwanted |= set() if first else {"--as-pid-1"}
     flags = [option for option in options[: options.index("--clearenv")] if option not in unwanted]

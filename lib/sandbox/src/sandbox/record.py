@@ -210,6 +210,20 @@ def reserve(status: int) -> None:
             raise OSError(number, os.strerror(number))
 
 
+def recognise(status: Status, started: Started) -> Process:
+    """PID 1 from the monitor's record alone: its owner died before it noted it."""
+    assert status.pid is not None  # noqa: S101 - the callers have looked
+    gone = Process(status.pid, 0, started.boot, started.written)
+    if started.boot != boot_id():
+        return gone
+    process = identify(status.pid, started.written)
+    try:
+        namespace = os.stat(f"/proc/{status.pid}/ns/pid").st_ino
+    except (FileNotFoundError, ProcessLookupError):
+        return gone
+    return process if process is not None and namespace == status.pid_namespace else gone
+
+
 def monitored(directory: Path) -> bool:
     """True while the container's monitor (or its starter) lives."""
     try:

@@ -83,15 +83,18 @@ def ready(image: Image) -> bool:
     return interpreter is not None and interpreter.ready()
 
 
-def start(
+def ask(
     spec: Spec,
     environment: dict[str, str],
     steps: Sequence[root.Step],
     directory: Path,
     status: int,
     output: int,
-) -> Process | None:
-    """Start a container warm; None if it has to be started cold. Nothing has run then."""
+) -> Asked | None:
+    """Ask for a container to be started warm; None if it has to be started cold.
+
+    Does not block.
+    """
     if not eligible(spec, environment) or spec.image is None:
         return None
     interpreter = _pool.find(spec.image)
@@ -107,17 +110,56 @@ def start(
         "steps": made,
     }
     common = json.dumps([step for step in made if step["common"]])
-    asked = f"{spec.user} {spec.group} {common}"
     try:
-        interpreter.fork(asked, request, status, output)
+        answer = interpreter.fork(f"{spec.user} {spec.group} {common}", request, status, output)
     except _WarmError as error:
-        logger.warning("%s starts cold: %s", list(spec.command)[:3], error)
-        os.truncate(status, 0)
+        _go_cold(spec, status, error)
         return None
-    found = record.read_status(directory)
-    process = record.identify(found.pid, time.time()) if found.pid is not None else None
-    # It may have run and gone already.
-    return process or Process(found.pid or 0, 0, record.boot_id(), time.time())
+    return Asked(spec, directory, status, answer)
+
+
+def _go_cold(spec: Spec, status: int, error: _WarmError) -> None:
+    logger.warning("%s starts cold: %s", list(spec.command)[:3], error)
+    os.truncate(status, 0)
+
+
+class Asked:
+    """A warm start that was asked for; `finish` is to be called."""
+
+    def __init__(self, spec: Spec, directory: Path, status: int, answer: int) -> None:
+        self._spec, self._directory, self._status = spec, directory, status
+        self._answer = answer
+
+    def finish(self) -> Process | None:
+        """Wait until the command runs; None if it is to be started cold. Nothing has run then.
+
+        Raises SandboxError if there is no answer.
+        """
+        try:
+            _await(self._answer)
+        except _WarmError as error:
+            _go_cold(self._spec, self._status, error)
+            return None
+        finally:
+            os.close(self._answer)
+        found = record.read_status(self._directory)
+        process = record.identify(found.pid, time.time()) if found.pid is not None else None
+        # It may have run and gone already.
+        return process or Process(found.pid or 0, 0, record.boot_id(), time.time())
+
+
+def _await(answer: int) -> None:
+    limit, said = time.monotonic() + _PATIENCE, b""
+    while said != b"ok":
+        left = limit - time.monotonic()
+        if left <= 0 or not select.select([answer], [], [], left)[0]:
+            # It may still come to life: a second start beside it would be worse than none.
+            raise SandboxError(f"no answer from the warm interpreter in {_PATIENCE:.0f} s")
+        chunk = os.read(answer, 4096)
+        if not chunk:
+            # All of it has ended: the monitor holds the other end for as long as it lives.
+            raise _WarmError(said.decode(errors="replace") or "the fork ended")
+        said += chunk
 
 
 def close() -> None:
@@ -210,29 +252,27 @@ class _Interpreter:
                 self._fail(said or self._evidence())
             return self._ready
 
-    def fork(self, asked: str, request: dict[str, Any], status: int, output: int) -> None:
-        """Have it start a container; returns when the command runs. Raises _WarmError."""
+    def fork(self, asked: str, request: dict[str, Any], status: int, output: int) -> int:
+        """Have it start a container; gives where the answer comes. Raises _WarmError."""
         with contextlib.ExitStack() as stack:
             source = os.memfd_create("request", os.MFD_CLOEXEC)
             stack.callback(os.close, source)
-            with os.fdopen(os.dup(source), "w") as stream:
-                # Not by json.dump, which encodes in Python.
-                stream.write(json.dumps(request))
+            # Not by json.dump, which encodes in Python.
+            os.write(source, json.dumps(request).encode())
             os.lseek(source, 0, os.SEEK_SET)
             answer, reply = os.pipe()
-            stack.callback(os.close, answer)
+            stack.callback(os.close, reply)
             try:
                 descriptors = array.array("i", (source, status, output, reply))
                 self._socket.sendmsg(
                     [asked.encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
                 )
             except OSError as error:
+                os.close(answer)
                 with self._lock:
                     self._fail(str(error))
                 raise _WarmError(f"the warm interpreter is gone: {error}") from error
-            finally:
-                os.close(reply)
-            self._await(answer)
+        return answer
 
     def close(self) -> None:
         """End it; what it has forked has process groups of its own and lives on."""
@@ -243,20 +283,6 @@ class _Interpreter:
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         os.close(self._log)
-
-    @staticmethod
-    def _await(answer: int) -> None:
-        limit, said = time.monotonic() + _PATIENCE, b""
-        while said != b"ok":
-            left = limit - time.monotonic()
-            if left <= 0 or not select.select([answer], [], [], left)[0]:
-                # It may still come to life: a second start beside it would be worse than none.
-                raise SandboxError(f"no answer from the warm interpreter in {_PATIENCE:.0f} s")
-            chunk = os.read(answer, 4096)
-            if not chunk:
-                # All of it has ended: the monitor holds the other end for as long as it lives.
-                raise _WarmError(said.decode(errors="replace") or "the fork ended")
-            said += chunk
 
     def _fail(self, reason: str) -> None:
         self._ready = False

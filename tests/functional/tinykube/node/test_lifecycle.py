@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from sandbox.container import Container
 from sandbox.errors import NoSpaceError
 from sandbox.spec import Spec
+from sandbox.starting import Starting
 from tinykube import objects
-from tinykube.node import care
+from tinykube.node import care, workload
 from tinykube.node.client import JSON
 
 from ...waiting import PATIENCE
@@ -274,15 +274,15 @@ async def test_what_the_disk_has_no_room_for_waits(
     api: Api, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has not run, so that it has not failed either."""
-    start, tries = Container.start, []
+    tries = []
 
-    def full(directory: Path, spec: Spec) -> Container:
+    def full(directory: Path, spec: Spec) -> Starting:
         tries.append(directory)
         if len(tries) < 3:
             raise NoSpaceError("cannot start: No space left on device")
-        return start(directory, spec)
+        return Starting(directory, spec)
 
-    monkeypatch.setattr(Container, "start", full)
+    monkeypatch.setattr(workload, "Starting", full)
     pod = await api.create("p", shell("true"))
 
     await api.until(lambda: "waiting" in container(pod).get("state", {}))

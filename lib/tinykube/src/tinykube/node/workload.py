@@ -16,6 +16,7 @@ from typing import Any
 from sandbox.container import Container
 from sandbox.errors import NoSpaceError, SandboxError
 from sandbox.spec import Exit, Spec
+from sandbox.starting import Starting
 from tinykube import objects
 from tinykube.node import logs, restarts, status
 from tinykube.node.care import Care
@@ -301,12 +302,9 @@ class Workload:
             pause = min(pause * 2, _LONGEST_RETRY)
 
     async def _launch(self, spec: Spec) -> Container:
-        """Start it in a thread. Raises SandboxError."""
-        directory = self._runs.directory(self._attempt)
-        # At once, not by a task of its own that has its turn later.
-        started = asyncio.get_running_loop().run_in_executor(
-            None, Container.start, directory, spec
-        )
+        """Prepare it here, and wait for it in a thread. Raises SandboxError."""
+        starting = Starting(self._runs.directory(self._attempt), spec)
+        started = asyncio.get_running_loop().run_in_executor(None, Container.started_by, starting)
         try:
             return await asyncio.shield(started)
         except asyncio.CancelledError:

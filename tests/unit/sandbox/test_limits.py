@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import subprocess
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sandbox import limits
+from sandbox import limits, record
+from sandbox.container import Container
+from sandbox.spec import Limits, Spec
+
+PATIENCE = 30
 
 
 def test_what_cannot_be_looked_into_counts_by_what_all_may_see(
@@ -51,3 +60,44 @@ def test_nobody_is_looked_at_while_the_machine_has_fewer(
         raise AssertionError
 
     assert not limits.crowded(roots, 4096)
+
+
+class Ended(Container):
+    """One that is seen to have ended only when another has been begun in its folder."""
+
+    def __init__(self, directory: Path, spec: Spec) -> None:
+        super().__init__(directory, spec, record.Process(0, 0, "", time.time()))
+        self.looked_at, self.replaced = threading.Event(), threading.Event()
+
+    def running(self) -> bool:
+        self.looked_at.set()
+        assert self.replaced.wait(PATIENCE)
+        return False
+
+
+@pytest.fixture
+def sleeping() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        yield process
+        process.kill()
+
+
+async def test_one_that_takes_the_place_of_another_is_looked_at(
+    tmp_path: Path, sleeping: subprocess.Popen[bytes]
+) -> None:
+    spec = Spec(("sleep", "1000"), limits=Limits(memory=1))
+    keeper, first = limits.LimitKeeper(), Ended(tmp_path, spec)
+    keeper.add(first)
+    watching = asyncio.create_task(keeper.run())
+    try:
+        assert await asyncio.to_thread(first.looked_at.wait, PATIENCE)
+        identity = record.identify(sleeping.pid, time.time())
+        assert identity is not None
+        keeper.add(Container(tmp_path, spec, identity))
+        first.replaced.set()
+
+        ended = await asyncio.to_thread(sleeping.wait, PATIENCE)
+    finally:
+        watching.cancel()
+    assert ended == -signal.SIGKILL
+    assert record.read_reason(tmp_path) == "OOMKilled"

@@ -136,8 +136,10 @@ class LimitKeeper:
             self._changed.clear()
             now = time.monotonic()
             due = [kept for kept in self._kept.values() if kept.look_at <= now]
-            if due:
-                await asyncio.to_thread(self._look, due)
+            for kept in await asyncio.to_thread(self._look, due) if due else ():
+                # Another may have been begun in its folder meanwhile.
+                if self._kept.get(kept.container.directory) is kept:
+                    del self._kept[kept.container.directory]
             pause = min((kept.look_at for kept in self._kept.values()), default=None)
             try:
                 async with asyncio.timeout(
@@ -147,10 +149,12 @@ class LimitKeeper:
             except TimeoutError:
                 continue
 
-    def _look(self, due: list[_Kept]) -> None:
+    def _look(self, due: list[_Kept]) -> list[_Kept]:
+        """Look at these; gives those that have ended."""
+        ended = []
         for kept in due:
             if not kept.container.running():
-                self._kept.pop(kept.container.directory, None)
+                ended.append(kept)
                 continue
             try:
                 kept.look_at = time.monotonic() + self._judge(kept.container)
@@ -158,6 +162,7 @@ class LimitKeeper:
                 # One container's trouble must not leave the others unwatched.
                 logger.warning("cannot look at %r: %s", kept.container, error)
                 kept.look_at = time.monotonic() + _SLOW
+        return ended
 
     def _judge(self, container: Container) -> float:
         """Kill the container if it is over a limit; the seconds until the next look."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import root, warm
-from sandbox.spec import Image, Spec
+from sandbox.spec import Image, Mount, Spec
 
 PATH = "/opt/venv/bin:/usr/bin"
 IMAGE = Image("process.local/x@sha256:0", Path("/x"), env={"PATH": PATH}, preload=("json",))
@@ -74,3 +74,28 @@ def test_these_variables_are_free(env: dict[str, str]) -> None:
 def test_only_images_with_modules_to_preload() -> None:
     assert not eligible(("python", "x.py"), Image("r", Path("/x"), env={"PATH": PATH}))
     assert not eligible(("python", "x.py"), None)
+
+
+def test_what_containers_of_an_image_have_in_common(tmp_path: Path) -> None:
+    """It is told in advance, so that nothing of a container's own may be in it."""
+    shown = tmp_path / "shown"
+    spec = Spec(
+        ("python", "-c", ""), image=IMAGE, mounts=(Mount(shown, "/shown", read_only=True),)
+    )
+    own = tmp_path / "container"
+    steps: list[root.Step] = [
+        root.Overlay(Path("/lower"), own / "root", own / "work"),
+        root.Bind(Path("/usr"), "/usr", read_only=True),
+        root.Proc(),
+        root.Dev(),
+        root.Bind(own / "hosts", "/etc/hosts"),
+        root.Bind(own / "tmp", "/tmp", read_only=True),
+        root.Bind(IMAGE.path, IMAGE.prefix, read_only=True),
+        root.Bind(shown, "/shown", read_only=True),
+        root.Memory("/fast", None),
+        root.Seal(),
+    ]
+
+    common = [step for step in steps if warm._common(step, spec, own)]
+
+    assert common == [steps[1], steps[2], steps[3], steps[6]]

@@ -170,20 +170,20 @@ def test_a_charm_patches_its_service(juju: jubilant.Juju, client: lightkube.Clie
     juju.wait(lambda status: not ready(client, model, "app-2"), **ONCE)
 
 
-def test_a_charm_patches_its_resources(juju: jubilant.Juju, client: lightkube.Client) -> None:
-    """What kubernetes_resource_patch does: every unit gets a pod with them, and is told."""
+WANTED = ResourceRequirements(limits={"memory": "256Mi"}, requests={"memory": "64Mi"})
+
+
+def patch_resources(juju: jubilant.Juju, client: lightkube.Client) -> None:
+    """Ask for memory as a charm would, unless it was asked for; waits until it is so."""
     model = str(juju.model)
-    juju.wait(settled)
-    before = client.get(Pod, "app-0", namespace=model).metadata.uid
     known = client.get(StatefulSet, "app", namespace=model)
-    wanted = ResourceRequirements(limits={"memory": "256Mi"}, requests={"memory": "64Mi"})
     delta = StatefulSet(
         metadata=ObjectMeta(name="app", namespace=model),
         spec=StatefulSetSpec(
             selector=known.spec.selector,
             serviceName=known.spec.serviceName,
             template=PodTemplateSpec(
-                spec=PodSpec(containers=[Container(name="web", resources=wanted)])
+                spec=PodSpec(containers=[Container(name="web", resources=WANTED)])
             ),
         ),
     )
@@ -200,14 +200,25 @@ def test_a_charm_patches_its_resources(juju: jubilant.Juju, client: lightkube.Cl
         if not ready(client, model, "app-0") or not settled(status):
             return False
         pod = client.get(Pod, "app-0", namespace=model)
-        return pod.metadata.uid != before and pod.spec.containers[1].resources == wanted
+        return pod.spec.containers[1].resources == WANTED
 
     juju.wait(patched, **ONCE)
+
+
+def test_a_charm_patches_its_resources(juju: jubilant.Juju, client: lightkube.Client) -> None:
+    """What kubernetes_resource_patch does: every unit gets a pod with them, and is told."""
+    juju.wait(settled)
+    before = client.get(Pod, "app-0", namespace=str(juju.model)).metadata.uid
+    patch_resources(juju, client)
+    assert client.get(Pod, "app-0", namespace=str(juju.model)).metadata.uid != before
     juju.wait(lambda status: "upgrade_charm" in hooks(juju), **ONCE)
 
 
-def test_a_container_that_takes_more_memory_is_ended_and_comes_back(juju: jubilant.Juju) -> None:
-    """The limit of the test before holds: what is over it is killed whole, as Kubernetes does."""
+def test_a_container_that_takes_more_memory_is_ended_and_comes_back(
+    juju: jubilant.Juju, client: lightkube.Client
+) -> None:
+    """What is over its limit is killed whole, as Kubernetes does."""
+    patch_resources(juju, client)
 
     def starts() -> int:
         return hooks(juju).count("web_pebble_ready")

@@ -124,13 +124,18 @@ class _Spare:
         self._outer, self._inner = outer, inner
 
     def take(self, source: int, status: int, output: int, reply: int) -> bool:
-        """Give it a request; False if it has ended, and has done nothing of it."""
+        """Give it a request; False if it has ended, and has nothing of it."""
         try:
-            socket.send_fds(self._inner, [b"1"], [source, output, reply])
-            socket.send_fds(self._outer, [b"1"], [status, reply])
-        except OSError:
-            # Without both parts it does nothing: its gate stays closed.
-            return False
+            # They say nothing: one that can be read from has ended.
+            if select.select([self._outer, self._inner], [], [], 0)[0]:
+                return False
+            try:
+                socket.send_fds(self._inner, [b"1"], [source, output, reply])
+            except OSError:
+                return False
+            # A monitor that has ended since opens no gate: then PID 1 says so, and runs nothing.
+            with contextlib.suppress(OSError):
+                socket.send_fds(self._outer, [b"1"], [status, reply])
         finally:
             self.close()
         return True

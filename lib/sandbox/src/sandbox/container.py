@@ -94,7 +94,7 @@ class Container:
             status = record.read_status(directory)
         if status.pid is None:
             return None
-        process = status.process or record.read_process(directory)
+        process = record.read_process(directory)
         if process is None:
             process = record.recognise(status, started)
             if process.alive():

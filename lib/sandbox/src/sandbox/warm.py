@@ -26,7 +26,7 @@ from typing import Any
 from sandbox import bubblewrap, enclosure, gate, record, root, zygote
 from sandbox.errors import SandboxError
 from sandbox.record import Process
-from sandbox.spec import Image, Spec
+from sandbox.spec import Image, Mount, Spec
 
 logger = logging.getLogger(__name__)
 
@@ -173,7 +173,8 @@ def _common(step: root.Step, spec: Spec, directory: Path) -> bool:
         case root.Proc() | root.Dev():
             return True
         case root.Bind():
-            mounted = any(step.source == getattr(each, "source", None) for each in spec.mounts)
+            mounts = (each for each in spec.mounts if isinstance(each, Mount))
+            mounted = any(step.source == each.source for each in mounts)
             fresh = str(step.source).startswith(f"{directory}/")
             return step.read_only and not mounted and not fresh
         case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -37,10 +38,7 @@ def run_of(connection: sqlalchemy.Connection, run_id: str) -> Run:
 
 
 _STATUS: Final = select(
-    *(
-        tables.runs.c[name]
-        for name in ("sequence", "phase", "message", "updated", "finished", "history")
-    )
+    *(tables.runs.c[each.name] for each in dataclasses.fields(RunStatus))
 ).where(tables.runs.c.run_id == bindparam("run_id"))
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import sqlalchemy
 
+from toolkit_pipelines import disks
 from toolkit_pipelines.documents import DocumentError, Documents, Kind, VolumeDocuments, lasting
 from toolkit_pipelines.events import RunCreated
 from toolkit_pipelines.store import Store, open_store
@@ -115,6 +117,34 @@ def test_what_a_step_makes_of_its_result(tmp_path: Path, made: str) -> None:
         with pytest.raises(OSError, match=r"cannot be read|neither|bytes|no text"):
             documents.read(HOME, kind)
     assert issubclass(DocumentError, OSError)
+
+
+def test_what_is_small_and_on_a_disk_of_this_machine_is_near(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = VolumeDocuments(tmp_path / "root")
+    monkeypatch.setattr(disks, "near", lambda folder: folder == tmp_path / "root")
+    assert documents.near(HOME, Kind.RESULT)
+    documents.write(HOME, Kind.INPUT, "{}")
+    documents.path(HOME, Kind.RESULT).write_text("x" * disks.SMALL)
+    assert documents.near(HOME, Kind.INPUT)
+    assert documents.near(HOME, Kind.RESULT)
+    documents.path(HOME, Kind.RESULT).write_text("x" * (disks.SMALL + 1))
+    assert not documents.near(HOME, Kind.RESULT)
+    assert not VolumeDocuments(tmp_path / "other").near(HOME, Kind.INPUT)
+    assert not StoredDocuments(store.database).near(HOME, Kind.INPUT)
+
+
+async def test_a_call_is_lasting_on_the_loop_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolkit_pipelines.documents._PAUSE", 0)
+    called: list[int] = []
+
+    def call() -> str:
+        called.append(threading.get_ident())
+        return "found" if len(called) > 1 else _away()
+
+    assert await lasting("it", call, here=True) == "found"
+    assert called == [threading.get_ident()] * 2
 
 
 async def test_a_database_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:

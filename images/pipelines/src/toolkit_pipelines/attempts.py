@@ -26,7 +26,7 @@ from toolkit_jobs import PodPhase, PodStatus, RefusedError
 from . import events, provenance, scheduler
 from .claims import ClaimError, Claims
 from .disposal import report
-from .documents import lasting
+from .documents import Kind, lasting
 from .endings import Endings
 from .environments import BuildError
 from .events import Event
@@ -294,7 +294,9 @@ class Attempts:
                 return result, Provenance()
             return result, self._requests.provenance(work.step, result.packages, work.image)
 
-        return await lasting(f"pod {work.pod}", read)
+        # Without its image, what the pod was asked for has to be read as well.
+        near = self._requests.near and self._root.documents.near(work.files.folder, Kind.RESULT)
+        return await lasting(f"pod {work.pod}", read, here=near and bool(work.image))
 
     def _wait(self, work: Work, pod: PodStatus) -> None:
         """Note why a pod has not started, and give up on an image that cannot be had."""

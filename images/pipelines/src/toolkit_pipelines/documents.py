@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-from . import confined
+from . import confined, disks
 from .store.interface import StoreError
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,10 @@ class Documents(Protocol):
         """Give the file that one is in, or would be; None if it is in none."""
         ...
 
+    def near(self, home: str, kind: Kind) -> bool:
+        """Tell whether a call for one takes no time worth a thread; blocks never itself."""
+        ...
+
     def has(self, home: str, kind: Kind) -> bool:
         """Tell whether there is one."""
         ...
@@ -101,6 +105,15 @@ class VolumeDocuments:
     def path(self, home: str, kind: Kind) -> Path:
         """See `Documents`."""
         return self._folder / _PATHS[kind].format(home)
+
+    def near(self, home: str, kind: Kind) -> bool:
+        """See `Documents`: what is small, on a disk of this machine."""
+        if not disks.near(self._folder):
+            return False
+        try:
+            return os.lstat(self.path(home, kind)).st_size <= disks.SMALL
+        except OSError:
+            return True
 
     def has(self, home: str, kind: Kind) -> bool:
         """See `Documents`."""
@@ -170,11 +183,17 @@ _PATHS: Final = {
 _OF_STEPS: Final = (Kind.CLAIM, Kind.RESULT)
 
 
-async def lasting(what: str, call: Callable[[], T]) -> T:
-    """Make a call in a thread, again until the database answers; it must be safe to make twice."""
+async def lasting(what: str, call: Callable[[], T], *, here: bool = False) -> T:
+    """Make a call, again until the database answers; it must be safe to make twice.
+
+    Args:
+        what: what it is for, for the log.
+        call: it.
+        here: make it on the loop: it takes no time worth a thread.
+    """
     while True:
         try:
-            return await asyncio.to_thread(call)
+            return await disks.call(call, here=here)
         except StoreError as error:
             log.warning("%s: %s; trying again", what, error)
             await asyncio.sleep(_PAUSE)

@@ -26,7 +26,7 @@ from typing import Any, Final
 
 from toolkit_jobs import ClaimMount, ImageMount, PodPhase, PodRequest, PodStatus, RefusedError
 
-from . import confined, naming, provenance
+from . import confined, disks, naming, provenance
 from .disposal import report
 from .installs import Group
 from .pods import Ends, Pods, persist
@@ -106,6 +106,11 @@ class Environments:
         self._trims: set[asyncio.Task[None]] = set()
         pods.subscribe(self._heard)
 
+    @property
+    def near(self) -> bool:
+        """True if what `lock` does takes no time worth a thread."""
+        return disks.near(self._options.folder)
+
     def use(self, pod: str, key: str) -> None:
         """Keep an environment for a pod, from before `ensure` until the pod leaves it."""
         self._trimming.use(pod, key)
@@ -159,7 +164,7 @@ class Environments:
         Raises:
             BuildError: the packages could not be installed. The next call tries again.
         """
-        found = await asyncio.to_thread(self._found, image, groups)
+        found = await disks.call(lambda: self._found(image, groups), here=self.near)
         if found is not None:
             return found
         key = self.key(image, groups)

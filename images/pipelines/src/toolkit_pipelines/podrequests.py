@@ -10,7 +10,7 @@ from typing import Final
 
 from toolkit_jobs import ClaimMount, EmptyMount, Mount, PodRequest, Variable
 
-from . import installs, podspec, taskconfig, workspaces
+from . import disks, installs, podspec, taskconfig, workspaces
 from .documents import Kind, lasting
 from .endings import Endings
 from .environments import (
@@ -133,7 +133,10 @@ class PodRequests:
         if step.gives is not None:
             self._check_copied(inputs)
         imported = self._imported(files, inputs)
-        await lasting(f"pod {step.task.pod}", lambda: self._prepare(files, task))
+        artifacts = (each for listed in inputs.artifacts.values() for each in listed)
+        small = disks.small((inputs.parameters, [(a.uri, a.metadata) for a in artifacts]))
+        here = small and self._root.documents.near(files.folder, Kind.INPUT)
+        await lasting(f"pod {step.task.pod}", lambda: self._prepare(files, task), here=here)
         mounts, arguments = self._files(files, imported)
         if environment:
             mounts.append(
@@ -171,6 +174,11 @@ class PodRequests:
             dataclasses.replace(each, image=images.of(each.image)) for each in request.before
         )
         return dataclasses.replace(request, before=tuple(before))
+
+    @property
+    def near(self) -> bool:
+        """True if what `provenance` does takes no time worth a thread."""
+        return self._options.transfer is not None or self._environments.near
 
     def _prepare(self, files: Attempt, task: Mapping[str, Json]) -> None:
         """Make room for an attempt and listen to it; blocking."""

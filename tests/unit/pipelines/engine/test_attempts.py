@@ -15,7 +15,7 @@ from toolkit_jobs import (
     PodPhase,
     PodStatus,
 )
-from toolkit_pipelines import disposal, events
+from toolkit_pipelines import disks, disposal, events
 from toolkit_pipelines.events import RunPhase
 from toolkit_pipelines.imagemap import ImageMap
 from toolkit_pipelines.root import Attempt, PipelineRoot
@@ -249,6 +249,7 @@ async def test_an_attempt_goes_on_though_its_run_is_read_anew(
             raise StoreError("the disk is full")
         return append(run_id, found, sequence, **how)
 
+    monkeypatch.setattr(disks, "near", lambda folder: False)
     monkeypatch.setattr(PipelineRoot, "prepare", held)
     monkeypatch.setattr(played.store.runs, "append", fails_once)
     await played.start()
@@ -263,6 +264,43 @@ async def test_an_attempt_goes_on_though_its_run_is_read_anew(
         "slow": TaskPhase.SUCCEEDED,
     }
     assert set(played.pods.started.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("near", "text", "here"),
+    [(True, "short", True), (False, "short", False), (True, "x" * disks.SMALL, False)],
+)
+async def test_files_are_written_and_read_on_the_loop_where_that_takes_no_time(
+    played: Service, monkeypatch: pytest.MonkeyPatch, near: bool, text: str, here: bool
+) -> None:
+    comp = {
+        "executorLabel": "exec",
+        "inputDefinitions": parameters(x="STRING"),
+        "outputDefinitions": parameters(Output="STRING"),
+    }
+    pods_of(played).behave = lambda path, given: {"parameters": {"Output": text}}
+    threads: dict[str, int] = {}
+    prepare, result = PipelineRoot.prepare, PipelineRoot.result
+
+    def prepared(*given: Any) -> None:
+        threads["prepare"] = threading.get_ident()
+        prepare(*given)
+
+    def found(*given: Any) -> Any:
+        threads["result"] = threading.get_ident()
+        return result(*given)
+
+    monkeypatch.setattr(PipelineRoot, "prepare", prepared)
+    monkeypatch.setattr(PipelineRoot, "result", found)
+    monkeypatch.setattr(disks, "near", lambda folder: near)
+    await played.start()
+    spec = pipeline({"a": task("comp", x=constant(text))}, {"comp": comp})
+    state = await played.wait(played.submit(spec))
+    assert state.tasks["a"].outputs.parameters == {"Output": text}
+    assert {k: v == threading.get_ident() for k, v in threads.items()} == {
+        "prepare": here,
+        "result": here,
+    }
 
 
 def _recorded(given: dict[str, Any], record: dict[str, Any], phase: PodPhase) -> PodStatus:

@@ -29,6 +29,11 @@ class StoredDocuments:
     def path(self, home: str, kind: Kind) -> None:
         """See `Documents`: they are in no files."""
 
+    def near(self, home: str, kind: Kind) -> bool:
+        """See `Documents`: a database may be another machine's, and has other writers."""
+        del home, kind
+        return False
+
     def has(self, home: str, kind: Kind) -> bool:
         """See `Documents`."""
         with self._database.read() as connection:

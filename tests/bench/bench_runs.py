@@ -1,7 +1,5 @@
 """How runs grow: steps that do nothing in one loop of many, and many runs at once."""
 
-import contextlib
-import io
 import json
 import os
 import time
@@ -90,7 +88,7 @@ def _memory(service: Service, when: str) -> Iterator[Figure]:
 
 
 def _start(service: Service, pipeline: Any, arguments: dict[str, Any]) -> str:
-    with contextlib.redirect_stdout(io.StringIO()):  # Links for notebooks.
+    with pipelines.quietly():
         started = service.client().create_run_from_pipeline_func(
             pipeline, arguments=arguments, enable_caching=False
         )

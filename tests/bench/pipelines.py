@@ -1,6 +1,7 @@
 """The pipelines service on a tinykube of its own, and the smallest pipeline, for benches."""
 
 import contextlib
+import io
 import os
 import tempfile
 import warnings
@@ -34,6 +35,18 @@ def home() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         os.environ.update(SANDBOX_STORE=str(store.root), HOME=name)
         yield Path(name)
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Keep what KFP's client and its local runner print to themselves, unless something fails."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            yield
+    except BaseException:
+        print(said.getvalue())
+        raise
 
 
 @contextlib.contextmanager

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from toolkit_pipelines import disks
+from toolkit_pipelines.events import Artifact, Values
+
+ARTIFACT = Artifact("model", "system.Model", "minio://mlpipeline/v2/artifacts/model", {})
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +78,9 @@ def test_this_machine_tells() -> None:
         ([{"a": ["x" * 1000]}] * 100, False),
         ([0] * disks.SMALL, False),
         ([[]] * disks.SMALL, False),
+        (Values({"a": 1}, {"b": (ARTIFACT,) * 10}), True),
+        (Values({"a": "x" * disks.SMALL}), False),
+        ([Values(artifacts={"b": (ARTIFACT,) * 1000})], False),
     ],
 )
 def test_what_is_small(value: object, expected: bool) -> None:

@@ -8,6 +8,7 @@ much later, or never, and must not hold up the loop.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import os
 import re
@@ -46,7 +47,11 @@ def near(folder: Path) -> bool:
 
 
 def small(values: object) -> bool:
-    """Tell whether what JSON can hold takes, as a rule, no more than that when it is written."""
+    """Tell whether values take, as a rule, no more than that when they are written as JSON.
+
+    Args:
+        values: what JSON can hold, and instances of dataclasses.
+    """
     pending, size = [values], 0
     while pending and size <= SMALL:
         size += 8
@@ -57,6 +62,8 @@ def small(values: object) -> bool:
                 pending += [*found.keys(), *found.values()]
             case list() | tuple() as found:
                 pending += found
+            case found if dataclasses.is_dataclass(found):
+                pending += [getattr(found, name) for name in found.__dataclass_fields__]
     return size <= SMALL
 
 

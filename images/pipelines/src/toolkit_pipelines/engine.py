@@ -28,6 +28,7 @@ from typing import Any, Final
 from toolkit_jobs import PodPhase, PodStatus, RefusedError
 
 from . import (
+    disks,
     events,
     naming,
     provenance,
@@ -58,7 +59,7 @@ from .runstate import TaskPhase, TaskState
 from .spec.model import Pipeline
 from .step import LABEL_RUN, Step
 from .steps.routes import StartingError
-from .store.interface import ConflictError, EventStore, NotFoundError, StoreError
+from .store.interface import BusyError, ConflictError, EventStore, NotFoundError, StoreError
 from .workspaces import Workspaces
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,8 @@ _IMAGES_KEPT: Final = 1000
 _STORE_PAUSE: Final = 1.0
 """Seconds until the store is tried again after it failed (a full disk, say)."""
 _LONGEST_REST: Final = 30.0
+_FEW: Final = 8
+"""Events that are recorded on the loop: a step's end, and what begins with it."""
 
 
 @dataclass(slots=True)
@@ -427,13 +430,8 @@ class Engine:
         planned = await self._apply(run, planned)
         if recorded or planned:
             try:
-                await asyncio.to_thread(
-                    self._record,
-                    run.run_id,
-                    [*recorded, *planned],
-                    sequence,
-                    _durable(finished, planned),
-                )
+                durable = _durable(finished, planned)
+                await self._record(run.run_id, [*recorded, *planned], sequence, durable=durable)
             except StoreError:
                 for work in finished:
                     run.work[work.path] = work
@@ -529,15 +527,26 @@ class Engine:
         sequence = run.state.sequence
         for event in found:
             run.state.apply(event)
-        await asyncio.to_thread(self._record, run.run_id, found, sequence, True)
+        await self._record(run.run_id, found, sequence, durable=True)
 
-    def _record(self, run_id: str, found: Sequence[Event], sequence: int, durable: bool) -> None:
-        """Append events that are in the run's state already; blocking."""
-        self._recording.on = True
-        try:
-            self._store.append(run_id, found, sequence, durable=durable)
-        finally:
-            self._recording.on = False
+    async def _record(
+        self, run_id: str, found: Sequence[Event], sequence: int, *, durable: bool
+    ) -> None:
+        """Append events that are in the run's state already."""
+
+        def append(*, wait: bool) -> None:
+            self._recording.on = True
+            try:
+                self._store.append(run_id, found, sequence, durable=durable, wait=wait)
+            finally:
+                self._recording.on = False
+
+        if not durable and len(found) <= _FEW and disks.small(found):
+            # Here, if that takes no time: the way to a thread takes longer.
+            with contextlib.suppress(BusyError):
+                append(wait=False)
+                return
+        await asyncio.to_thread(append, wait=True)
 
     def _slots(self, run: _Run) -> int:
         total = sum(len(each.state.running) + each.claimed for each in self._runs.values())

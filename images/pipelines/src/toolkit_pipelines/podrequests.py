@@ -133,9 +133,7 @@ class PodRequests:
         if step.gives is not None:
             self._check_copied(inputs)
         imported = self._imported(files, inputs)
-        artifacts = (each for listed in inputs.artifacts.values() for each in listed)
-        small = disks.small((inputs.parameters, [(a.uri, a.metadata) for a in artifacts]))
-        here = small and self._root.documents.near(files.folder, Kind.INPUT)
+        here = disks.small(inputs) and self._root.documents.near(files.folder, Kind.INPUT)
         await lasting(f"pod {step.task.pod}", lambda: self._prepare(files, task), here=here)
         mounts, arguments = self._files(files, imported)
         if environment:

@@ -477,9 +477,10 @@ def appended(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], bool]]:
     found: list[tuple[list[str], bool]] = []
     append = Runs.append
 
-    def spy(self: Runs, run_id: str, given: Any, sequence: int, *, durable: bool = True) -> Any:
-        found.append(([event.kind for event in given], durable))
-        return append(self, run_id, given, sequence, durable=durable)
+    def spy(self: Runs, run_id: str, given: Any, sequence: int, **how: bool) -> Any:
+        made = append(self, run_id, given, sequence, **how)
+        found.append(([event.kind for event in given], how["durable"]))
+        return made
 
     monkeypatch.setattr(Runs, "append", spy)
     return found

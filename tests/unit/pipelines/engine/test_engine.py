@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -21,7 +22,7 @@ from toolkit_jobs import (
     PodStatus,
     SecretKey,
 )
-from toolkit_pipelines import events
+from toolkit_pipelines import disks, events
 from toolkit_pipelines.engine import Engine
 from toolkit_pipelines.environments import EnvironmentOptions, Environments
 from toolkit_pipelines.events import RunPhase
@@ -31,7 +32,9 @@ from toolkit_pipelines.runstate import TaskPhase
 from toolkit_pipelines.step import LABEL_RUN
 from toolkit_pipelines.steps import Exchange, StepTokens
 from toolkit_pipelines.steps.routes import StartingError
-from toolkit_pipelines.store.interface import StoreError
+from toolkit_pipelines.store import Runs
+from toolkit_pipelines.store.database import Database
+from toolkit_pipelines.store.interface import BusyError, StoreError
 
 from .conftest import Service, add_one, pods_of
 from .specs import CHAIN, constant, container, output, parameters, pipeline, task
@@ -62,6 +65,69 @@ async def test_what_would_be_found_out_again_does_not_wait_for_the_disk(
         (["TaskSucceeded", "TaskStarted"], False),
         (["TaskSucceeded", "RunEnded"], True),
     ]
+
+
+async def _recorded_in(
+    played: Service, monkeypatch: pytest.MonkeyPatch, text: str = "short"
+) -> dict[str, set[int]]:
+    """The threads in which the events of a run were recorded, by their kinds."""
+    comp = {
+        "executorLabel": "exec",
+        "inputDefinitions": parameters(x="STRING"),
+        "outputDefinitions": parameters(Output="STRING"),
+    }
+    tasks = {
+        "a": task("comp", x=constant("x")),
+        "b": task("comp", x=output("a")),
+    }
+    pods_of(played).behave = lambda path, given: {"parameters": {"Output": text}}
+    threads: dict[str, set[int]] = {}
+    append = Runs.append
+
+    def noted(self: Runs, run_id: str, found: Any, sequence: int, **how: Any) -> Any:
+        made = append(self, run_id, found, sequence, **how)
+        threads.setdefault(" ".join(each.kind for each in found), set()).add(threading.get_ident())
+        return made
+
+    monkeypatch.setattr(Runs, "append", noted)
+    await played.start()
+    await played.wait(played.submit(pipeline(tasks, {"comp": comp})))
+    return threads
+
+
+async def test_what_takes_no_time_is_recorded_on_the_loop(
+    played: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = await _recorded_in(played, monkeypatch)
+    assert (
+        threads["TaskStarted"] == threads["TaskSucceeded TaskStarted"] == {threading.get_ident()}
+    )
+    # It waits for the disk.
+    assert threading.get_ident() not in threads["TaskSucceeded RunEnded"]
+
+
+async def test_what_is_large_is_recorded_in_a_thread(
+    played: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = await _recorded_in(played, monkeypatch, "x" * disks.SMALL)
+    assert threading.get_ident() not in threads["TaskSucceeded TaskStarted"]
+
+
+async def test_what_would_have_to_wait_is_recorded_in_a_thread(
+    played: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, refused = Database.write, []
+
+    def others(self: Database, *, wait: bool = True, **how: Any) -> Any:
+        if not wait:
+            refused.append(how)
+            raise BusyError("another transaction is under way")
+        return write(self, wait=wait, **how)
+
+    monkeypatch.setattr(Database, "write", others)
+    threads = await _recorded_in(played, monkeypatch)
+    assert refused == [{"durable": False}] * 2
+    assert not any(threading.get_ident() in each for each in threads.values())
 
 
 async def test_what_the_engine_has_recorded_it_does_not_read(

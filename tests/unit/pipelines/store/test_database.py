@@ -14,10 +14,11 @@ import sqlalchemy
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from toolkit_pipelines import disks
 from toolkit_pipelines.events import RunCreated
 from toolkit_pipelines.store import Store, database, migrations, open_store, tables
-from toolkit_pipelines.store.database import DatabaseError
-from toolkit_pipelines.store.interface import Recipient
+from toolkit_pipelines.store.database import DatabaseError, insert_new
+from toolkit_pipelines.store.interface import BusyError, Recipient
 
 Opening = Callable[..., Store]
 
@@ -70,6 +71,61 @@ def test_what_need_not_last_does_not_wait_for_the_disk(store: Store) -> None:
     for durable, mode in ((True, 2), (False, 1), (True, 2)):
         with store.database.write(durable=durable) as connection:
             assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == mode
+
+
+@pytest.mark.parametrize("opening", ["sqlite"], indirect=True)
+def test_who_is_in_haste_waits_neither_for_the_disk_nor_for_others(opening: Opening) -> None:
+    one = opening().database
+    with one.write(durable=False, wait=False) as connection:
+        found = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+            for name in ("synchronous", "wal_autocheckpoint", "busy_timeout", "foreign_keys")
+        }
+        assert found == {
+            "synchronous": 1,
+            "wal_autocheckpoint": 0,
+            "busy_timeout": 0,
+            "foreign_keys": 1,
+        }
+        connection.execute(insert_new(connection, tables.keys).values(name="mine", value=b"1"))
+    assert one.has_key("mine")
+    for other in (one, opening().database):
+        with (
+            other.write() as connection,
+            pytest.raises(BusyError),
+            one.write(durable=False, wait=False),
+        ):
+            pytest.fail("it did not wait")
+        with one.write(durable=False, wait=False):
+            pass
+
+
+@pytest.mark.parametrize("opening", ["sqlite"], indirect=True)
+def test_now_and_then_who_is_in_haste_waits_after_all(store: Store) -> None:
+    busy = 0
+    for _ in range(200):
+        try:
+            with store.database.write(durable=False, wait=False):
+                pass
+        except BusyError:
+            busy += 1
+    assert busy == 3
+
+
+@pytest.mark.parametrize("opening", ["postgresql"], indirect=True)
+def test_a_server_has_to_be_waited_for(store: Store) -> None:
+    with pytest.raises(BusyError), store.database.write(durable=False, wait=False):
+        pytest.fail("it did not wait")
+
+
+@pytest.mark.parametrize("opening", ["sqlite"], indirect=True)
+def test_so_has_a_disk_of_another_machine(
+    opening: Opening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disks, "near", lambda folder: False)
+    store = opening()
+    with pytest.raises(BusyError), store.database.write(durable=False, wait=False):
+        pytest.fail("it did not wait")
 
 
 @pytest.mark.parametrize("opening", ["sqlite"], indirect=True)

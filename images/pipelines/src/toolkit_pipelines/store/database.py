@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import secrets
+import sqlite3
 from collections.abc import Iterator
 
 import sqlalchemy
@@ -19,10 +20,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from toolkit_database import words
 
 from . import tables
-from .interface import StoreError
+from .interface import BusyError, StoreError
 
 HEAD = "0006"
 """The newest revision in `migrations/versions`."""
+
+_FOLD = 64
+"""Of how many transactions in haste one waits, so that SQLite may fold its log."""
 
 BUSY_SECONDS = 30
 """How long a transaction waits for those before it."""
@@ -38,11 +42,19 @@ class Database:
     Args:
         reader: what reading transactions are on.
         writer: what writing ones are on, one at a time.
+        hasty: what those are on that wait for nobody, all of one thread; None if there are none.
     """
 
-    def __init__(self, reader: sqlalchemy.Engine, writer: sqlalchemy.Engine) -> None:
+    def __init__(
+        self,
+        reader: sqlalchemy.Engine,
+        writer: sqlalchemy.Engine,
+        hasty: sqlalchemy.Engine | None = None,
+    ) -> None:
         self.engine = reader
         self._writer = writer
+        self._hasty = hasty
+        self._haste = 0
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlalchemy.Connection]:
@@ -55,7 +67,7 @@ class Database:
             yield connection
 
     @contextlib.contextmanager
-    def write(self, *, durable: bool = True) -> Iterator[sqlalchemy.Connection]:
+    def write(self, *, durable: bool = True, wait: bool = True) -> Iterator[sqlalchemy.Connection]:
         """Give a connection whose changes are committed together, or not at all on an error.
 
         Args:
@@ -63,17 +75,33 @@ class Database:
                 lose them, with all such changes since the last durable ones, and never some in
                 the middle; whatever dies without it, nothing is lost. SQLite alone knows the
                 difference.
+            wait: False for who is on the event loop: neither for another's transaction nor for
+                the disk, so that it can be nothing durable. There is one such thread.
 
         Raises:
+            BusyError: it would have to wait, or it is time that the log is folded.
             DatabaseError: as for `read`; nothing was changed. Or the connection was lost while it
                 was being committed: then it may have been, and all is to be read anew.
         """
         with (
             translated(),
-            self._writer.connect() as connection,
+            self._writer.connect() if wait else self._hurrying() as connection,
             connection.execution_options(toolkit_durable=durable).begin(),
         ):
             yield connection
+
+    @contextlib.contextmanager
+    def _hurrying(self) -> Iterator[sqlalchemy.Connection]:
+        self._haste += 1
+        if self._hasty is None or self._haste % _FOLD == 0:
+            raise BusyError("a transaction would have to wait here")
+        try:
+            with self._hasty.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+                raise BusyError("another transaction is under way") from error
+            raise
 
     def key(self, name: str) -> bytes:
         """Give the random key of that name, made on first use and the same from then on."""
@@ -108,6 +136,8 @@ class Database:
         """Close every connection."""
         self.engine.dispose()
         self._writer.dispose()
+        if self._hasty is not None:
+            self._hasty.dispose()
 
 
 def insert_new(

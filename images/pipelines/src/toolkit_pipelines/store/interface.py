@@ -29,6 +29,10 @@ class AlreadyExistsError(StoreError):
     """A record of that name or id exists. The message names it."""
 
 
+class BusyError(StoreError):
+    """It could not be done without waiting for others, and was not to. Nothing was changed."""
+
+
 class ConflictError(StoreError):
     """Someone else appended to the run: read its events again, then decide again."""
 
@@ -279,6 +283,7 @@ class EventStore(Protocol):
         expected_sequence: int,
         *,
         durable: bool = True,
+        wait: bool = True,
     ) -> tuple[Event, ...]:
         """Record events at the end of a run's list, all or none, and give them numbered.
 
@@ -289,8 +294,10 @@ class EventStore(Protocol):
             events: what happened.
             expected_sequence: how many events it has.
             durable: False for what would be found out again: see `Database.write`.
+            wait: False for who is on the event loop, and would not wait: see there.
 
         Raises:
+            BusyError: it would have to wait; nothing was recorded.
             ConflictError: the run does not have exactly `expected_sequence` events, or a task was
                 to be taken from the cache that is there no more.
             NotFoundError: there is no such run.

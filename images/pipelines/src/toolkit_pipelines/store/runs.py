@@ -152,9 +152,10 @@ class Runs:
         expected_sequence: int,
         *,
         durable: bool = True,
+        wait: bool = True,
     ) -> tuple[Event, ...]:
         """Record events; see `EventStore.append`."""
-        with self._database.write(durable=durable) as connection:
+        with self._database.write(durable=durable, wait=wait) as connection:
             recorded = self._append(connection, run_id, events, expected_sequence)
         self._listeners.tell(run_id)
         return recorded

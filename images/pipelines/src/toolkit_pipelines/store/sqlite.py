@@ -15,6 +15,7 @@ import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
+from .. import disks
 from .database import BUSY_SECONDS, Database, DatabaseError, migrate
 
 
@@ -38,7 +39,8 @@ def open_sqlite(path: Path) -> Database:
     )
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
-    database = Database(engine, engine.execution_options(toolkit_writes=True))
+    hasty = _hasty(path) if disks.near(path.parent) else None
+    database = Database(engine, engine.execution_options(toolkit_writes=True), hasty)
     try:
         _check(database, path)
         migrate(database, str(path))
@@ -51,6 +53,26 @@ def open_sqlite(path: Path) -> Database:
             raise
         raise DatabaseError(f"{path}: {error}") from error
     return database
+
+
+def _hasty(path: Path) -> sqlalchemy.Engine:
+    """Give what waits for no other transaction, and does not fold the log at its end."""
+    engine = sqlalchemy.create_engine(
+        f"sqlite:///{path}",
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+        pool_size=1,
+        max_overflow=0,
+        execution_options={"toolkit_writes": True},
+    )
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "connect", _hurry)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _hurry(connection: sqlite3.Connection, record: object) -> None:
+    for pragma in ("busy_timeout=0", "wal_autocheckpoint=0"):
+        connection.execute(f"PRAGMA {pragma}")
 
 
 def _configure(connection: sqlite3.Connection, record: object) -> None:

@@ -98,3 +98,17 @@ def test_binary_ones():
     assert quantity.is_binary(["1", "5Gi"])
     assert not quantity.is_binary(["1", "5G", "1Ki"])
     assert not quantity.is_binary(["1"])
+
+
+@pytest.mark.parametrize("read", [quantity.parse, quantity.canonical])
+def test_what_is_kept_is_short_and_told_by_what_is_read(read):
+    assert read(1) == read("1") == read(" 1 ")
+    for value in (True, 1.5e300, [1], {}, None, "1" + "0" * 10_000_000):
+        with pytest.raises(ValueError, match="quantit"):
+            read(value)
+    assert read(1) == read("1")
+
+
+def test_written_anew_it_is_the_same():
+    for binary in (True, False, True):
+        assert quantity.write(Fraction(2048), binary=binary) == ("2Ki" if binary else "2048")

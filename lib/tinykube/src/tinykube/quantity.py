@@ -1,7 +1,11 @@
-"""Quantities of Kubernetes: `500m`, `1Gi`, `2e3`; exact, never floats."""
+"""Quantities of Kubernetes: `500m`, `1Gi`, `2e3`; exact, never floats.
+
+Objects repeat the same few of them, so that what was read or written lately is kept.
+"""
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from fractions import Fraction
@@ -28,6 +32,9 @@ _SCALE = {
     "Ei": Fraction(2**60),
 }
 _LARGEST = 2**63 - 1
+# More than the form has room for: a sign, two times forty digits, a point, an exponent.
+_LONGEST = 100
+_KEPT = 1024
 RULE = (
     "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 )
@@ -39,8 +46,21 @@ def parse(text: str | int | float) -> Fraction:
     Raises:
         ValueError: with the rule of Kubernetes, if it is none or beyond 64 bits.
     """
-    match = _FORM.fullmatch(str(text).strip() if isinstance(text, str) else repr(text))
-    if match is None or isinstance(text, bool):
+    return _parsed(_words(text))
+
+
+def _words(text: object) -> str:
+    """What is read of a value; ValueError if it is longer than any quantity."""
+    words = text.strip() if isinstance(text, str) else repr(text)
+    if len(words) > _LONGEST:
+        raise ValueError(RULE)
+    return words
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _parsed(words: str) -> Fraction:
+    match = _FORM.fullmatch(words)
+    if match is None:
         raise ValueError(RULE)
     number, suffix = match.groups()
     value = Fraction(number)
@@ -67,8 +87,13 @@ def milli_of(text: str | int | float) -> int:
 
 def canonical(text: str | int | float) -> str:
     """A quantity as the API shows it: `0.5Gi` is `512Mi`, `1000m` is `1`. Raises ValueError."""
-    value = parse(text)
-    match = _FORM.fullmatch(str(text).strip() if isinstance(text, str) else repr(text))
+    return _canonical(_words(text))
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _canonical(words: str) -> str:
+    value = _parsed(words)
+    match = _FORM.fullmatch(words)
     suffix = (match[2] if match else "") or ""
     if suffix.endswith("i") and abs(value) >= 1024:
         # As whole bytes, and never as less than was asked for.
@@ -87,6 +112,7 @@ def is_binary(texts: Iterable[str]) -> bool:
     return next((text.endswith("i") for text in texts if not text[-1:].isdigit()), False)
 
 
+@functools.lru_cache(maxsize=_KEPT)
 def write(value: Fraction, *, binary: bool) -> str:
     """A quantity in Kubernetes' canonical form: no fraction, the largest suffix that allows it.
 

@@ -239,10 +239,29 @@ def monitored(directory: Path) -> bool:
     return False
 
 
+def lay_out(directory: Path) -> None:
+    """Make what will be written of a container, empty: as good as not there.
+
+    Raises OSError if there is no room for what `reserve` takes.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(f"{directory}/status", flags, 0o600)
+    try:
+        reserve(descriptor)
+    finally:
+        os.close(descriptor)
+    os.close(os.open(_draft(directory / "spec.json"), flags, 0o600))
+
+
+def _draft(path: Path) -> str:
+    """Where this process writes a file before it has its name."""
+    folder, name = os.path.split(path)
+    return f"{folder}/.{name}.{os.getpid()}"
+
+
 def write(path: Path, data: str) -> None:
     """Write a file that only its owner reads, whole or not at all."""
-    folder, name = os.path.split(path)
-    draft = f"{folder}/.{name}.{os.getpid()}"
+    draft = _draft(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(draft, flags, 0o600)
     try:

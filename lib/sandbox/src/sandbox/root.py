@@ -6,6 +6,7 @@ order. `sandbox.container` hands the plan to bubblewrap, `sandbox.warm` mounts i
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import posixpath
@@ -29,6 +30,8 @@ _ETC_FIXED = ("alternatives",)
 _KERNEL_SETTINGS = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi", "mtrr")
 _MARK = "etc/.complete"
 _HOSTS = "/etc/hosts"
+# What is written to it, and the kernel's own beside that.
+_LAID_OVER = (("root", 0o755), ("work", 0o700))
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -170,6 +173,14 @@ def prepare(spec: Spec, directory: Path) -> tuple[Step, ...]:
     return first, *steps, *([Seal()] if spec.read_only_root else [])
 
 
+def lay_out(directory: Path) -> None:
+    """Make what a root that lies over another has on the disk, empty, for `prepare` to find."""
+    for name, mode in _LAID_OVER:
+        os.mkdir(f"{directory}/{name}", mode)
+    with open(f"{directory}/hosts", "xb"):
+        pass
+
+
 def furnish(steps: tuple[Step, ...]) -> None:
     """Make the places of a root on the disk, for who has no better way to show them.
 
@@ -191,15 +202,16 @@ def _layered(spec: Spec, directory: Path, usual: list[Step], steps: list[Step]) 
     lower = skeleton.shared(
         spec, targets, lambda tree: _make_targets(usual, MountPoints(tree.top))
     )
-    upper, work = directory / "root", directory / "work"
-    upper.mkdir(mode=0o755, exist_ok=True)
-    work.mkdir(mode=0o700, exist_ok=True)
+    for name, mode in _LAID_OVER:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(f"{directory}/{name}", mode)
     layer = Layer(lower)
     layer.write("etc/hostname", f"{spec.hostname}\n")
     layer.write("etc/resolv.conf", _resolver(spec).decode(errors="surrogateescape"))
     _make_targets(steps, layer, len(usual))
     _make_folder(spec.cwd, steps, layer)
-    return Overlay(lower, upper, work, tuple(layer.places.values()))
+    places = tuple(layer.places.values())
+    return Overlay(lower, directory / "root", directory / "work", places)
 
 
 def _copied(spec: Spec, directory: Path, steps: list[Step]) -> Bind:

@@ -117,7 +117,9 @@ def _claim(directory: Path) -> int:
     for stale in ("pid.json", "reason", "exit.json"):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{directory}/{stale}")
-    os.truncate(status, 0)
+    if os.fstat(status).st_size:
+        # To cut an empty one would give back the room that was taken for it in advance.
+        os.truncate(status, 0)
     return status
 
 

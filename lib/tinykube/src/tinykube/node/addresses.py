@@ -41,6 +41,12 @@ class Addresses:
             os.utime(f"{self._pods}/{uid}/{_FILE}", ns=(moment, moment))
         return given[uid]
 
+    def lay_out(self, folder: Path) -> None:
+        """Make the file of an address, empty, in the folder of a pod that is to come."""
+        if self._subnet is not None:
+            with open(folder / _FILE, "x"):
+                pass
+
     def since(self, uid: str) -> float | None:
         """When a pod was given its address, in seconds since the epoch; None for the node's."""
         return None if self._subnet is None else os.stat(f"{self._pods}/{uid}/{_FILE}").st_mtime

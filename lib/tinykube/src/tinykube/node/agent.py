@@ -38,6 +38,7 @@ from tinykube.node.leavings import Leavings
 from tinykube.node.neighbours import Names
 from tinykube.node.pod import Node, Pod
 from tinykube.node.runs import Runs, directories
+from tinykube.node.spare import Spare
 from tinykube.node.usage import Meter, Usage
 
 logger = logging.getLogger(__name__)
@@ -117,6 +118,7 @@ class Agent:
         self._disk = Disk(
             folder.absolute(), name, self._running, self._tell, self._changed.set, clock
         )
+        addresses = Addresses(folder.absolute() / "pods", subnet, address)
         self._node = Node(
             client=client,
             images=ImageMap(config, store or ImageStore()),
@@ -125,11 +127,12 @@ class Agent:
             folder=folder.absolute(),
             post=self._post,
             clock=clock,
-            addresses=Addresses(folder.absolute() / "pods", subnet, address),
+            addresses=addresses,
             growth=Growth(self._disk.look),
             gpus=self._gpus,
             processes=processes,
             leavings=Leavings(clock),
+            spare=Spare(folder.absolute(), addresses),
         )
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -141,6 +144,7 @@ class Agent:
                 group.create_task(self._keeper.run())
                 group.create_task(self._node.growth.run())
                 group.create_task(self._node.leavings.run())
+                group.create_task(self._node.spare.run())
                 group.create_task(self._send_events())
                 group.create_task(self._heartbeat())
                 group.create_task(self._report())

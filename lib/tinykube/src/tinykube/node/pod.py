@@ -27,6 +27,7 @@ from tinykube.node.growth import Growth
 from tinykube.node.images import ImageMap
 from tinykube.node.leavings import Leavings
 from tinykube.node.recipe import Context
+from tinykube.node.spare import Spare
 from tinykube.node.volumes import VolumeError, Volumes
 from tinykube.node.waiting import first_of, happened
 from tinykube.node.workload import Workload
@@ -69,6 +70,7 @@ class Node:
     addresses: Addresses
     processes: int | None
     leavings: Leavings
+    spare: Spare
 
     def pod_folder(self, uid: str) -> Path:
         """The folder of a pod."""
@@ -177,7 +179,7 @@ class Pod:
             await asyncio.wait(tasks)
 
     def _prepare(self) -> None:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._node.spare.take(self.folder)
         address = self._node.addresses.of(self.uid)
         said = (self.body.get("status") or {}).get("startTime")
         self._started = begun(self.folder, self._node.addresses.since(self.uid), said)
@@ -200,6 +202,7 @@ class Pod:
             gpus=self._node.gpus,
             processes=self._node.processes,
             spent=functools.partial(self._node.leavings.add, self.uid),
+            begun=self._node.spare.renew,
         )
         found = self.body.get("status") or {}
         known_init = {s["name"]: s for s in found.get("initContainerStatuses") or ()}

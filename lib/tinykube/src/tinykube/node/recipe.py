@@ -41,6 +41,7 @@ class Context:
         event: records an Event about the pod: type, reason, message.
         processes: how many each container may have, with its threads; None: no limit.
         spent: told of a container that has ended for good, to have its files deleted.
+        begun: told that a start has gone out, and that there is time for less urgent things.
     """
 
     pod: JSON
@@ -56,6 +57,7 @@ class Context:
     gpus: Gpus
     processes: int | None
     spent: Callable[[Container], None]
+    begun: Callable[[], None]
 
 
 class Recipe:

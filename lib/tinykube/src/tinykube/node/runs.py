@@ -15,10 +15,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from sandbox import tree
+from sandbox import blank, tree
 from sandbox.container import Container
+from tinykube.node.timeline import times_of
 
-_HOOKED = "hooked"
+_LOG, _MESSAGE, _HOOKED = "output.log", "message", "hooked"
+# Of a pod's folder that was made in advance: what the first run that begins takes for its own.
+_NEXT = "next"
 
 
 class Runs:
@@ -47,7 +50,7 @@ class Runs:
         known = self._logs.get(number)
         if known is None:
             apart = Path(self._folder, "logs", self._name, f"{number}.log")
-            known = apart if self._apart else self.directory(number) / "output.log"
+            known = apart if self._apart else self.directory(number) / _LOG
             self._logs[number] = known
         return known
 
@@ -55,12 +58,16 @@ class Runs:
         """The file that a run may leave its last words in."""
         if self._apart:
             return Path(self._folder, "messages", self._name, str(number))
-        return self.directory(number) / "message"
+        return self.directory(number) / _MESSAGE
 
     def make_message(self, number: int) -> Path:
-        """Make that file, unless it is there."""
+        """Make that file, unless it is there, and the run's folder."""
         path = self.message(number)
-        os.makedirs(path.parent, mode=0o700, exist_ok=True)
+        if not os.path.isdir(path.parent):
+            try:
+                os.rename(f"{self._folder}/{_NEXT}", path.parent)
+            except FileNotFoundError:
+                os.makedirs(path.parent, mode=0o700, exist_ok=True)
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         return path
 
@@ -109,6 +116,14 @@ class Runs:
                 first = path.name.partition(".")[0]
                 if first.isdigit() and int(first) < number:
                     path.unlink(missing_ok=True)
+
+
+def lay_out(folder: Path) -> None:
+    """Make what a run needs, empty, in the folder of a pod that is to come."""
+    place = folder / _NEXT
+    blank.make(place)
+    for path in (place / _MESSAGE, place / _LOG, times_of(place / _LOG)):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def directories(folder: Path) -> Iterator[Path]:

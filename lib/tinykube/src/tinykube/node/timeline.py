@@ -91,7 +91,7 @@ class Recorder:
         self._log = log
         self._size = self._moment = 0
         times = self._times = times_of(log)
-        if not os.path.isfile(times):
+        if not os.path.isfile(times) or not os.path.getsize(times):
             return
         known = read(log) if log.is_file() else Timeline((), (), 0)
         self._size = known.sizes[-1] if known.sizes else 0

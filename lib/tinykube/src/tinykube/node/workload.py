@@ -305,6 +305,7 @@ class Workload:
         """Prepare it here, and wait for it in a thread. Raises SandboxError."""
         starting = Starting(self._runs.directory(self._attempt), spec)
         started = asyncio.get_running_loop().run_in_executor(None, Container.started_by, starting)
+        self._context.begun()
         try:
             return await asyncio.shield(started)
         except asyncio.CancelledError:

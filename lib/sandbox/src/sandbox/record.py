@@ -346,7 +346,8 @@ def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
     if dataclasses.is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        # By `fields` it takes three times as long.
+        return {name: getattr(value, name) for name in value.__dataclass_fields__}
     raise TypeError(f"{type(value).__name__} in a Spec")
 
 

@@ -106,6 +106,7 @@ class Seal:
 Step = Bind | Overlay | Proc | Dev | Memory | Seal
 
 
+@functools.cache
 def base_prefix() -> str | None:
     """Where the interpreter of all environments is installed; None if that is in /usr."""
     return None if Path(sys.base_prefix).is_relative_to("/usr") else sys.base_prefix
@@ -354,7 +355,7 @@ class Layer:
     def make(self, target: str, *, folder: bool) -> None:
         """Note a folder or file to mount on, unless there is one."""
         path = target.strip("/")
-        if self._there(path, folder=folder):
+        if path in self.places or self._below(path, folder=folder):
             return
         if folder:
             self._enter(path)
@@ -366,17 +367,13 @@ class Layer:
         self._enter(posixpath.dirname(path))
         self.places[path] = Place(path, 0o644, content)
 
-    def _there(self, path: str, *, folder: bool) -> bool:
-        if path in self.places:
-            return True
-        names = path.split("/")
-        # A link would lead out of it.
-        if any(self._mode("/".join(names[:end])) is None for end in range(1, len(names))):
+    def _below(self, path: str, *, folder: bool) -> bool:
+        """True if it is there already, and no link is on the way: that would lead out of it."""
+        parent = posixpath.dirname(path)
+        if parent and not self._below(parent, folder=True):
             return False
-        found = os.path.join(self._lower, path)
-        if os.path.islink(found):
-            return False
-        return os.path.isdir(found) if folder else os.path.isfile(found)
+        mode = _mode(self._lower, path)
+        return mode is not None and (stat.S_ISDIR(mode) if folder else stat.S_ISREG(mode))
 
     def _enter(self, path: str) -> None:
         """Note a folder and those on the way to it, with the rights that they have below."""
@@ -384,18 +381,20 @@ class Layer:
         below = True
         for end in range(1, len(names) + 1):
             folder = "/".join(names[:end])
-            mode = self._mode(folder) if below else None
-            below = mode is not None
+            mode = _mode(self._lower, folder) if below else None
+            below = mode is not None and stat.S_ISDIR(mode)
             if folder not in self.places:
-                self.places[folder] = Place(folder, 0o755 if mode is None else mode)
+                rights = stat.S_IMODE(mode) if mode is not None and below else 0o755
+                self.places[folder] = Place(folder, rights)
 
-    def _mode(self, path: str) -> int | None:
-        """The rights of a folder below; None if there is none of this name."""
-        try:
-            found = os.lstat(os.path.join(self._lower, path)).st_mode
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return stat.S_IMODE(found) if stat.S_ISDIR(found) else None
+
+@functools.lru_cache(maxsize=1024)
+def _mode(lower: str, path: str) -> int | None:
+    """Kind and rights of what lies in a shared root, of which all stays; None if nothing does."""
+    try:
+        return os.lstat(os.path.join(lower, path)).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _is_folder(step: Step) -> bool:
@@ -405,7 +404,8 @@ def _is_folder(step: Step) -> bool:
 def _covering(path: str, steps: list[Step]) -> Step | None:
     """The last step, the root apart, whose mount holds `path`."""
     for step in reversed(steps):
-        if step.target != "/" and (path == step.target or path.startswith(step.target + "/")):
+        target = step.target
+        if path.startswith(target) and path[len(target) :][:1] in ("", "/") and target != "/":
             return step
     return None
 

@@ -110,14 +110,15 @@ class _NotStartedError(Exception):
 def _claim(directory: Path) -> int:
     """Take the status file's lock for a new monitor. Raises SandboxError if it is in use."""
     status = record.lock_status(directory)
-    if status is None or record.read_status(directory).pid is not None:
+    written = status is None or os.fstat(status).st_size > 0
+    if status is None or (written and record.read_status(directory).pid is not None):
         if status is not None:
             os.close(status)
         raise SandboxError(f"{directory} holds a container already; start another elsewhere")
     for stale in ("pid.json", "reason", "exit.json"):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{directory}/{stale}")
-    if os.fstat(status).st_size:
+    if written:
         # To cut an empty one would give back the room that was taken for it in advance.
         os.truncate(status, 0)
     return status

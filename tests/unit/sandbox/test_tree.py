@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.errors import SandboxError
-from sandbox.tree import Tree, remove
+from sandbox.tree import Tree, fill, remove
 
 
 def test_folders_on_the_way_are_made(tmp_path: Path) -> None:
@@ -19,6 +19,27 @@ def test_folders_on_the_way_are_made(tmp_path: Path) -> None:
     assert (tmp_path / "a/b/c").stat().st_mode & 0o7777 == 0o1777
     assert (tmp_path / "a/x/hosts").read_bytes() == b"text"
     assert (tmp_path / "a/x/hosts").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("before", [None, b"", b"longer than what comes", b"?"])
+def test_a_file_is_filled_whatever_was_in_it(tmp_path: Path, before: bytes | None) -> None:
+    if before is not None:
+        (tmp_path / "file").write_bytes(before)
+        (tmp_path / "file").chmod(0o640)
+
+    fill(tmp_path / "file", b"content", 0o600)
+
+    assert (tmp_path / "file").read_bytes() == b"content"
+    assert (tmp_path / "file").stat().st_mode & 0o777 == (0o600 if before is None else 0o640)
+
+
+def test_a_link_is_not_filled(tmp_path: Path) -> None:
+    (tmp_path / "file").symlink_to(tmp_path / "other")
+
+    with pytest.raises(OSError, match="symbolic links"):
+        fill(tmp_path / "file", b"content")
+
+    assert not (tmp_path / "other").exists()
 
 
 def test_an_existing_folder_keeps_its_mode(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from typing import Any
 
 from sandbox.errors import SandboxError
 from sandbox.spec import Exit, Image, Limits, Mount, Network, Scratch, Spec
+from sandbox.tree import fill
 
 logger = logging.getLogger(__name__)
 
@@ -262,14 +263,7 @@ def _draft(path: Path) -> str:
 def write(path: Path, data: str) -> None:
     """Write a file that only its owner reads, whole or not at all."""
     draft = _draft(path)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(draft, flags, 0o600)
-    try:
-        left = data.encode()
-        while left:
-            left = left[os.write(descriptor, left) :]
-    finally:
-        os.close(descriptor)
+    fill(draft, data.encode())
     os.replace(draft, path)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from sandbox import entrance, skeleton
 from sandbox.errors import SandboxError
 from sandbox.spec import Mount, Scratch, Spec
-from sandbox.tree import Tree
+from sandbox.tree import Tree, fill
 
 # Folders of /sys that programs read to learn about processors and devices.
 _SYS = ("block", "bus", "class", "dev", "devices")
@@ -161,8 +161,7 @@ def prepare(spec: Spec, directory: Path) -> tuple[Step, ...]:
     """
     layered = spec.root is None and skeleton.possible(directory)
     if layered:
-        with open(f"{directory}/hosts", "wb") as stream:
-            stream.write(_hosts(spec.hosts, spec.hostname))
+        fill(f"{directory}/hosts", _hosts(spec.hosts, spec.hostname), 0o666)
     else:
         own = Tree(directory)
         for name, mode in (("etc", 0o755), ("tmp", 0o1777), ("run", 0o755), ("run/lock", 0o1777)):

@@ -6,6 +6,7 @@ import os
 import time
 from pathlib import Path
 
+from sandbox import tree
 from sandbox.network import NetworkError, Subnet
 
 _FILE = "address"
@@ -34,11 +35,11 @@ class Addresses:
         given = self._known()
         if uid not in given:
             given[uid] = self._next(self._subnet, set(given.values()))
-            with open(f"{self._pods}/{uid}/{_FILE}", "w", encoding="ascii") as stream:
-                stream.write(given[uid])
+            file = f"{self._pods}/{uid}/{_FILE}"
+            tree.fill(file, given[uid].encode("ascii"), 0o666)
             # The kernel's own times of files lag some milliseconds behind.
             moment = time.time_ns()
-            os.utime(f"{self._pods}/{uid}/{_FILE}", ns=(moment, moment))
+            os.utime(file, ns=(moment, moment))
         return given[uid]
 
     def lay_out(self, folder: Path) -> None:

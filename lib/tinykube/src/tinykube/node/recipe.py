@@ -41,7 +41,7 @@ class Context:
         event: records an Event about the pod: type, reason, message.
         processes: how many each container may have, with its threads; None: no limit.
         spent: told of a container that has ended for good, to have its files deleted.
-        begun: told that a start has gone out, and that there is time for less urgent things.
+        begun: told that a container has started, and that there is time for less urgent things.
     """
 
     pod: JSON

@@ -297,6 +297,7 @@ class Workload:
                 return None
             else:
                 self._context.event("Normal", "Started", f"Started container {self.name}")
+                self._context.begun()
                 return container
             await self._clock.sleep(pause)
             pause = min(pause * 2, _LONGEST_RETRY)
@@ -305,7 +306,6 @@ class Workload:
         """Prepare it here, and wait for it in a thread. Raises SandboxError."""
         starting = Starting(self._runs.directory(self._attempt), spec)
         started = asyncio.get_running_loop().run_in_executor(None, Container.started_by, starting)
-        self._context.begun()
         try:
             return await asyncio.shield(started)
         except asyncio.CancelledError:

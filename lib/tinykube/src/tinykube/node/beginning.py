@@ -22,7 +22,7 @@ def begun(folder: Path, addressed: float | None, said: str | None) -> float:
         said: the startTime that the API has of it; None before the first report.
     """
     try:
-        with open(folder / "started") as stream:
+        with open(f"{folder}/started") as stream:
             return float(stream.read() or time.time())
     except FileNotFoundError:
         known = None if said is None else objects.when(said).timestamp()

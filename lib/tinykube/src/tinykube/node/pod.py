@@ -74,7 +74,7 @@ class Node:
 
     def pod_folder(self, uid: str) -> Path:
         """The folder of a pod."""
-        return self.folder / "pods" / uid
+        return Path(f"{self.folder}/pods/{uid}")
 
 
 class Pod:
@@ -148,8 +148,9 @@ class Pod:
             self._post("Warning", "UnexpectedAdmissionError", str(error))
             await self._publish()
             return
-        publisher = asyncio.create_task(self._publish_changes())
+        # The containers first: what there is to tell of them waits for more of it anyhow.
         work = asyncio.create_task(self._work())
+        publisher = asyncio.create_task(self._publish_changes())
         deleted = asyncio.create_task(self._deleted.wait())
         try:
             await asyncio.wait(

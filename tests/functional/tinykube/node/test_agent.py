@@ -140,6 +140,27 @@ async def test_what_is_missing_is_waited_for(
     assert await api.finished(pod) == "Succeeded"
 
 
+async def test_a_pod_takes_the_folder_that_was_made_in_advance(api: Api, node: Node) -> None:
+    await api.finished(await api.create("first", shell("true")))
+    spare = node.folder / "spare"
+    await appears(spare / "next/output.times")
+    inode, taken, tries = spare.stat().st_ino, 0, 0
+    while taken != inode and tries < 100:
+        # One that comes before the agent has heard of it makes its own, and leaves it.
+        tries += 1
+        pod = await api.create(f"p{tries}", shell("echo out", image="nginx"))
+        await api.until(lambda name=f"p{tries}": api.waiting[name])
+        taken = (node.folder / "pods" / objects.uid(pod)).stat().st_ino
+
+    assert taken == inode
+    # It has not begun, whatever lies in its folder.
+    with pytest.raises(LogsError, match="is waiting to start"):
+        await node.logs(pod)
+    (node.folder / "config.yaml").write_text('images: [{match: "nginx*", image: machine}]')
+    assert await api.finished(pod) == "Succeeded"
+    assert await node.logs(pod) == b"out\n"
+
+
 async def test_a_command_that_is_not_there(api: Api, node: Node) -> None:
     pod = await api.create("p", {"name": "main", "image": "busybox", "command": ["/no/such"]})
 

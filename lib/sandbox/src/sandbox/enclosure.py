@@ -93,20 +93,23 @@ def _bind(source: str, target: str, *, read_only: bool = False, device: bool = F
     _restrict(target, attributes)
 
 
-def _ensure(target: str, *, folder: bool) -> None:
-    if os.path.lexists(target):
-        return
+def _make(target: str, *, folder: bool) -> None:
     if folder:
-        os.makedirs(target)
-        return
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+        os.mkdir(target)
+    else:
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+
+
+def _ensure(target: str, *, folder: bool) -> None:
+    if not os.path.lexists(target):
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        _make(target, folder=folder)
 
 
 def _mount_dev(target: str, shared_memory: int | None) -> None:
     _mount("tmpfs", target, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=0755")
     for name in ("null", "zero", "full", "random", "urandom", "tty"):
-        _ensure(f"{target}/{name}", folder=False)
+        _make(f"{target}/{name}", folder=False)
         _bind(f"{HOST}/dev/{name}", f"{target}/{name}", device=True)
     for name, link in (
         ("fd", "/proc/self/fd"),
@@ -138,12 +141,16 @@ def _mount_proc(target: str, read_only: list[str]) -> None:
 def _furnish(places: list[tuple[str, int, str | None]]) -> None:
     """Make what the shared part of the root lacks in memory."""
     for path, mode, content in places:
+        place = f"{_LAYER}/{path}"
         if content is None:
-            os.mkdir(f"{_LAYER}/{path}")
+            os.mkdir(place, mode)
         else:
-            with open(f"{_LAYER}/{path}", "w", errors="surrogateescape") as stream:
-                stream.write(content)
-        os.chmod(f"{_LAYER}/{path}", mode)
+            descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            os.write(descriptor, content.encode(errors="surrogateescape"))
+            os.close(descriptor)
+        if mode & ~0o755:
+            # The umask has taken something of it.
+            os.chmod(place, mode)
 
 
 def _begin_root() -> None:
@@ -159,11 +166,14 @@ def _stage(steps: list[dict[str, Any]]) -> list[str]:
     places = []
     for number, step in enumerate(steps):
         place = f"{_STAGE}/{number}"
-        folder = step["kind"] != "bind" or os.path.isdir(HOST + step["source"])
-        _ensure(place, folder=folder)
+        _make(place, folder=_is_folder(step))
         _mount_step(step, place)
         places.append(place)
     return places
+
+
+def _is_folder(step: dict[str, Any]) -> bool:
+    return step["kind"] != "bind" or os.path.isdir(HOST + step["source"])
 
 
 def _mount_step(step: dict[str, Any], target: str) -> None:
@@ -195,27 +205,32 @@ def _build_root(steps: list[dict[str, Any]], staged: list[str]) -> None:
         _mount("overlay", top, "overlay", 0, ",".join([*options, "userxattr"]))
     else:
         _bind(top, top)
+    os.chdir(top)
     waiting = iter(staged)
     for step in steps[1:]:
         if step["kind"] == "seal":
-            _restrict(top, _ATTR_RDONLY, flags=0)
+            _restrict(".", _ATTR_RDONLY, flags=0)
             continue
-        target = top + step["target"]
         place = next(waiting, None) if step["common"] else None
-        if place is not None:
-            _ensure(target, folder=os.path.isdir(place))
-            # Not moved: mounts are listed by their numbers, and the root's is to be the first.
-            _mount(place, target, None, _MS_BIND | _MS_REC)
-            continue
-        if step["kind"] == "bind":
-            _ensure(target, folder=os.path.isdir(HOST + step["source"]))
-        elif step["kind"] == "memory":
-            _ensure(target, folder=True)
-        _mount_step(step, target)
-    os.chdir(top)
+        try:
+            _complete(step, place)
+        except FileNotFoundError:
+            # Most of them are there, and to look for each takes as long as to mount it.
+            _ensure("." + step["target"], folder=_is_folder(step))
+            _complete(step, place)
     _syscall(_SYS[os.uname().machine]["pivot_root"], "pivot_root", b".", b".")
     _check(_libc.umount2(b".", _MNT_DETACH), "umount of the old root")
     os.chdir("/")
+
+
+def _complete(step: dict[str, Any], staged: str | None) -> None:
+    """Mount a step where it belongs in the root, which is the working directory."""
+    target = "." + step["target"]
+    if staged is None:
+        _mount_step(step, target)
+    else:
+        # Not moved: mounts are listed by their numbers, and the root's is to be the first.
+        _mount(staged, target, None, _MS_BIND | _MS_REC)
 
 
 def _limit_privileges() -> None:

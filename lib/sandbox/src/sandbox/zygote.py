@@ -17,6 +17,7 @@ import atexit
 import builtins
 import contextlib
 import ctypes
+import functools
 import gc
 import importlib
 import importlib.machinery
@@ -44,6 +45,7 @@ _LONGEST = 1 << 16
 _LULL = 0.1
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_python = ctypes.PyDLL(None, use_errno=True)
 _shown: list[mmap.mmap] = []
 
 
@@ -62,13 +64,10 @@ def _show(command: list[str], environment: dict[str, str]) -> None:
     _shown.append(area)
     start = ctypes.addressof(ctypes.c_char.from_buffer(area))
     middle, end = start + len(words), start + len(words) + len(variables)
-    with open("/proc/self/stat") as stream:
-        fields = stream.read().rpartition(")")[2].split()
-    # By their numbers in proc(5), of which the first after the name is 3.
-    code, stack, data = fields[23:25], fields[25], fields[42:45]
+    before, stack = _layout()
     _libc.sbrk.restype = ctypes.c_void_p
-    layout = [*code, *data[:2], data[2], _libc.sbrk(0), stack, start, middle, middle, end]
-    values = (ctypes.c_uint64 * 13)(*(int(value) for value in layout), 0, 0xFFFFFFFF << 32)
+    layout = [*before, _libc.sbrk(0), stack, start, middle, middle, end]
+    values = (ctypes.c_uint64 * 13)(*layout, 0, 0xFFFFFFFF << 32)
     _libc.prctl(
         _PR_SET_MM,
         ctypes.c_ulong(_PR_SET_MM_MAP),
@@ -76,6 +75,15 @@ def _show(command: list[str], environment: dict[str, str]) -> None:
         ctypes.c_ulong(ctypes.sizeof(values)),
         ctypes.c_ulong(0),
     )
+
+
+@functools.cache
+def _layout() -> tuple[list[int], int]:
+    """Where this program has its code, its data and its stack, as its forks have them too."""
+    with open("/proc/self/stat") as stream:
+        fields = stream.read().rpartition(")")[2].split()
+    # By their numbers in proc(5), of which the first after the name is 3.
+    return [int(field) for field in (*fields[23:25], *fields[42:45])], int(fields[25])
 
 
 def _close_all_but(keep: set[int]) -> None:
@@ -172,6 +180,9 @@ class _Containers:
     def serve(self) -> dict[str, Any]:
         """Serve requests; returns in the containers alone, with what each is to run."""
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        for name in set(os.environ) - {"LC_CTYPE"}:
+            # Each command brings its own, and would have to take these away first.
+            del os.environ[name]
         while True:
             made = self._answer() if self._asked() else self._prepare()
             if made is not None:
@@ -199,7 +210,7 @@ class _Containers:
             if spare.take(*descriptors):
                 monitor = spare.monitor
         if not monitor:
-            monitor = os.fork()
+            monitor = _fork_monitor()
             if monitor == 0:
                 self._leave()
                 return self._enclosed(asked, self._enclosure.Given(*descriptors))
@@ -219,7 +230,7 @@ class _Containers:
         elif self._last:
             outer, outer_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             inner, inner_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            monitor = os.fork()
+            monitor = _fork_monitor()
             if monitor == 0:
                 outer.close()
                 inner.close()
@@ -255,6 +266,19 @@ class _Containers:
         self._unfollow()
         if self._spare is not None:
             self._spare.close()
+
+
+def _fork_monitor() -> int:
+    """Fork as `os.fork` does, without what Python has modules do in the child.
+
+    That (new random seeds, new locks) copies a third of the pages that a monitor writes to, which
+    needs none of it. Its own child, in which a command runs, has all done by `os.fork`.
+    """
+    pid: int = _python.fork()
+    if pid < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return pid
 
 
 def _serve_here(connection: socket.socket, base: dict[str, str], script: str) -> dict[str, Any]:
@@ -616,6 +640,8 @@ def _main() -> None:
     if fault:
         connection.send(fault.encode()[:4000])
         sys.exit(1)
+    # Read once for all forks.
+    _layout()
     gc.collect()
     gc.freeze()
     connection.send(b"ready")

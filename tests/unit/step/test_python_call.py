@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,3 +54,59 @@ def test_on_the_disk_if_there_is_no_memory(
     monkeypatch.setattr(python_call, "MEMORY", memory)
 
     assert written(python_call.write(SOURCE)) == disk
+
+
+EXECUTOR = """
+import json, sys
+
+if __name__ == "__main__":
+    here = vars(sys.modules["__main__"]) is globals()
+    loaded = [name for name in sys.modules if name.startswith("told")]
+    told = [__name__, __package__, __file__, __cached__, __spec__.name, sys.argv, here, loaded]
+    print(json.dumps([*told, WORD]))
+"""
+
+
+@pytest.fixture
+def executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A module in the place of KFP's executor, which prints the state that it runs in."""
+    folder = tmp_path / "told"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "main.py").write_text(f"WORD = 'first'\n{EXECUTOR}")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(python_call, "_MODULE", "told.main")
+    monkeypatch.setattr(python_call, "_kept", None)
+    monkeypatch.setattr(sys, "argv", ["told.main", "--word"])
+    yield folder
+    for name in ("told", "told.main"):
+        sys.modules.pop(name, None)
+
+
+def test_an_executor_that_was_kept_runs_as_one_that_was_not(
+    executor: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run() -> str:
+        sys.argv = ["told.main", "--word"]
+        python_call._run()
+        return capsys.readouterr().out
+
+    found = run()
+    words = [str(executor / "main.py"), "--word"]
+    assert json.loads(found)[5:] == [words, True, ["told"], "first"]
+
+    python_call.keep()
+    (executor / "main.py").unlink()
+    assert run() == found
+
+
+def test_one_that_an_environment_replaced_is_not_what_was_kept(
+    executor: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    python_call.keep()
+    (executor / "main.py").write_text(f"WORD = 'other'\n{EXECUTOR}")
+    del sys.modules["told.main"]
+
+    python_call._run()
+
+    assert json.loads(capsys.readouterr().out)[-1] == "other"

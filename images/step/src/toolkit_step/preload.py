@@ -18,7 +18,7 @@ LAUNCHER = Path(sys.prefix, "share", "toolkit-launcher")
 
 
 def load() -> None:
-    """Import the launcher and KFP's executor."""
+    """Import the launcher and KFP's executor, whose code the launcher keeps."""
     sys.path.insert(0, str(LAUNCHER))
     try:
         for name in ("build", "task"):
@@ -28,8 +28,7 @@ def load() -> None:
     before = os.environ.get("_KFP_RUNTIME")
     os.environ["_KFP_RUNTIME"] = "true"
     try:
-        importlib.import_module("kfp.dsl.executor_main")
-        importlib.import_module("kfp.dsl.executor")
+        importlib.import_module("toolkit_launcher.python_call").keep()
     finally:
         if before is None:
             del os.environ["_KFP_RUNTIME"]

@@ -25,7 +25,8 @@ def write_json(path: str, data: dict[str, Any]) -> None:
     temporary = path + ".new"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(data, file)
+        # Not by `dump`, which writes word by word, in Python.
+        file.write(json.dumps(data))
         file.flush()
         os.replace(temporary, path)
         os.fsync(file.fileno())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib
 import os
 import re
 import runpy
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import types
 from collections.abc import MutableMapping
 from typing import Any, NamedTuple
 
@@ -34,6 +36,17 @@ class PythonCall(NamedTuple):
 
     source: str | None
     arguments: list[str]
+
+
+class _Kept(NamedTuple):
+    """KFP's executor: the module as it was imported, and what of it is run anew."""
+
+    module: types.ModuleType
+    spec: Any
+    code: types.CodeType
+
+
+_kept: _Kept | None = None
 
 
 def recognise(words: list[str]) -> PythonCall | None:
@@ -92,14 +105,30 @@ def execute(call: PythonCall, environment: str | None, note: str) -> None:
         if call.source is not None:
             arguments = ["--component_module_path", write(call.source), *arguments]
         sys.argv = [_MODULE, *arguments]
-        sys.modules.pop(_MODULE, None)
-        runpy.run_module(_MODULE, run_name="__main__", alter_sys=True)
+        _run()
         code = 0
     except SystemExit as stop:
         code = _exit_code(stop.code)
     except BaseException as error:  # noqa: BLE001 - reported as the interpreter itself would
         _report(error, note)
     _end(code)
+
+
+def keep() -> None:
+    """Have KFP's executor at hand as it is to be run: for an interpreter that forks steps."""
+    global _kept
+    # First: it objects to a module that is loaded already.
+    _, spec, code = runpy._get_module_details(_MODULE)  # type: ignore[attr-defined]
+    _kept = _Kept(importlib.import_module(_MODULE), spec, code)
+
+
+def _run() -> None:
+    module = sys.modules.pop(_MODULE, None)
+    if _kept is None or _kept.module is not module:
+        runpy.run_module(_MODULE, run_name="__main__", alter_sys=True)
+    else:
+        # As `run_module` ends, with what it begins by finding and reading.
+        runpy._run_module_code(_kept.code, None, "__main__", _kept.spec)  # type: ignore[attr-defined]
 
 
 def write(source: str) -> str:
@@ -111,12 +140,15 @@ def write(source: str) -> str:
     if "TMPDIR" not in os.environ:
         # There may be no memory, or no room in it.
         with contextlib.suppress(OSError):
-            return _write(source, MEMORY)
-    return _write(source, None)
+            # As `tempfile` does it, which takes longer to make a generator of names than all this.
+            folder = os.path.join(MEMORY, f"tmp{os.urandom(8).hex()}")
+            os.mkdir(folder, 0o700)
+            return _write(source, folder)
+    return _write(source, tempfile.mkdtemp())
 
 
-def _write(source: str, place: str | None) -> str:
-    path = os.path.join(tempfile.mkdtemp(dir=place), "ephemeral_component.py")
+def _write(source: str, folder: str) -> str:
+    path = os.path.join(folder, "ephemeral_component.py")
     with open(path, "w", encoding="utf-8") as file:
         file.write(source)
     return path

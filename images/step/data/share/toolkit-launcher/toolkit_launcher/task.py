@@ -151,15 +151,14 @@ def _make_folders(spec: dict[str, Any]) -> None:
 def _fork(call: python_call.PythonCall, environment: str | None, note: str) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
+    # Those that come before there is a child, and before this process hands them on, wait.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
+    _be_alone()
+    child = os.fork()
+    if child == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
+        python_call.execute(call, environment, note)
     with _Forwarding() as forwarding:
-        # A signal that the child got before it has its own handlers again would be lost.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
-        _be_alone()
-        child = os.fork()
-        if child == 0:
-            forwarding.restore()
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
-            python_call.execute(call, environment, note)
         forwarding.start(child)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
         return _wait(child)

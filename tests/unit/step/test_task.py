@@ -27,6 +27,18 @@ def test_a_child_that_has_gone_is_sent_nothing():
         os.kill(os.getpid(), signal.SIGUSR1)
 
 
+def launched(script: str, *words: str) -> str:
+    """What a script prints that has the launcher."""
+    return subprocess.run(
+        [sys.executable, "-c", script, *words],
+        env={**os.environ, "PYTHONPATH": str(Path(task.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    ).stdout.strip()
+
+
 THREADS = """
 import _thread, os, sys, time
 from toolkit_launcher import task
@@ -43,15 +55,7 @@ def threads(seconds: float, patience: float) -> str:
 
     In a process of its own: a test's has threads that stay.
     """
-    launcher = str(Path(task.__file__).parents[1])
-    return subprocess.run(
-        [sys.executable, "-c", THREADS, str(seconds), str(patience)],
-        env={**os.environ, "PYTHONPATH": launcher},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    ).stdout.strip()
+    return launched(THREADS, str(seconds), str(patience))
 
 
 def test_threads_that_end_are_waited_for_before_a_fork():
@@ -60,3 +64,20 @@ def test_threads_that_end_are_waited_for_before_a_fork():
 
 def test_threads_that_stay_are_not():
     assert threads(3600, patience=0.1) == "2 2"
+
+
+FORKED = """
+import os, signal, sys
+from toolkit_launcher import python_call, task
+task._be_alone = lambda: os.kill(os.getpid(), signal.SIGUSR1)
+def execute(*call):
+    signal.alarm(60)
+    signal.pause()
+python_call.execute = execute
+code = task._fork(None, None, "")
+print(code, signal.getsignal(signal.SIGUSR1).name, signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+"""
+
+
+def test_a_signal_that_comes_before_the_fork_reaches_the_function():
+    assert launched(FORKED) == f"{128 + signal.SIGUSR1} SIG_DFL set()"

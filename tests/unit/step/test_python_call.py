@@ -78,6 +78,7 @@ def executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(python_call, "_MODULE", "told.main")
     monkeypatch.setattr(python_call, "_kept", None)
     monkeypatch.setattr(sys, "argv", ["told.main", "--word"])
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     yield folder
     for name in ("told", "told.main"):
         sys.modules.pop(name, None)

@@ -117,18 +117,27 @@ def execute(call: PythonCall, environment: str | None, note: str) -> None:
 def keep() -> None:
     """Have KFP's executor at hand as it is to be run: for an interpreter that forks steps."""
     global _kept
-    # First: it objects to a module that is loaded already.
-    _, spec, code = runpy._get_module_details(_MODULE)  # type: ignore[attr-defined]
-    _kept = _Kept(importlib.import_module(_MODULE), spec, code)
+    module = importlib.import_module(_MODULE)
+    spec: Any = module.__spec__
+    _kept = _Kept(module, spec, spec.loader.get_code(_MODULE))
 
 
 def _run() -> None:
     module = sys.modules.pop(_MODULE, None)
     if _kept is None or _kept.module is not module:
         runpy.run_module(_MODULE, run_name="__main__", alter_sys=True)
-    else:
-        # As `run_module` ends, with what it begins by finding and reading.
-        runpy._run_module_code(_kept.code, None, "__main__", _kept.spec)  # type: ignore[attr-defined]
+        return
+    # The same, less the finding and the reading.
+    main, spec = types.ModuleType("__main__"), _kept.spec
+    main.__dict__.update(
+        __file__=spec.origin,
+        __cached__=spec.cached,
+        __loader__=spec.loader,
+        __package__=spec.parent,
+        __spec__=spec,
+    )
+    sys.modules["__main__"], sys.argv[0] = main, spec.origin
+    exec(_kept.code, main.__dict__)  # noqa: S102 - KFP's own code
 
 
 def write(source: str) -> str:

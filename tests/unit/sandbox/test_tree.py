@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.errors import SandboxError
-from sandbox.tree import Tree, fill, remove
+from sandbox.tree import Tree, clear, fill, remove
 
 
 def test_folders_on_the_way_are_made(tmp_path: Path) -> None:
@@ -148,3 +148,42 @@ def test_remove_by_several_at_once(tmp_path: Path) -> None:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(remove, [doomed] * 4))
         assert not doomed.exists()
+
+
+def _small(top: Path) -> Path:
+    doomed = top / "doomed"
+    (doomed / "a" / "b").mkdir(parents=True)
+    (doomed / "a" / "b" / "file").write_bytes(b"text")
+    (doomed / "empty").mkdir()
+    (doomed / "link").symlink_to(top)
+    os.mkfifo(doomed / "pipe")
+    return doomed
+
+
+def test_clear_deletes_what_is_small_and_no_more(tmp_path: Path) -> None:
+    (tmp_path / "precious").touch()
+
+    assert clear(_small(tmp_path))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+    assert not clear(tmp_path / "doomed")
+
+
+@pytest.mark.parametrize("made", ["many", "deep", "large", "closed"])
+def test_clear_leaves_the_rest_to_remove(tmp_path: Path, made: str) -> None:
+    doomed = _small(tmp_path)
+    if made == "many":
+        for number in range(70):
+            (doomed / "empty" / str(number)).touch()
+    elif made == "deep":
+        (doomed / "/".join(["deep"] * 70)).mkdir(parents=True)
+    elif made == "large":
+        (doomed / "empty" / "large").write_bytes(b"x" * 2_000_000)
+    else:
+        (doomed / "a").chmod(0o500)
+
+    # Who may do all can do that too.
+    assert clear(doomed) is (made == "closed" and os.getuid() == 0)
+
+    remove(doomed)
+    assert list(tmp_path.iterdir()) == []

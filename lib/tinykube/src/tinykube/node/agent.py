@@ -144,7 +144,6 @@ class Agent:
                 group.create_task(self._keeper.run())
                 group.create_task(self._node.growth.run())
                 group.create_task(self._node.leavings.run())
-                group.create_task(self._node.spare.run())
                 group.create_task(self._send_events())
                 group.create_task(self._heartbeat())
                 group.create_task(self._report())

@@ -343,7 +343,8 @@ class Pod:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_RETRY)
         await self._node.leavings.forget(self.uid)
-        await asyncio.to_thread(tree.remove, self.folder)
+        if not tree.clear(self.folder):
+            await asyncio.to_thread(tree.remove, self.folder)
         self._node.addresses.release(self.uid)
 
     async def _publish_changes(self) -> None:

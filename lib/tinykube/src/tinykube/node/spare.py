@@ -8,7 +8,6 @@ make theirs as they come.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from pathlib import Path
@@ -22,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class Spare:
-    """The one folder that is kept; `run` is a task of the node's.
+    """The one folder that is kept.
 
     Args:
         node: the node's folder.
@@ -35,7 +34,6 @@ class Spare:
     def __init__(self, node: Path, addresses: Addresses) -> None:
         self._place = node / "spare"
         self._addresses = addresses
-        self._wanted = asyncio.Event()
         self.there = False
 
     def take(self, folder: Path) -> None:
@@ -56,19 +54,12 @@ class Spare:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def renew(self) -> None:
-        """Have another made, unless one is there: its maker has nothing more urgent to do."""
-        if not self.there:
-            self._wanted.set()
+        """Make another, unless one is there: for a moment with nothing more urgent to do.
 
-    async def run(self) -> None:
-        """Make what is wanted, in a thread, until cancelled."""
-        while True:
-            await self._wanted.wait()
-            self._wanted.clear()
-            if not self.there:
-                self.there = await asyncio.to_thread(self._make)
-
-    def _make(self) -> bool:
+        It takes no thread, which would wait for the interpreter's lock a dozen times.
+        """
+        if self.there:
+            return
         try:
             if os.path.lexists(self._place):
                 # Of an earlier node, or half made.
@@ -78,5 +69,5 @@ class Spare:
             runs.lay_out(self._place)
         except (OSError, SandboxError) as error:
             logger.warning("%s cannot be made: %s", self._place, error)
-            return False
-        return True
+        else:
+            self.there = True

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.chaos.site import Site
 
-from minijuju.errors import BadRequestError, JujuError, TimedOutError
+from minijuju.errors import JujuError, TimedOutError
 
 CHARM = Path(__file__).parents[1] / "charms" / "witness"
 SCALES = {"left": 3, "hub": 4, "right": 3}
@@ -107,16 +107,12 @@ class Load(threading.Thread):
         self.tasks |= {int(task["id"]) for task in made["tasks"].values()}
 
     def _scale(self, name: str) -> None:
-        status = self._site.call("status")["applications"][name]
-        if len(status["units"]) <= SCALES[name] - 1:
+        units = self._site.call("status")["applications"][name]["units"]
+        staying = [unit for unit in units.values() if "life" not in unit["juju-status"]]
+        if len(staying) <= SCALES[name] - 1:
             self._site.call("add_unit", application=name)
-            return
-        try:
+        else:
             self._site.call("remove_unit", application=name, destroy_storage=True)
-        except BadRequestError as error:
-            # Those that are there may all be leaving.
-            if "it has 0" not in str(error):
-                raise
 
     def _relate(self, ends: tuple[str, str]) -> None:
         try:

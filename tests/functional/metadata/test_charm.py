@@ -93,6 +93,12 @@ def api(access):
         yield client
 
 
+def server_log(juju):
+    """All that unit 0's server has said."""
+    pebble = ("/charm/bin/pebble", "logs", "-n", "all")
+    return juju.cli("ssh", "--container", "metadata", "metadata/0", *pebble)
+
+
 def until(condition, what):
     end = time.monotonic() + JUJU_PATIENCE
     while time.monotonic() < end:
@@ -212,7 +218,10 @@ def test_a_second_unit_is_blocked_and_the_first_goes_on(juju, api):
     assert "scale-application metadata 1" in units["metadata/1"].workload_status.message
     assert units["metadata/0"].is_active
     for _ in range(4):
-        assert api.get("/version").status_code == 200
+        try:
+            assert api.get("/version").status_code == 200
+        except httpx2.TransportError as error:
+            raise AssertionError(server_log(juju)) from error
     juju.remove_unit("metadata", num_units=1)
     juju.wait(
         lambda status: list(status.apps["metadata"].units) == ["metadata/0"] and settled(status),
@@ -290,9 +299,7 @@ def test_life_with_a_store(juju, access, api, object_store, client_python, tmp_p
         juju.cli("status", "--format", "json")
     )
     shown += juju.cli("ssh", "--container", "metadata", "metadata/0", "/charm/bin/pebble", "plan")
-    shown += juju.cli(
-        "ssh", "--container", "metadata", "metadata/0", "/charm/bin/pebble", "logs", "-n", "all"
-    )
+    shown += server_log(juju)
     assert f"s3://{BUCKET}/team" in shown
     for keys in (object_store.keys, wrong):
         assert keys["secret-key"] not in shown

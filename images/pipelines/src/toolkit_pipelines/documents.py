@@ -113,6 +113,7 @@ class VolumeDocuments:
         try:
             return os.lstat(self.path(home, kind)).st_size <= disks.SMALL
         except OSError:
+            # There is none yet.
             return True
 
     def has(self, home: str, kind: Kind) -> bool:

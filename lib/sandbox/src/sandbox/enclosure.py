@@ -145,9 +145,12 @@ def _furnish(places: list[tuple[str, int, str | None]]) -> None:
         if content is None:
             os.mkdir(place, mode)
         else:
+            data = content.encode(errors="surrogateescape")
             descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-            os.write(descriptor, content.encode(errors="surrogateescape"))
+            written = os.write(descriptor, data)
             os.close(descriptor)
+            if written < len(data):
+                raise OSError(f"no room in memory for /{path}")
         if mode & ~0o755:
             # The umask has taken something of it.
             os.chmod(place, mode)

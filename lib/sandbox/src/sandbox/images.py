@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
 import hashlib
 import json
 import logging
@@ -47,13 +46,7 @@ def store_root() -> Path:
     """The folder of built images and tools: SANDBOX_STORE, else the user's cache."""
     if given := os.environ.get("SANDBOX_STORE"):
         return Path(given).absolute()
-    return _cache(os.environ.get("XDG_CACHE_HOME"), os.environ.get("HOME"))
-
-
-@functools.lru_cache(maxsize=8)
-def _cache(cache: str | None, home: str | None) -> Path:
-    """The user's; each start of a container asks for it."""
-    del home  # Path.home() reads it.
+    cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "sandbox"
 
 

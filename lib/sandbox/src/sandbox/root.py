@@ -403,8 +403,7 @@ def _is_folder(step: Step) -> bool:
 def _covering(path: str, steps: list[Step]) -> Step | None:
     """The last step, the root apart, whose mount holds `path`."""
     for step in reversed(steps):
-        target = step.target
-        if path.startswith(target) and path[len(target) :][:1] in ("", "/") and target != "/":
+        if step.target != "/" and (path == step.target or path.startswith(step.target + "/")):
             return step
     return None
 

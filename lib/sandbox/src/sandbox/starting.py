@@ -109,11 +109,13 @@ class _NotStartedError(Exception):
 
 def _claim(directory: Path) -> int:
     """Take the status file's lock for a new monitor. Raises SandboxError if it is in use."""
-    status = record.lock_status(directory)
-    written = status is None or os.fstat(status).st_size > 0
-    if status is None or (written and record.read_status(directory).pid is not None):
-        if status is not None:
+    status, written = record.lock_status(directory), False
+    if status is not None:
+        written = os.fstat(status).st_size > 0
+        if written and record.read_status(directory).pid is not None:
             os.close(status)
+            status = None
+    if status is None:
         raise SandboxError(f"{directory} holds a container already; start another elsewhere")
     for stale in ("pid.json", "reason", "exit.json"):
         with contextlib.suppress(FileNotFoundError):

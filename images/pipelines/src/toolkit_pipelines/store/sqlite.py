@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy
 from sqlalchemy import event
@@ -31,14 +32,8 @@ def open_sqlite(path: Path) -> Database:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
         raise DatabaseError(f"{path}: {error.strerror}") from error
-    engine = sqlalchemy.create_engine(
-        f"sqlite:///{path}",
-        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
-        # Each connection keeps pages of its own: the one that was used last has most of them.
-        pool_use_lifo=True,
-    )
-    event.listen(engine, "connect", _configure)
-    event.listen(engine, "begin", _begin)
+    # Each connection keeps pages of its own: the one that was used last has most of them.
+    engine = _engine(path, pool_use_lifo=True)
     hasty = _hasty(path) if disks.near(path.parent) else None
     database = Database(engine, engine.execution_options(toolkit_writes=True), hasty)
     try:
@@ -57,15 +52,18 @@ def open_sqlite(path: Path) -> Database:
 
 def _hasty(path: Path) -> sqlalchemy.Engine:
     """Give what waits for no other transaction, and does not fold the log at its end."""
+    engine = _engine(path, pool_size=1, max_overflow=0, execution_options={"toolkit_writes": True})
+    event.listen(engine, "connect", _hurry)
+    return engine
+
+
+def _engine(path: Path, **options: Any) -> sqlalchemy.Engine:
     engine = sqlalchemy.create_engine(
         f"sqlite:///{path}",
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
-        pool_size=1,
-        max_overflow=0,
-        execution_options={"toolkit_writes": True},
+        **options,
     )
     event.listen(engine, "connect", _configure)
-    event.listen(engine, "connect", _hurry)
     event.listen(engine, "begin", _begin)
     return engine
 
